@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs a TypeScript program of this project on the pinned Node, installing what is missing first.
+#   scripts/run.sh PROGRAM.ts [ARG ...]
+# Works before node_modules exists: set-up needs only bash, npm and Debian's package manager.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup.sh --quiet-when-ready
+export PATH="$PWD/node_modules/.bin:$PATH"
+exec node "$@"
