@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs a TypeScript program of this project on the pinned Node, installing what is missing first.
 #   scripts/run.sh PROGRAM.ts [ARG ...]
-# Works before node_modules exists: set-up needs only bash, npm and Debian's package manager.
+# Works before node_modules exists: set-up needs only bash, npm and Debian's package manager. Programs that need
+# Kubernetes call ensureKubernetes() (test/harness/kube/build.ts), which builds it once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh --quiet-when-ready
