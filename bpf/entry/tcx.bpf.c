@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The entry program: sits on the ingress of every interface that a chain uses, parses the packet
+ * once, refuses what must not come in there, and hands the rest to the first cube by the graph in
+ * force.
+ *
+ * `entry_dry` is the same for BPF_PROG_TEST_RUN alone: attached nowhere, it runs the real chain
+ * with the dry flag, so that nothing is changed or sent.
+ */
+#include "parse.h"
+#include "cube.h"
+
+/* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10.
+ */
+static __always_inline bool is_link_local(const addr_t *addr)
+{
+	return (addr->halves[0] == 0 && addr->halves[1] == 0) ||
+	       (addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80);
+}
+
+static __always_inline bool pod_owns(const struct attachment *a, const addr_t *addr)
+{
+	for (int i = 0; i < POD_ADDRESSES; i++)
+		if (i < a->addresses_count && addr_equal(&a->addresses[i], addr))
+			return true;
+	return false;
+}
+
+/* A pod sends from its own MAC and addresses only. Returns 0 or a drop reason. */
+static __always_inline int check_pod(struct __sk_buff *skb, const struct attachment *a,
+				     const struct cube_work *w)
+{
+	mac_t src;
+
+	if (bpf_skb_load_bytes(skb, 6, &src, sizeof(src)))
+		return DROP_MALFORMED;
+	if (!mac_equal(&src, &a->mac))
+		return DROP_SPOOFED_SOURCE;
+	if (!(w->flags & (PKT_IP | PKT_ARP)))
+		return DROP_UNSUPPORTED;
+	if (likely(pod_owns(a, packet_src(w))))
+		return 0;
+	if (w->flags & PKT_ND && is_link_local(packet_src(w)))
+		return 0;
+	/* router solicitations, MLD reports and the like of every starting pod: no attack, nobody's
+	 * to handle */
+	if (w->flags & PKT_IPV6 && is_link_local(packet_src(w)) && w->flags & PKT_MULTICAST)
+		return DROP_LINK_LOCAL_CONTROL;
+	return DROP_SPOOFED_SOURCE;
+}
+
+/* Keeps the first `length` bits of an address, in network order. */
+static __always_inline void prefix_of(const addr_t *addr, u32 length, struct prefix_key *key)
+{
+	for (int i = 0; i < 4; i++) {
+		u32 bits = length > i * 32 ? length - i * 32 : 0;
+
+		key->addr.words[i] = bits >= 32	 ? addr->words[i]
+				     : bits == 0 ? 0
+						 : addr->words[i] & bpf_htonl(~0u << (32 - bits));
+	}
+	key->length = length;
+}
+
+/*
+ * What comes over the overlay must have a source that belongs to the node that sent it; otherwise
+ * any host that reaches the VXLAN port could speak for any pod.
+ */
+static __always_inline int check_overlay(struct __sk_buff *skb, const struct cube_work *w,
+					 const struct node_config *config)
+{
+	struct bpf_tunnel_key key = {};
+	addr_t remote;
+
+	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		addr_set_v4(&remote, bpf_htonl(key.remote_ipv4));
+	} else if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6)) {
+		__builtin_memcpy(remote.words, key.remote_ipv6, sizeof(remote));
+	} else {
+		return DROP_MALFORMED;
+	}
+	if (key.tunnel_id != config->overlay_vni || !(w->flags & PKT_IP))
+		return DROP_SPOOFED_OVERLAY_SOURCE;
+
+	const addr_t *src = packet_src(w);
+	addr_t source = *src;
+
+	for (int i = 0; i < PREFIX_LENGTHS; i++) {
+		u32 length = w->flags & PKT_IPV4 ? config->source_lengths_v4[i]
+						 : config->source_lengths_v6[i];
+		struct prefix_key prefix;
+		struct overlay_source *owner;
+
+		if (!length)
+			break;
+		prefix_of(&source, length, &prefix);
+		owner = bpf_map_lookup_elem(&overlay_sources, &prefix);
+		if (owner)
+			return addr_equal(&owner->remote, &remote) ? 0
+								   : DROP_SPOOFED_OVERLAY_SOURCE;
+	}
+	return DROP_SPOOFED_OVERLAY_SOURCE;
+}
+
+static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter,
+				      u32 reason, u32 flags)
+{
+	u64 *count = bpf_map_lookup_elem(&entry_drops, &reason);
+
+	if (flags & (CUBE_F_DRY | CUBE_F_TRACE))
+		cube_report(skb, 0, EVENT_DROP, reason, skb->ifindex);
+	if (flags & CUBE_F_DRY)
+		return TC_ACT_SHOT;
+	if (count)
+		(*count)++;
+	if (counter)
+		counter->drops++;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
+{
+	u32 zero = 0, reason = 0, index;
+	struct attachment *a = bpf_map_lookup_elem(&attachments, &ifindex);
+	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
+	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
+	struct attachment_counter *counter;
+	u64 *edge_word;
+	u64 edge;
+
+	if (!a || !config || !w)
+		return CUBE_PASS; /* not ours (any more): as if the program were not here */
+	index = a->counters;
+	counter = bpf_map_lookup_elem(&attachment_counters, &index);
+	if (counter && !(flags & CUBE_F_DRY)) {
+		counter->packets++;
+		counter->bytes += skb->len;
+	}
+	reason = parse_packet(skb, w, flags & CUBE_F_DRY);
+	if (!reason && a->port == ATTACH_POD)
+		reason = check_pod(skb, a, w);
+	else if (!reason && a->port == ATTACH_OVERLAY)
+		reason = check_overlay(skb, w, config);
+	if (a->port >= ATTACH_INTERFACE)
+		flags |= CUBE_F_HOST_DEV;
+	skb->cb[CB_MAGIC] = CUBE_MAGIC;
+	skb->cb[CB_EPOCH] = *(volatile u32 *)&config->epoch;
+	skb->cb[CB_HOPS] = 0;
+	skb->cb[CB_FLAGS] = flags;
+	if (reason)
+		return entry_drop(skb, counter, reason, flags);
+
+	index = edge_index(skb->cb[CB_EPOCH], 0, a->port & (CUBE_PORTS - 1));
+	edge_word = bpf_map_lookup_elem(&edges, &index);
+	if (edge_word) {
+		edge = *(volatile u64 *)edge_word;
+		if (edge_kind(edge) == EDGE_CUBE) {
+			skb->cb[CB_PORT] = edge_port(edge);
+			bpf_tail_call(skb, &slots, edge_target(edge));
+		}
+	}
+	if (a->failure == FAIL_OPEN)
+		return CUBE_PASS;
+	return entry_drop(skb, counter, DROP_CHAIN_NOT_PROGRAMMED, flags);
+}
+
+SEC("tc")
+int entry(struct __sk_buff *skb)
+{
+	return enter(skb, skb->ifindex, 0);
+}
+
+SEC("tc")
+int entry_dry(struct __sk_buff *skb)
+{
+	return enter(skb, skb->ifindex, CUBE_F_DRY);
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The cube ABI: what a program must do to be a cube, and all that it needs to. docs/cube-abi.md
+ *explains it.
+ *
+ *	CUBE(name)
+ *	{
+ *		... cube_output(c, PORT) or cube_drop(c, DROP_X) ...
+ *	}
+ *
+ * cube_output() and everything that calls it are inlined into the main program: the kernel allows a
+ *tail call with the caller's own stack frame only from there.
+ */
+#ifndef CUBEPLANE_CUBE_H
+#define CUBEPLANE_CUBE_H
+
+#include <linux/pkt_cls.h>
+#include "maps.h"
+#include "generated/reasons.h"
+
+/*
+ * skb->cb while a packet is inside a chain. The entry program writes all five words: what it finds
+ * there belongs to somebody else and is never trusted.
+ */
+#define CB_MAGIC 0 /* CUBE_MAGIC; anything else: the packet did not come through an entry */
+#define CB_PORT	 1 /* port of the current cube that the packet came in by */
+#define CB_EPOCH 2 /* node_config.epoch at the entry: one packet sees one graph */
+#define CB_HOPS	 3 /* cubes passed so far */
+#define CB_FLAGS 4 /* CUBE_F_* */
+
+#define CUBE_MAGIC 0x43554245 /* "CUBE" */
+#define CUBE_MAX_HOPS                                                                              \
+	24 /* below the kernel's own limit of 33 tail calls, which would end in silence */
+
+#define CUBE_F_DRY   (1 << 0) /* change no state, send nothing: report only */
+#define CUBE_F_TRACE (1 << 1) /* report each hop and decision */
+#define CUBE_F_HOST_DEV                                                                            \
+	(1 << 2) /* came in by an Interface endpoint: the host's stack may have the packet */
+
+/* TCX_NEXT and TC_ACT_UNSPEC: the host's stack and other people's programs on the interface go on
+ * with it. */
+#define CUBE_PASS TC_ACT_UNSPEC
+
+/* Constants of one instance of a cube, set before it is loaded, so that the verifier prunes what is
+ * off. */
+struct cube_constants {
+	u32 slot;	  /* own slot, 1..CUBE_SLOTS-1 */
+	u8 redirect_peer; /* 1: pods are reached by bpf_redirect_peer, 0: by bpf_redirect */
+	u8 pad[3];
+	mac_t gateway_mac; /* of every router port, of cube0 and of the overlay device */
+	u16 pad1;
+};
+
+const volatile struct cube_constants cube = {};
+
+struct port_counter {
+	u64 rx_packets;
+	u64 rx_bytes;
+	u64 tx_packets;
+	u64 tx_bytes;
+};
+
+/* key: port. value: what passed it. writer: this cube. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_PORTS);
+	__type(key, u32);
+	__type(value, struct port_counter);
+} port_counters SEC(".maps");
+
+/* key: drop reason. value: packets that this cube dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_DROPS);
+	__type(key, u32);
+	__type(value, u64);
+} drops SEC(".maps");
+
+/* A packet inside one cube; lives on the main program's stack. */
+struct cube_ctx {
+	struct __sk_buff *skb;
+	struct cube_work *work;
+	u32 port;
+	u32 epoch;
+	u32 hops;
+	u32 flags;
+};
+
+/* Kinds of event in the ring buffer. */
+#define EVENT_HOP      1 /* packet entered the cube by port `value` */
+#define EVENT_DECISION 2 /* cube's own code `value`, object `object` */
+#define EVENT_OUTPUT   3 /* left by port `value`, edge `object` */
+#define EVENT_DROP     4 /* reason `value` */
+
+struct cube_event {
+	u64 time; /* ns since boot */
+	u64 object;
+	u32 slot; /* 0: entry */
+	u32 value;
+	u8 kind; /* EVENT_* */
+	u8 hops;
+	u16 length; /* bytes of the packet */
+	u32 flags;  /* PKT_* */
+	struct cube_tuple tuple;
+};
+SIZE_ASSERT(struct cube_event, 72);
+
+static __noinline int cube_report(struct __sk_buff *skb, u32 slot, u32 kind, u32 value, u64 object)
+{
+	u32 zero = 0;
+	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
+	struct cube_event *event;
+
+	if (!skb || !w)
+		return 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return 0;
+	event->time = bpf_ktime_get_ns();
+	event->object = object;
+	event->slot = slot;
+	event->value = value;
+	event->kind = kind;
+	event->hops = skb->cb[CB_HOPS];
+	event->length = skb->len;
+	event->flags = w->flags;
+	event->tuple = w->tuple;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+static __always_inline bool cube_is_reported(const struct cube_ctx *c)
+{
+	return unlikely(c->flags & (CUBE_F_TRACE | CUBE_F_DRY));
+}
+
+static __always_inline bool cube_is_dry(const struct cube_ctx *c)
+{
+	return unlikely(c->flags & CUBE_F_DRY);
+}
+
+/* A decision worth telling: `value` is the cube's own EVENT code, `object` an id that user space
+ * can name. */
+static __always_inline void cube_decide(struct cube_ctx *c, u32 value, u64 object)
+{
+	if (cube_is_reported(c))
+		cube_report(c->skb, cube.slot, EVENT_DECISION, value, object);
+}
+
+/* Ends the packet with a reason that is counted. The only way in which a cube may end one. */
+static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
+{
+	u64 *count;
+
+	reason &= CUBE_DROPS - 1;
+	count = bpf_map_lookup_elem(&drops, &reason);
+	if (count && !cube_is_dry(c))
+		(*count)++;
+	if (cube_is_reported(c))
+		cube_report(c->skb, cube.slot, EVENT_DROP, reason, 0);
+	return TC_ACT_SHOT;
+}
+
+/* As bpf_map_update_elem(); a dry run writes nothing and succeeds. */
+static __always_inline long cube_map_update(const struct cube_ctx *c, void *map, const void *key,
+					    const void *value, u64 flags)
+{
+	if (cube_is_dry(c))
+		return 0;
+	return bpf_map_update_elem(map, key, value, flags);
+}
+
+static __always_inline long cube_map_delete(const struct cube_ctx *c, void *map, const void *key)
+{
+	if (cube_is_dry(c))
+		return 0;
+	return bpf_map_delete_elem(map, key);
+}
+
+/* Adds one to a counter of this CPU that the cube owns. */
+static __always_inline void cube_count(const struct cube_ctx *c, void *percpu_array, u32 index)
+{
+	u64 *count = bpf_map_lookup_elem(percpu_array, &index);
+
+	if (count && !cube_is_dry(c))
+		(*count)++;
+}
+
+/* Cubes that need ports call it first: drops a later fragment whose first one was never seen. */
+static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
+{
+	return c->work->flags & PKT_FRAG_UNRESOLVED;
+}
+
+/*
+ * Hands an unchanged packet to the host's stack, where that is allowed: on an Interface endpoint,
+ * which the host shares with the chain. Elsewhere it is control traffic that nobody here handles: a
+ * counted drop.
+ */
+static __always_inline int cube_pass(struct cube_ctx *c)
+{
+	if (c->flags & CUBE_F_HOST_DEV && c->hops == 1 && !cube_is_dry(c))
+		return CUBE_PASS;
+	return cube_drop(c, DROP_LINK_LOCAL_CONTROL);
+}
+
+/* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */
+static __always_inline long cube_set_macs(struct cube_ctx *c, const mac_t *dst)
+{
+	struct {
+		mac_t dst;
+		mac_t src;
+	} macs = {.dst = *dst, .src = cube.gateway_mac};
+
+	return bpf_skb_store_bytes(c->skb, 0, &macs, sizeof(macs), 0);
+}
+
+static __always_inline int cube_output_pod(struct cube_ctx *c)
+{
+	const addr_t *dst = packet_dst(c->work);
+	struct pod *pod = bpf_map_lookup_elem(&pods, dst);
+	struct __sk_buff *skb = c->skb;
+
+	if (!pod)
+		return cube_drop(c, DROP_UNKNOWN_POD);
+	mac_t mac = pod->mac;
+	u32 ifindex = pod->ifindex;
+
+	if (cube_set_macs(c, &mac))
+		return cube_drop(c, DROP_REWRITE_FAILED);
+	if (skb->pkt_type !=
+	    0) /* PACKET_HOST: a frame flooded or sent to another MAC would be ignored in the pod */
+		bpf_skb_change_type(skb, 0);
+	skb->mark = 0; /* mark and cb would survive into the pod */
+	if (cube.redirect_peer)
+		return bpf_redirect_peer(ifindex, 0);
+	return bpf_redirect(ifindex, 0);
+}
+
+static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
+{
+	struct cube_work *w = c->work;
+	struct bpf_tunnel_key key = {
+	    .tunnel_id = w->tunnel_vni,
+	    .tunnel_tos =
+		w->tos & 3, /* ECN goes to the outer header (RFC 6040 4.1), DSCP does not */
+	    .tunnel_ttl = 64,
+	};
+	u64 flags = 0;
+
+	if (addr_is_v4(&w->tunnel_remote)) {
+		key.remote_ipv4 = bpf_ntohl(w->tunnel_remote.words[3]);
+		flags = BPF_F_ZERO_CSUM_TX;
+	} else {
+		__builtin_memcpy(key.remote_ipv6, w->tunnel_remote.words, sizeof(key.remote_ipv6));
+		flags = BPF_F_TUNINFO_IPV6;
+	}
+	mac_t mac = cube.gateway_mac;
+
+	if (cube_set_macs(c, &mac))
+		return cube_drop(c, DROP_REWRITE_FAILED);
+	if (bpf_skb_set_tunnel_key(c->skb, &key, sizeof(key), flags))
+		return cube_drop(c, DROP_REDIRECT_FAILED);
+	c->skb->mark = 0;
+	return bpf_redirect(ifindex, 0);
+}
+
+static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex)
+{
+	const addr_t *hop = &c->work->next_hop;
+	struct bpf_redir_neigh neighbour = {};
+
+	if (c->work->flags & PKT_FRAME_READY)
+		return bpf_redirect(ifindex, 0);
+	if (!(hop->halves[0] | hop->halves[1]))
+		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+	if (addr_is_v4(hop)) {
+		neighbour.nh_family = 2; /* AF_INET */
+		neighbour.ipv4_nh = hop->words[3];
+	} else {
+		neighbour.nh_family = 10; /* AF_INET6 */
+		__builtin_memcpy(neighbour.ipv6_nh, hop->words, sizeof(neighbour.ipv6_nh));
+	}
+	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+/* Sends the packet out of a port of this cube: to whatever the graph of the packet's epoch has
+ * linked there. */
+static __always_inline int cube_output(struct cube_ctx *c, u32 port)
+{
+	u32 index = edge_index(c->epoch, cube.slot, port & (CUBE_PORTS - 1));
+	u64 *edge_word = bpf_map_lookup_elem(&edges, &index);
+	struct __sk_buff *skb = c->skb;
+	struct port_counter *counter;
+	u64 edge;
+
+	if (!edge_word)
+		return cube_drop(c, DROP_NO_EDGE);
+	edge = *(volatile u64 *)edge_word;
+	port &= CUBE_PORTS - 1;
+	counter = bpf_map_lookup_elem(&port_counters, &port);
+	if (counter && !cube_is_dry(c)) {
+		counter->tx_packets++;
+		counter->tx_bytes += skb->len;
+	}
+	if (cube_is_reported(c))
+		cube_report(skb, cube.slot, EVENT_OUTPUT, port, edge);
+	switch (edge_kind(edge)) {
+	case EDGE_CUBE:
+		skb->cb[CB_PORT] = edge_port(edge);
+		bpf_tail_call(skb, &slots, edge_target(edge));
+		return cube_drop(c, DROP_TAIL_CALL_FAILED);
+	case EDGE_POD:
+		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_pod(c);
+	case EDGE_TUNNEL:
+		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_tunnel(c, edge_target(edge));
+	case EDGE_NEIGH:
+		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_neighbour(c, edge_target(edge));
+	case EDGE_DEVICE:
+		return cube_is_dry(c) ? TC_ACT_SHOT : bpf_redirect(edge_target(edge), 0);
+	case EDGE_STACK: {
+		mac_t mac = cube.gateway_mac;
+
+		if (cube_is_dry(c))
+			return TC_ACT_SHOT;
+		if (cube_set_macs(c, &mac))
+			return cube_drop(c, DROP_REWRITE_FAILED);
+		return bpf_redirect(edge_target(edge), BPF_F_INGRESS);
+	}
+	default:
+		return cube_drop(c, DROP_NO_EDGE);
+	}
+}
+
+/* Reads the packet's context and counts its arrival. Returns 0, or a drop reason for cube_drop().
+ */
+static __always_inline int cube_begin(struct __sk_buff *skb, struct cube_ctx *c)
+{
+	u32 zero = 0;
+	struct port_counter *counter;
+	u32 port;
+
+	c->skb = skb;
+	c->port = skb->cb[CB_PORT] & (CUBE_PORTS - 1);
+	c->epoch = skb->cb[CB_EPOCH];
+	c->flags = skb->cb[CB_FLAGS];
+	c->hops = skb->cb[CB_HOPS] + 1;
+	skb->cb[CB_HOPS] = c->hops;
+	c->work = bpf_map_lookup_elem(&work, &zero);
+	if (!c->work || skb->cb[CB_MAGIC] != CUBE_MAGIC)
+		return DROP_MALFORMED;
+	port = c->port;
+	counter = bpf_map_lookup_elem(&port_counters, &port);
+	if (counter && !cube_is_dry(c)) {
+		counter->rx_packets++;
+		counter->rx_bytes += skb->len;
+	}
+	if (cube_is_reported(c))
+		cube_report(skb, cube.slot, EVENT_HOP, c->port, 0);
+	return c->hops > CUBE_MAX_HOPS ? DROP_HOP_LIMIT : 0;
+}
+
+/* Declares the main program of a cube; its body gets `struct cube_ctx *c` and returns a TC verdict.
+ */
+#define CUBE(name)                                                                                 \
+	static __always_inline int name##_process(struct cube_ctx *c);                             \
+	SEC("tc")                                                                                  \
+	int name(struct __sk_buff *skb)                                                            \
+	{                                                                                          \
+		struct cube_ctx c = {};                                                            \
+		int reason = cube_begin(skb, &c);                                                  \
+                                                                                                   \
+		if (reason)                                                                        \
+			return cube_drop(&c, reason);                                              \
+		return name##_process(&c);                                                         \
+	}                                                                                          \
+	char _license[] SEC("license") = "GPL";                                                    \
+	static __always_inline int name##_process(struct cube_ctx *c)
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Maps that all programs of a node share. They are pinned by the agent and reused by name at every
+ * load.
+ */
+#ifndef CUBEPLANE_MAPS_H
+#define CUBEPLANE_MAPS_H
+
+#include "packet.h"
+
+#define CUBE_ABI	 1
+#define CUBE_SLOTS	 256 /* slot 0 is the entry program: its ports are the kinds of attachment */
+#define CUBE_PORTS	 64
+#define CUBE_BANKS	 2
+#define CUBE_DROPS	 64
+#define CUBE_ATTACHMENTS 4096
+#define POD_ADDRESSES	 4
+#define PREFIX_LENGTHS	 4
+
+/* key: slot of a cube. value: its program. writer: agent. The only prog array of this ABI in TC. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, CUBE_SLOTS);
+	__type(key, u32);
+	__type(value, u32);
+} slots SEC(".maps");
+
+/*
+ * An edge in one word, so that an update never tears:
+ *   bits 0..31   target: slot of a cube, or ifindex
+ *   bits 32..47  port of the peer cube
+ *   bits 48..55  EDGE_*
+ *   bits 56..63  zero
+ */
+#define EDGE_NONE   0 /* counted drop, reason NoEdge */
+#define EDGE_CUBE   1 /* tail call into a slot */
+#define EDGE_DEVICE 2 /* frame out of an interface as it is */
+#define EDGE_POD    3 /* node-wide pod map decides the interface */
+#define EDGE_NEIGH  4 /* packet out of an interface, the kernel's neighbour table gives the MACs */
+#define EDGE_TUNNEL 5 /* over the collect-metadata device, to work->tunnel_remote */
+#define EDGE_STACK  6 /* into the host's stack, as if received on the target interface */
+
+#define edge_target(edge) ((u32)(edge))
+#define edge_port(edge)	  ((u32)((edge) >> 32) & 0xffff)
+#define edge_kind(edge)	  ((u32)((edge) >> 48) & 0xff)
+
+/* key: (bank * CUBE_SLOTS + slot) * CUBE_PORTS + port. value: edge. writer: agent, in the idle bank
+ * only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CUBE_BANKS *CUBE_SLOTS *CUBE_PORTS);
+	__type(key, u32);
+	__type(value, u64);
+} edges SEC(".maps");
+
+#define edge_index(epoch, slot, port)                                                              \
+	((((epoch) & (CUBE_BANKS - 1)) * CUBE_SLOTS + (slot)) * CUBE_PORTS + (port))
+
+struct node_config {
+	u32 epoch;	     /* its lowest bit is the bank in use; written alone, as one word */
+	u32 overlay_ifindex; /* collect-metadata VXLAN device, 0 without one */
+	u32 overlay_vni;
+	u32 pad0;
+	u8 source_lengths_v4[PREFIX_LENGTHS]; /* prefix lengths (of 128) in overlay_sources, longest
+						 first, 0 ends */
+	u8 source_lengths_v6[PREFIX_LENGTHS];
+};
+
+/* key: 0. value: node_config. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct node_config);
+} node_config SEC(".maps");
+
+/* Kinds of attachment; also the port of slot 0 that its packets leave by. Interfaces: from 8 on,
+ * one each. */
+#define ATTACH_POD	 1
+#define ATTACH_OVERLAY	 2
+#define ATTACH_STACK	 3
+#define ATTACH_INTERFACE 8
+
+#define FAIL_CLOSED 0
+#define FAIL_OPEN   1
+
+struct attachment {
+	u16 port;     /* of slot 0: ATTACH_* */
+	u16 counters; /* index into attachment_counters */
+	u8 failure;   /* FAIL_*: what happens while no chain takes the packet */
+	u8 addresses_count;
+	mac_t mac; /* pods: the only source MAC accepted */
+	u32 pad;
+	addr_t addresses[POD_ADDRESSES]; /* pods: the only source addresses accepted */
+};
+SIZE_ASSERT(struct attachment, 80);
+
+/* key: ifindex that the entry program sits on. value: what it is. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CUBE_ATTACHMENTS);
+	__type(key, u32);
+	__type(value, struct attachment);
+} attachments SEC(".maps");
+
+struct attachment_counter {
+	u64 packets;
+	u64 bytes;
+	u64 drops; /* refused by the entry program itself */
+};
+
+/* key: attachment.counters. writer: entry program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_ATTACHMENTS);
+	__type(key, u32);
+	__type(value, struct attachment_counter);
+} attachment_counters SEC(".maps");
+
+/* key: drop reason. value: packets that the entry program dropped. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_DROPS);
+	__type(key, u32);
+	__type(value, u64);
+} entry_drops SEC(".maps");
+
+struct pod {
+	u32 ifindex; /* host end of the pod's veth pair */
+	mac_t mac;   /* of the pod's end */
+	u16 pad;
+};
+SIZE_ASSERT(struct pod, 12);
+
+/* key: address of a pod of this node. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CUBE_ATTACHMENTS *POD_ADDRESSES);
+	__type(key, addr_t);
+	__type(value, struct pod);
+} pods SEC(".maps");
+
+/* A prefix of either family: length counts from the 128-bit form (10.0.0.0/8 is 104). Also an LPM
+ * key. */
+struct prefix_key {
+	u32 length;
+	addr_t addr;		       /* host bits are zero */
+} __attribute__((packed, aligned(4))); /* an LPM key has no hole between length and address */
+SIZE_ASSERT(struct prefix_key, 20);
+
+struct overlay_source {
+	addr_t remote; /* VTEP that may send packets with such a source */
+};
+
+/* key: prefix of another node's pods. writer: agent, from the tunnel routes of the node's routers.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, struct overlay_source);
+} overlay_sources SEC(".maps");
+
+struct fragment_key {
+	addr_t src;
+	addr_t dst;
+	u32 id;
+	u8 proto;
+	u8 pad[3];
+};
+
+struct fragment {
+	be16_t sport;
+	be16_t dport;
+	u32 seen; /* coarse seconds since boot: an older record than FRAGMENT_SECONDS is none (RFC
+		     791 3.2) */
+};
+
+/* key: a fragmented datagram. value: ports of its first fragment. writer: entry program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+/* One per CPU: the parsed packet that is under way there. A packet never leaves its CPU inside a
+ * chain. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cube_work);
+} work SEC(".maps");
+
+/* Events of traced packets and dry runs, newest lost when full. reader: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} events SEC(".maps");
+
+#endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Fills a cube_work from a packet: Ethernet, one 802.1Q tag, ARP, IPv4 with options, IPv6 with
+ * extension headers, TCP, UDP, SCTP, ICMP, ICMPv6, fragments, and the packet quoted in an ICMP
+ * error. Called once a packet, by the entry program; cubes read the result.
+ *
+ * Headers are read by bpf_skb_load_bytes(), which reaches non-linear data too; only the Ethernet
+ * and the fixed part of the IP header, which are always linear on the receive path, are read in
+ * place.
+ */
+#ifndef CUBEPLANE_PARSE_H
+#define CUBEPLANE_PARSE_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include "maps.h"
+#include "generated/reasons.h"
+
+#define IP_MF	       0x2000
+#define IP_OFFSET      0x1fff
+#define EXT_HOPOPTS    0
+#define EXT_ROUTING    43
+#define EXT_FRAGMENT   44
+#define EXT_DSTOPTS    60
+#define EXT_MH	       135
+#define EXT_AH	       51
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO      8
+#define ICMP_UNREACH   3
+#define ICMP_QUENCH    4
+#define ICMP_REDIRECT  5
+#define ICMP_EXCEEDED  11
+#define ICMP_PARAMETER 12
+
+#define MAX_EXTENSION_HEADERS 6
+#define FRAGMENT_SECONDS      30
+
+struct ipv4_header {
+	u8 version_ihl;
+	u8 tos;
+	be16_t total_length;
+	be16_t id;
+	be16_t fragment;
+	u8 ttl;
+	u8 protocol;
+	be16_t checksum;
+	be32_t src;
+	be32_t dst;
+};
+SIZE_ASSERT(struct ipv4_header, 20);
+
+struct ipv6_header {
+	be32_t version_class_flow;
+	be16_t payload_length;
+	u8 next_header;
+	u8 hop_limit;
+	addr_t src;
+	addr_t dst;
+};
+SIZE_ASSERT(struct ipv6_header, 40);
+
+struct arp_header { /* Ethernet and IPv4 (RFC 826) */
+	be16_t hardware;
+	be16_t protocol;
+	u8 hardware_length;
+	u8 protocol_length;
+	be16_t operation;
+	mac_t sender_mac;
+	u8 sender_ip[4];
+	mac_t target_mac;
+	u8 target_ip[4];
+};
+SIZE_ASSERT(struct arp_header, 28);
+
+/* The first eight bytes of every L4 header that we know. */
+struct l4_head {
+	be16_t words[4];
+};
+
+static __always_inline u32 coarse_seconds(void)
+{
+	/* 2^30 ns = 1.07 s: a shift instead of a division; all timeouts are counted in this unit */
+	return bpf_ktime_get_coarse_ns() >> 30;
+}
+
+static __always_inline bool icmp4_is_error(u8 type)
+{
+	return type == ICMP_UNREACH || type == ICMP_EXCEEDED || type == ICMP_PARAMETER ||
+	       type == ICMP_QUENCH;
+}
+
+/* Ports or echo identifier of one L4 header, from its first eight bytes. Returns the PKT_* that
+ * hold. */
+static __always_inline u32 parse_tuple_l4(struct cube_tuple *t, const struct l4_head *h)
+{
+	switch (t->proto) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		t->sport = h->words[0];
+		t->dport = h->words[1];
+		return PKT_PORTS;
+	case IPPROTO_ICMP: {
+		u8 type = *(const u8 *)h;
+
+		if (type == ICMP_ECHO)
+			t->sport = h->words[2];
+		else if (type == ICMP_ECHOREPLY)
+			t->dport = h->words[2];
+		else
+			return 0;
+		return PKT_ECHO;
+	}
+	case IPPROTO_ICMPV6: {
+		u8 type = *(const u8 *)h;
+
+		if (type == 128)
+			t->sport = h->words[2];
+		else if (type == 129)
+			t->dport = h->words[2];
+		else
+			return 0;
+		return PKT_ECHO;
+	}
+	}
+	return 0;
+}
+
+/*
+ * Walks IPv6 extension headers from *off on (RFC 8200 4.1). Sets *proto to the first header that is
+ * none, *off to where it begins, *frag to the fragment field (host order) and *id when there is
+ * one. Returns 0 or a drop reason.
+ */
+static __always_inline int parse_extensions(struct __sk_buff *skb, u32 *off, u8 *proto, u16 *frag,
+					    u32 *id, u32 *flags)
+{
+	for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
+		u8 head[8];
+		u8 next = *proto;
+
+		if (next != EXT_HOPOPTS && next != EXT_ROUTING && next != EXT_FRAGMENT &&
+		    next != EXT_DSTOPTS && next != EXT_AH && next != EXT_MH)
+			return 0;
+		if (i == MAX_EXTENSION_HEADERS)
+			return DROP_EXTENSION_HEADERS;
+		if (bpf_skb_load_bytes(skb, *off, head, sizeof(head)))
+			return DROP_MALFORMED;
+		*flags |= PKT_OPTIONS;
+		*proto = head[0];
+		if (next == EXT_FRAGMENT) {
+			*frag = bpf_ntohs(*(be16_t *)&head[2]);
+			*id = *(be32_t *)&head[4];
+			*off += 8;
+			if (*frag & 0xfff8) /* later fragment: what follows is no header */
+				return 0;
+		} else if (next == EXT_AH) {
+			*off += (head[1] + 2) * 4;
+		} else {
+			*off += (head[1] + 1) * 8;
+		}
+	}
+	return 0;
+}
+
+/* The quoted packet of an ICMP error becomes the tuple, reversed; the error's own addresses go to
+ * outer_*. */
+static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work *w)
+{
+	u32 off = w->l4_off + 8;
+	struct cube_tuple *t = &w->tuple;
+	struct l4_head head = {};
+	u32 l4_off;
+	u8 proto;
+	u16 frag = 0;
+
+	w->outer_src = t->src;
+	w->outer_dst = t->dst;
+	if (w->flags & PKT_IPV4) {
+		struct ipv4_header ip;
+
+		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+			return DROP_MALFORMED;
+		if (ip.version_ihl >> 4 != 4 || (ip.version_ihl & 0xf) < 5)
+			return DROP_MALFORMED;
+		proto = ip.protocol;
+		l4_off = off + (ip.version_ihl & 0xf) * 4;
+		frag = bpf_ntohs(ip.fragment) & IP_OFFSET;
+		addr_set_v4(&t->src, ip.dst);
+		addr_set_v4(&t->dst, ip.src);
+	} else {
+		struct ipv6_header ip;
+		u32 id, ignored = 0;
+
+		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+			return DROP_MALFORMED;
+		if (*(u8 *)&ip >> 4 != 6)
+			return DROP_MALFORMED;
+		proto = ip.next_header;
+		l4_off = off + sizeof(ip);
+		if (parse_extensions(skb, &l4_off, &proto, &frag, &id, &ignored))
+			return DROP_MALFORMED;
+		frag &= 0xfff8;
+		t->src = ip.dst;
+		t->dst = ip.src;
+	}
+	w->inner_l3_off = off;
+	w->inner_l4_off = l4_off;
+	w->flags |= PKT_ICMP_ERROR;
+	t->proto = proto;
+	t->sport = 0;
+	t->dport = 0;
+	if (frag || bpf_skb_load_bytes(skb, l4_off, &head, sizeof(head)))
+		return 0; /* quoted fragment, or too short a quotation: addresses only */
+	w->flags |= PKT_INNER_L4;
+	struct cube_tuple quoted = {.proto = proto};
+	u32 kind = parse_tuple_l4(&quoted, &head);
+
+	t->sport = quoted.dport;
+	t->dport = quoted.sport;
+	w->flags |= kind & PKT_PORTS;
+	return 0;
+}
+
+static __always_inline int parse_l4(struct __sk_buff *skb, struct cube_work *w)
+{
+	struct l4_head head;
+
+	switch (w->tuple.proto) {
+	case IPPROTO_TCP: {
+		u8 tcp[14];
+
+		if (bpf_skb_load_bytes(skb, w->l4_off, tcp, sizeof(tcp)))
+			return DROP_MALFORMED;
+		w->tuple.sport = *(be16_t *)&tcp[0];
+		w->tuple.dport = *(be16_t *)&tcp[2];
+		w->tcp_flags = tcp[13];
+		w->flags |= PKT_PORTS;
+		return 0;
+	}
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		break;
+	default:
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, w->l4_off, &head, sizeof(head)))
+		return DROP_MALFORMED;
+	w->flags |= parse_tuple_l4(&w->tuple, &head);
+	if (w->tuple.proto != IPPROTO_ICMP && w->tuple.proto != IPPROTO_ICMPV6)
+		return 0;
+	w->icmp_type = *(u8 *)&head;
+	w->icmp_code = *((u8 *)&head + 1);
+	if (w->flags & PKT_IPV4
+		? (w->tuple.proto == IPPROTO_ICMP && icmp4_is_error(w->icmp_type))
+		: (w->tuple.proto == IPPROTO_ICMPV6 && w->icmp_type >= 1 && w->icmp_type <= 4))
+		return parse_quoted(skb, w);
+	if (w->tuple.proto == IPPROTO_ICMPV6 && w->icmp_type >= 133 && w->icmp_type <= 136 &&
+	    w->ttl == 255)
+		w->flags |= PKT_ND;
+	return 0;
+}
+
+/* Ports of a fragmented datagram: written down at its first fragment, read at the later ones. */
+static __always_inline void parse_fragment(struct cube_work *w, bool dry)
+{
+	struct fragment_key key = {
+	    .src = w->tuple.src,
+	    .dst = w->tuple.dst,
+	    .id = w->frag_id,
+	    .proto = w->tuple.proto,
+	};
+
+	if (w->flags & PKT_FRAG_FIRST) {
+		struct fragment value = {
+		    .sport = w->tuple.sport,
+		    .dport = w->tuple.dport,
+		    .seen = coarse_seconds(),
+		};
+
+		if (!dry)
+			bpf_map_update_elem(&fragments, &key, &value, BPF_ANY);
+		return;
+	}
+	struct fragment *first = bpf_map_lookup_elem(&fragments, &key);
+
+	if (!first || coarse_seconds() - first->seen > FRAGMENT_SECONDS) {
+		w->flags |= PKT_FRAG_UNRESOLVED;
+		return;
+	}
+	w->tuple.sport = first->sport;
+	w->tuple.dport = first->dport;
+	if (w->tuple.proto == IPPROTO_TCP || w->tuple.proto == IPPROTO_UDP ||
+	    w->tuple.proto == IPPROTO_SCTP)
+		w->flags |= PKT_PORTS;
+}
+
+static __always_inline int parse_ipv4(struct __sk_buff *skb, struct cube_work *w,
+				      const struct ipv4_header *ip)
+{
+	u32 header = (ip->version_ihl & 0xf) * 4;
+	u16 frag = bpf_ntohs(ip->fragment);
+	u16 total = bpf_ntohs(ip->total_length);
+
+	/* a total below the header or beyond the frame is malformed (RFC 1122 3.2.1.1); GSO frames
+	 * may exceed 65535 with 0 */
+	if (ip->version_ihl >> 4 != 4 || header < sizeof(*ip) || (total && total < header) ||
+	    w->l3_off + total > skb->len)
+		return DROP_MALFORMED;
+	w->flags |= PKT_IPV4;
+	if (header > sizeof(*ip))
+		w->flags |= PKT_OPTIONS;
+	addr_set_v4(&w->tuple.src, ip->src);
+	addr_set_v4(&w->tuple.dst, ip->dst);
+	w->tuple.proto = w->l4_proto = ip->protocol;
+	w->ttl = ip->ttl;
+	w->tos = ip->tos;
+	w->ip_len = total;
+	w->l4_off = w->l3_off + header;
+	if ((ip->dst & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || ip->dst == 0xffffffff)
+		w->flags |= PKT_MULTICAST;
+	if (likely(!(frag & (IP_MF | IP_OFFSET))))
+		return 0;
+	w->frag_id = ip->id;
+	w->flags |= frag & IP_OFFSET ? PKT_FRAG_LATER : PKT_FRAG_FIRST;
+	return 0;
+}
+
+static __always_inline int parse_ipv6(struct __sk_buff *skb, struct cube_work *w,
+				      const struct ipv6_header *ip)
+{
+	u32 off = w->l3_off + sizeof(*ip);
+	u8 proto = ip->next_header;
+	u16 frag = 0;
+	u16 payload = bpf_ntohs(ip->payload_length);
+	int error;
+
+	if (*(const u8 *)ip >> 4 != 6 || off + payload > skb->len)
+		return DROP_MALFORMED;
+	w->flags |= PKT_IPV6;
+	w->tuple.src = ip->src;
+	w->tuple.dst = ip->dst;
+	w->ttl = ip->hop_limit;
+	w->tos = bpf_ntohl(ip->version_class_flow) >> 20;
+	w->ip_len = payload ? payload + sizeof(*ip) : 0;
+	if (w->tuple.dst.bytes[0] == 0xff)
+		w->flags |= PKT_MULTICAST;
+	if (unlikely(proto != IPPROTO_TCP && proto != IPPROTO_UDP && proto != IPPROTO_ICMPV6)) {
+		u32 flags = 0, id = 0;
+
+		error = parse_extensions(skb, &off, &proto, &frag, &id, &flags);
+		if (error)
+			return error;
+		w->flags |= flags;
+		w->frag_id = id;
+		/* an atomic fragment (offset 0, no more) is a whole packet (RFC 6946) */
+		if (frag & 0xfff8)
+			w->flags |= PKT_FRAG_LATER;
+		else if (frag & 1)
+			w->flags |= PKT_FRAG_FIRST;
+	}
+	w->tuple.proto = w->l4_proto = proto;
+	w->l4_off = off;
+	return 0;
+}
+
+static __always_inline int parse_arp(struct __sk_buff *skb, struct cube_work *w)
+{
+	struct arp_header arp;
+
+	if (bpf_skb_load_bytes(skb, w->l3_off, &arp, sizeof(arp)))
+		return DROP_MALFORMED;
+	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) ||
+	    arp.hardware_length != 6 || arp.protocol_length != 4)
+		return DROP_MALFORMED;
+	w->flags |= PKT_ARP;
+	addr_set_v4(&w->tuple.src, *(be32_t *)arp.sender_ip);
+	addr_set_v4(&w->tuple.dst, *(be32_t *)arp.target_ip);
+	return 0;
+}
+
+/*
+ * Parses the whole packet into *w, which it clears first. dry: leave no trace in maps.
+ * Returns 0, also for what is neither ARP nor IP (then none of PKT_ARP, PKT_IP is set), or a drop
+ * reason.
+ */
+static __always_inline int parse_packet(struct __sk_buff *skb, struct cube_work *w, bool dry)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	u32 l3 = ETH_HLEN;
+	u16 type;
+	int error;
+
+	__builtin_memset(w, 0, sizeof(*w));
+	if (data + ETH_HLEN > end)
+		return DROP_MALFORMED;
+	type = bpf_ntohs(*(be16_t *)(data + 12));
+	if (skb->vlan_present)
+		w->vlan = skb->vlan_tci & 0xfff;
+	else if (unlikely(type == ETH_P_8021Q)) {
+		if (data + ETH_HLEN + 4 > end)
+			return DROP_MALFORMED;
+		w->vlan = bpf_ntohs(*(be16_t *)(data + 14)) & 0xfff;
+		type = bpf_ntohs(*(be16_t *)(data + 16));
+		l3 += 4;
+	}
+	w->ether_type = type;
+	w->l3_off = l3;
+	if (type == ETH_P_IP) {
+		struct ipv4_header ip;
+
+		if (bpf_skb_load_bytes(skb, l3, &ip, sizeof(ip)))
+			return DROP_MALFORMED;
+		error = parse_ipv4(skb, w, &ip);
+	} else if (type == ETH_P_IPV6) {
+		struct ipv6_header ip;
+
+		if (bpf_skb_load_bytes(skb, l3, &ip, sizeof(ip)))
+			return DROP_MALFORMED;
+		error = parse_ipv6(skb, w, &ip);
+	} else if (type == ETH_P_ARP) {
+		return parse_arp(skb, w);
+	} else {
+		return 0;
+	}
+	if (error)
+		return error;
+	if (unlikely(w->flags & PKT_FRAG_LATER)) {
+		parse_fragment(w, dry);
+		return 0;
+	}
+	error = parse_l4(skb, w);
+	if (error)
+		return error;
+	if (unlikely(w->flags & PKT_FRAG_FIRST))
+		parse_fragment(w, dry);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a cube type is to the agent. One folder of src/cubes implements it a type; the agent knows no type by
+ * name. Everything here is pure: an image holds what the maps of one cube should hold, and says which writes
+ * lead there; it never sees the kernel.
+ *
+ * Life of an instance. A cube's program is loaded once for each distinct {@link InstanceConfig}; a change of the spec that
+ * alters it makes a new instance in a new slot, filled before the node's graph flips to it. Maps of class
+ * `state` are shared by all instances of a cube; maps of class `config` belong to one instance. Changes of
+ * CubeTables are written in place, in the order that {@link ImageChange} states.
+ */
+
+/** A reason that a cube is not accepted as it stands, in words for the person who wrote it. */
+export interface Problem {
+  /** PascalCase; becomes the condition's reason. */
+  readonly reason: string;
+  /** What is wrong, in which object, and what to change. */
+  readonly message: string;
+  /** Path of the field, as `spec.router.routes[2].port`. */
+  readonly field?: string;
+}
+
+/** One cube of this node, valid by schema. */
+export interface CubeInput<Spec> {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** The member of `Cube.spec` that the type names. */
+  readonly spec: Spec;
+  /** All ports, the type's fixed ones and those that links and the spec name. */
+  readonly ports: readonly CubePort[];
+}
+
+export interface CubePort {
+  readonly name: string;
+  /** 0..63, the number that programs know. */
+  readonly id: number;
+  /** CIDR text, as `10.244.1.1/24`. */
+  readonly addresses: readonly string[];
+  /** Bytes of an IP packet; absent: no limit of its own. */
+  readonly mtu?: number;
+  /** What the port's link ends in; absent while it is not linked. */
+  readonly endpoint?: 'Cube' | 'Interface' | 'Pods' | 'Overlay' | 'Stack';
+}
+
+/** What a cube may know of its node. */
+export interface NodeInput {
+  readonly name: string;
+  /** `02:…`, fixed, the same on all nodes: of every router port, cube0 and the overlay device. */
+  readonly gatewayMac: string;
+  /** Default VNI of tunnel routes. */
+  readonly overlayVni: number;
+  /** Whether pods are reached by bpf_redirect_peer (else bpf_redirect). */
+  readonly redirectPeer: boolean;
+}
+
+/** How the rows of one map are laid out; generated from BTF. */
+export interface MapCodec<Key = unknown, Value = unknown> {
+  readonly name: string;
+  readonly keySize: number;
+  readonly valueSize: number;
+  decodeKey(bytes: Uint8Array, offset?: number): Key;
+  decodeValue(bytes: Uint8Array, offset?: number): Value;
+}
+
+export interface MapDeclaration {
+  /** `state`: kept over changes of the spec; `config`: new with every instance. */
+  readonly class: 'state' | 'config';
+  /** Rows are written by user space (adopted at start), or only by the program. */
+  readonly writer: 'agent' | 'program';
+  readonly codec: MapCodec;
+  /** Version of a state map's layout: a different one is another map. */
+  readonly version: number;
+}
+
+/** All that is fixed when a program is loaded. Its hash names the instance. */
+export interface InstanceConfig {
+  /** `.rodata` variables by name, as bytes; the agent adds `cube` (slot, MAC, redirect mode). */
+  readonly rodata: Readonly<Record<string, Uint8Array>>;
+  /** max_entries by map, where it differs from the object's own. */
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Anything else of the spec that ends up in config maps: a change of it makes a new instance. */
+  readonly config: unknown;
+}
+
+/** A batch of rows for one map: printable through its codec, ready for the kernel. */
+export interface MapWrite {
+  readonly map: string;
+  readonly op: 'update' | 'delete';
+  readonly count: number;
+  /** count × keySize bytes. */
+  readonly keys: Uint8Array;
+  /** count × valueSize bytes; empty for deletes. */
+  readonly values: Uint8Array;
+}
+
+/** Writes in the order in which they break no flow; `afterGrace` when packets under way have passed. */
+export interface ImageChange {
+  readonly writes: readonly MapWrite[];
+  readonly afterGrace: readonly MapWrite[];
+}
+
+/** What the maps of one instance should hold. */
+export interface CubeImage {
+  /** Takes over rows found in the kernel, before any table is set. Ids in them are kept. */
+  adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void;
+  /**
+   * Sets or removes what one CubeTable contributes. `key` is `namespace/name`; `rows` the member of its spec
+   * that its type names (services, routes, …), `undefined` when it is gone.
+   * Returns what of it could not be taken: the rest is.
+   */
+  setTable(key: string, rows: readonly unknown[] | undefined): readonly Problem[];
+  /** All tables have been set: rows that were adopted and that nobody claims are stale. */
+  settle(): void;
+  /** Lets time pass, in seconds since boot (CLOCK_BOOTTIME). Returns when it next wants to be called. */
+  tick(now: number): number | undefined;
+  /** Writes since the last take. */
+  take(): ImageChange;
+  /** Rows that each map should hold, for pressure and for printing. */
+  usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>>;
+}
+
+export interface CubeType<Spec = unknown> {
+  /** Discriminator, as `Router`. */
+  readonly type: string;
+  /** Member of `Cube.spec`, as `router`. */
+  readonly member: string;
+  /** Object file below build/bpf, without ending; also its program's name with `-` as `_`. */
+  readonly object: string;
+  readonly program: string;
+  /** 3: packets leave an Interface endpoint by the neighbour table; 2: frames leave as they are. */
+  readonly layer: 2 | 3;
+  readonly fixedPorts: Readonly<Record<string, number>>;
+  /** Ports named by links get ids from here on, in order of their names. */
+  readonly firstNamedPort: number;
+  readonly tableTypes: readonly string[];
+  readonly maps: Readonly<Record<string, MapDeclaration>>;
+  /** What the schema cannot say: an empty list means accepted. */
+  check(cube: CubeInput<Spec>): readonly Problem[];
+  instance(cube: CubeInput<Spec>, node: NodeInput): InstanceConfig;
+  /** `previous`: the image of the instance that this one replaces, whose ids in state maps must stay valid. */
+  image(cube: CubeInput<Spec>, node: NodeInput, previous?: CubeImage): CubeImage;
+}
