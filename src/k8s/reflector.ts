@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+import { backoffMs, sleep } from './backoff.ts';
+import type { Cache } from './cache.ts';
+import type { KubeClient } from './client.ts';
+import { isKubeError, KubeError } from './errors.ts';
+import { ItemSplitter, LineSplitter } from './json-items.ts';
+import { type Log, SILENT } from './log.ts';
+import { type KubeObject, keyOf, pathOf, type ResourceType } from './resource.ts';
+
+export interface ReflectorOptions<T> {
+  client: KubeClient;
+  type: ResourceType;
+  /** Only this namespace; all of them where absent. */
+  namespace?: string;
+  labelSelector?: string;
+  fieldSelector?: string;
+  cache: Cache<T>;
+  /**
+   * Makes the cached value of an object; undefined keeps it out of the cache. `bytes` is the object's JSON, valid only
+   * during the call: copy what must stay. When it throws, the entry before stays and the error goes to the log.
+   */
+  transform: (object: KubeObject, bytes: Buffer) => T | undefined;
+  /** Objects a page of a list. Default 500. */
+  pageSize?: number;
+  /**
+   * A watch that says nothing for this long is taken for dead and opened again where it was. The API server sends a
+   * bookmark a minute, so the default, 90 s, never cuts a healthy one.
+   */
+  idleTimeoutMs?: number;
+  /** Delays after failures. Default 250 ms to 15 s. */
+  backoff?: { baseMs: number; maxMs: number };
+  log?: Log;
+}
+
+/** What a reflector is doing; the health endpoint and metrics read it. */
+export interface ReflectorHealth {
+  state: 'Stopped' | 'Listing' | 'Watching' | 'Waiting';
+  synced: boolean;
+  /** Size of the cache. */
+  objects: number;
+  /** Whole lists read, watches opened, events taken, since the start. */
+  lists: number;
+  watches: number;
+  events: number;
+  /** Times that a silent watch was cut. */
+  silent: number;
+  /** Failures since the last success. */
+  failures: number;
+  lastError?: string;
+  /** `performance.now()` of the last byte from the API server. */
+  lastHeardMs: number;
+}
+
+/** A watch is closed by the server after a random time in this range, s, as client-go asks for. */
+const WATCH_SECONDS = { min: 300, max: 600 };
+const LIST_IDLE_MS = 30_000;
+
+interface WatchEvent {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  object: KubeObject & { code?: number; message?: string };
+}
+
+/**
+ * Keeps a {@link Cache} equal to a collection on the API server: lists it page by page, then watches from the list's
+ * version. Whatever ends a watch, it starts again where it was; when that is not possible (410, or a server that went
+ * back in time) it lists again and removes what the list no longer holds, so no deletion is lost.
+ */
+export class Reflector<T> {
+  readonly #options: ReflectorOptions<T>;
+  readonly #log: Log;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #resourceVersion: string | undefined;
+  #fields: { type: string; namespace?: string };
+  readonly #health: Omit<ReflectorHealth, 'synced' | 'objects'> = {
+    state: 'Stopped',
+    lists: 0,
+    watches: 0,
+    events: 0,
+    silent: 0,
+    failures: 0,
+    lastHeardMs: 0,
+  };
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options;
+    this.#log = options.log ?? SILENT;
+    this.#fields = {
+      type: options.type.plural,
+      ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
+    };
+  }
+
+  /** Starts; a second call does nothing. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Ends the watch; the cache keeps what it has. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  health(): ReflectorHealth {
+    const { cache } = this.#options;
+    return { ...this.#health, synced: cache.hasSynced, objects: cache.size };
+  }
+
+  async #run(): Promise<void> {
+    const signal = this.#stop.signal;
+    while (!signal.aborted) {
+      try {
+        if (this.#resourceVersion === undefined) await this.#list();
+        if (!signal.aborted) await this.#watch();
+        this.#health.failures = 0;
+      } catch (error) {
+        if (signal.aborted) break;
+        await this.#afterFailure(error);
+      }
+    }
+    this.#health.state = 'Stopped';
+  }
+
+  async #afterFailure(error: unknown): Promise<void> {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#health.failures++;
+    this.#health.lastError = message;
+    this.#health.state = 'Waiting';
+    if (isKubeError(error, 'Expired')) this.#resourceVersion = undefined;
+    const wished = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
+    const wait = Math.max(
+      wished,
+      backoffMs(this.#health.failures, this.#options.backoff ?? { baseMs: 250, maxMs: 15_000 }),
+    );
+    const fields = {
+      ...this.#fields,
+      failures: this.#health.failures,
+      waitMs: Math.round(wait),
+      error: message,
+    };
+    if (this.#health.failures > 1) this.#log.warn(fields, 'watch failed; trying again');
+    else this.#log.debug(fields, 'watch ended; trying again');
+    await sleep(wait, this.#stop.signal);
+  }
+
+  async #list(): Promise<void> {
+    this.#health.state = 'Listing';
+    const seen = new Set<string>();
+    let token = '';
+    let limit = this.#options.pageSize ?? 500;
+    let resourceVersion = '';
+    do {
+      try {
+        const page = await this.#page(limit, token, seen);
+        token = page.continue ?? '';
+        resourceVersion = page.resourceVersion ?? '';
+      } catch (error) {
+        if (token === '' || !isKubeError(error, 'Expired')) throw error;
+        // The continue token outlived etcd's history. One request without a limit cannot expire, and it is streamed.
+        token = '';
+        limit = 0;
+        seen.clear();
+        resourceVersion = '';
+      }
+    } while (token !== '' || resourceVersion === '');
+    const removed = this.#options.cache.finishList(seen);
+    this.#resourceVersion = resourceVersion;
+    this.#health.lists++;
+    this.#health.failures = 0;
+    this.#log.debug({ ...this.#fields, objects: seen.size, removed, resourceVersion }, 'listed');
+  }
+
+  async #page(
+    limit: number,
+    token: string,
+    seen: Set<string>,
+  ): Promise<{ resourceVersion?: string; continue?: string }> {
+    const splitter = new ItemSplitter();
+    const query = { limit: limit === 0 ? undefined : limit, continue: token };
+    await this.#read(query, LIST_IDLE_MS, (chunk) => {
+      splitter.push(chunk, (bytes) => {
+        const object = JSON.parse(bytes.toString()) as KubeObject;
+        seen.add(keyOf(object.metadata));
+        this.#store(object, bytes);
+      });
+    });
+    return splitter.finish().metadata ?? {};
+  }
+
+  async #watch(): Promise<void> {
+    this.#health.state = 'Watching';
+    this.#health.watches++;
+    const lines = new LineSplitter();
+    const seconds = WATCH_SECONDS.min + Math.random() * (WATCH_SECONDS.max - WATCH_SECONDS.min);
+    const query = {
+      watch: true,
+      allowWatchBookmarks: true,
+      resourceVersion: this.#resourceVersion,
+      timeoutSeconds: Math.round(seconds),
+    };
+    const openedAt = performance.now();
+    await this.#read(query, this.#options.idleTimeoutMs ?? 90_000, (chunk) => {
+      lines.push(chunk, (line) => this.#event(line));
+    });
+    // A server that closes each watch at once must not be asked without pause.
+    if (performance.now() - openedAt < 1000) throw new Error('the watch was closed at once');
+  }
+
+  #event(line: Buffer): void {
+    const { type, object } = JSON.parse(line.toString()) as WatchEvent;
+    if (type === 'ERROR') throw watchError(object, this.#options.type);
+    const version = object.metadata.resourceVersion ?? '';
+    if (isOlder(version, this.#resourceVersion)) {
+      throw goneBack(this.#options.type, version, this.#resourceVersion ?? '');
+    }
+    this.#health.failures = 0;
+    if (type === 'DELETED') this.#options.cache.delete(keyOf(object.metadata));
+    else if (type !== 'BOOKMARK') this.#store(object, line);
+    if (type !== 'BOOKMARK') this.#health.events++;
+    this.#resourceVersion = version;
+  }
+
+  #store(object: KubeObject, bytes: Buffer): void {
+    const { cache, transform } = this.#options;
+    const key = keyOf(object.metadata);
+    const version = object.metadata.resourceVersion ?? '';
+    if (cache.versionOf(key) === version) return;
+    try {
+      const value = transform(object, bytes);
+      if (value === undefined) cache.delete(key);
+      else cache.set(key, version, value);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#log.error({ ...this.#fields, key, error: message }, 'object left out: it could not be taken in');
+    }
+  }
+
+  /** One GET of the collection; chunks go to the callback. Throws when nothing comes for `idleMs`. */
+  async #read(
+    query: Record<string, string | number | boolean | undefined>,
+    idleMs: number,
+    onChunk: (chunk: Buffer) => void,
+  ): Promise<void> {
+    const { client, type, namespace, labelSelector, fieldSelector } = this.#options;
+    const { body } = await client.stream({
+      path: pathOf(type, { namespace }),
+      query: { ...query, labelSelector, fieldSelector },
+      object: type.plural,
+      timeoutMs: Math.min(idleMs, LIST_IDLE_MS),
+      signal: this.#stop.signal,
+    });
+    const idle = setTimeout(() => {
+      this.#health.silent++;
+      body.destroy(new Error(`no byte for ${idleMs} ms: the connection is taken for dead`));
+    }, idleMs);
+    try {
+      for await (const chunk of body) {
+        this.#health.lastHeardMs = performance.now();
+        idle.refresh();
+        onChunk(chunk as Buffer);
+      }
+    } finally {
+      clearTimeout(idle);
+      body.destroy();
+    }
+  }
+}
+
+/** Versions are decimal numbers that grow (KEP-5504); one that is none counts as new. */
+function isOlder(version: string, than: string | undefined): boolean {
+  if (than === undefined || version === than) return false;
+  return version.length < than.length || (version.length === than.length && version < than);
+}
+
+function goneBack(type: ResourceType, version: string, known: string): KubeError {
+  return new KubeError({
+    code: 'Expired',
+    status: 410,
+    object: type.plural,
+    message: `the API server is at version ${version}, behind ${known}: its store was restored or replaced`,
+    remedy: 'the list is read again from the start',
+  });
+}
+
+function watchError(object: { code?: number; message?: string }, type: ResourceType): KubeError {
+  const message = object.message ?? 'the watch ended with an error';
+  // A version ahead of the server's own (504) cannot be waited for: etcd was replaced by an older copy.
+  const expired = object.code === 410 || /too (old|large) resource version/i.test(message);
+  return new KubeError({
+    code: expired ? 'Expired' : 'ServerError',
+    status: object.code ?? 0,
+    object: type.plural,
+    message,
+    remedy: expired ? 'the list is read again from the start' : 'the watch is opened again',
+  });
+}
