@@ -27,13 +27,13 @@ TEXT
 # One line a purpose; docs/dependencies.md says what each is for.
 packages=(
   clang-16 llvm-16 clang-format-16 libbpf-dev bpftool libelf-dev zlib1g-dev make g++
-  iproute2 ethtool iptables nftables conntrack procps util-linux
+  iproute2 iputils-ping ethtool iptables nftables conntrack procps util-linux
   tcpdump iperf3 jq python3 python3-scapy musl-tools
 )
 # The same needs as commands and headers, for systems that are not Debian.
 commands=(
   clang-16 llvm-strip-16 clang-format-16 bpftool make g++
-  ip ethtool iptables nft conntrack sysctl flock nsenter tcpdump iperf3 jq python3 musl-gcc
+  ip ping ethtool iptables nft conntrack sysctl flock nsenter tcpdump iperf3 jq python3 musl-gcc
 )
 headers=(bpf/libbpf.h bpf/bpf_helpers.h libelf.h zlib.h)
 
@@ -61,6 +61,7 @@ elapsed() { printf '%d:%02d' $((($SECONDS - $1) / 60)) $((($SECONDS - $1) % 60))
 log=
 step_child=
 trap '[ -z "$log" ] || rm -f "$log"; [ -z "$step_child" ] || kill "$step_child" 2>/dev/null || true' EXIT
+trap 'say "error: line $LINENO of scripts/setup.sh failed: $BASH_COMMAND"' ERR
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -92,7 +93,8 @@ step() {
 is_debian() { command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; }
 
 missing_packages() {
-  dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null |
+  # Its status is 1 when it has never heard of a package: that one is missing.
+  { dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true; } |
     awk -v wanted="${packages[*]}" '
       $1 == "installed" { installed[$2] = 1 }
       END { count = split(wanted, name, " "); for (i = 1; i <= count; i++) if (!installed[name[i]]) print name[i] }'
@@ -158,7 +160,6 @@ node_modules() {
 }
 
 build_native() {
-  [ -e Makefile ] || return 0
   ! make --question --silent all >/dev/null 2>&1 || return 0
   step "building the BPF objects and the addon" make --silent "-j$(nproc)" all ||
     fail "the build failed: the compiler's messages are above" "By itself: make all"

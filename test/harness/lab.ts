@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cgroupRoot, createCgroup, removeCgroup } from './cgroup.ts';
+import { run } from './process.ts';
+import { type Log, stderrLog } from './progress.ts';
+import { Scope } from './scope.ts';
+
+/** One folder a run; /run is memory, so nothing survives a reboot, as namespaces do not. */
+const LABS_DIRECTORY = '/run/cubeplane-labs';
+const NETNS_DIRECTORY = '/run/netns';
+/** Names in the kernel start with this and the run's id, so that a sweep recognises them. */
+const NAME_PREFIX = 'cpl';
+
+interface Owner {
+  /** What the run is for: the test, the demo. */
+  readonly purpose: string;
+  /** The process that removes it all at its end; null: it stays until someone calls {@link removeLab}. */
+  readonly pid: number | null;
+  /** Start time of that process in clock ticks since boot: process ids are used again. */
+  readonly startTime: string | null;
+}
+
+export interface LabOptions {
+  readonly log?: Log;
+  /** True: programs, namespaces and files outlive this process, until `removeLab(id)`. */
+  readonly detached?: boolean;
+}
+
+/**
+ * One run of a test, demo or measurement: an id that makes its names in the kernel unique, a folder for logs and state,
+ * a cgroup that holds every process it starts, and the scope that removes it all.
+ */
+export class Lab {
+  /** Six characters, in every name of this run. */
+  readonly id: string;
+  readonly directory: string;
+  readonly cgroup: string;
+  readonly detached: boolean;
+  readonly log: Log;
+  readonly scope: Scope;
+
+  constructor(id: string, cgroup: string, options: LabOptions) {
+    this.id = id;
+    this.directory = labDirectory(id);
+    this.cgroup = cgroup;
+    this.detached = options.detached === true;
+    this.log = options.log ?? stderrLog;
+    this.scope = new Scope(this.log);
+  }
+
+  /** The unique kernel-wide form of a name, for network namespaces and the like. */
+  uniqueName(name: string): string {
+    return `${NAME_PREFIX}-${this.id}-${name}`;
+  }
+
+  /** Ends every process of the run and removes what it made. */
+  async close(): Promise<void> {
+    await this.scope.close();
+  }
+
+  /** Lets go of a detached run that is complete: it stays when this process ends. */
+  release(): void {
+    if (!this.detached) throw new Error('only a detached lab can be left running');
+    this.scope.forget();
+  }
+}
+
+function labDirectory(id: string): string {
+  return join(LABS_DIRECTORY, id);
+}
+
+/** Removes what crashed runs left behind, then starts a run. Needs root. `purpose` is for people who list the runs. */
+export async function openLab(purpose: string, options: LabOptions = {}): Promise<Lab> {
+  if (process.getuid?.() !== 0) {
+    throw new Error('network namespaces need root: run this as root (or with sudo)');
+  }
+  await sweepLeftovers(options.log);
+  const id = randomBytes(3).toString('hex');
+  const root = join(await cgroupRoot(), `${NAME_PREFIX}-${id}`);
+  const lab = new Lab(id, root, options);
+  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
+  const startTime = await processStartTime(process.pid);
+  const owner: Owner = lab.detached
+    ? { purpose, pid: null, startTime: null }
+    : { purpose, pid: process.pid, startTime: startTime ?? null };
+  await writeFile(join(lab.directory, 'owner.json'), JSON.stringify(owner));
+  lab.scope.defer(`run ${id}`, () => removeLab(id));
+  await createCgroup(root);
+  return lab;
+}
+
+/** Ends and removes the run with this id, whoever started it: processes first, then namespaces, then files. */
+export async function removeLab(id: string): Promise<void> {
+  await removeCgroup(join(await cgroupRoot(), `${NAME_PREFIX}-${id}`));
+  for (const name of labNamespaces(id)) await run(['ip', 'netns', 'delete', name]);
+  await rm(labDirectory(id), { recursive: true, force: true });
+}
+
+/** Names of the network namespaces that a run has. */
+export function labNamespaces(id: string): string[] {
+  if (!existsSync(NETNS_DIRECTORY)) return [];
+  return readdirSync(NETNS_DIRECTORY).filter((name) => name.startsWith(`${NAME_PREFIX}-${id}-`));
+}
+
+/** Removes runs whose owner is dead. Two sweeps at once do no harm to each other or to running labs. */
+export async function sweepLeftovers(log: Log = stderrLog): Promise<void> {
+  if (!existsSync(LABS_DIRECTORY)) return;
+  for (const id of readdirSync(LABS_DIRECTORY)) {
+    const owner = await readOwner(id);
+    // Without a readable owner the run is just being made or just being removed.
+    if (owner === undefined || owner.pid === null) continue;
+    if ((await processStartTime(owner.pid)) === owner.startTime) continue;
+    log(`removing what a crashed run left behind (${owner.purpose}, ${id})`);
+    await removeLab(id).catch((failure) => log(`that failed: ${failure.message}`));
+  }
+}
+
+async function readOwner(id: string): Promise<Owner | undefined> {
+  try {
+    return JSON.parse(await readFile(join(labDirectory(id), 'owner.json'), 'utf8')) as Owner;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Field 22 of /proc/PID/stat, or undefined for no such process. */
+export async function processStartTime(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+  // The second field, the name, is in parentheses and may hold spaces and parentheses.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+}
