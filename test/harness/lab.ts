@@ -126,9 +126,20 @@ async function readOwner(id: string): Promise<Owner | undefined> {
   }
 }
 
-/** Field 22 of /proc/PID/stat, or undefined for no such process. */
+/** Start time in clock ticks since boot (field 22 of /proc/PID/stat), or undefined for no such process. */
 export async function processStartTime(pid: number): Promise<string | undefined> {
+  return (await statFields(pid))?.[19];
+}
+
+/** True for a process that runs; false for none, and for one that has ended and only awaits its parent (a zombie). */
+export async function isAlive(pid: number): Promise<boolean> {
+  const state = (await statFields(pid))?.[0];
+  return state !== undefined && state !== 'Z' && state !== 'X';
+}
+
+/** The fields of /proc/PID/stat from the third, the state, on. */
+async function statFields(pid: number): Promise<string[] | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   // The second field, the name, is in parentheses and may hold spaces and parentheses.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cgroupProcesses } from '../harness/cgroup.ts';
-import { type Lab, labNamespaces, openLab } from '../harness/lab.ts';
+import { isAlive, type Lab, labNamespaces, openLab } from '../harness/lab.ts';
 import { start } from '../harness/process.ts';
 import {
   createNodes,
@@ -14,7 +14,9 @@ import {
   setUnderlayOffload,
 } from '../harness/topology.ts';
 
-/** The harness itself: what every other test of this folder stands on. */
+// The harness itself: what every other test of this folder stands on.
+jest.setTimeout(30_000);
+
 describe('two nodes on an underlay', () => {
   let lab: Lab;
   let nodes: Node[];
@@ -124,7 +126,7 @@ describe('the end of a lab', () => {
     expect(labNamespaces(lab.id)).toEqual([]);
     expect(existsSync(lab.directory)).toBe(false);
     expect(existsSync(lab.cgroup)).toBe(false);
-    expect(existsSync(`/proc/${program?.pid}`)).toBe(false);
+    expect(await isAlive(program?.pid ?? 0)).toBe(false);
   });
 
   test('is made up for by the next lab, after a SIGKILL', async () => {
@@ -152,7 +154,7 @@ describe('the end of a lab', () => {
       await next.close();
       expect(labNamespaces(left.id)).toEqual([]);
       expect(existsSync(left.cgroup)).toBe(false);
-      expect(existsSync(`/proc/${left.pid}`)).toBe(false);
+      expect(await isAlive(left.pid)).toBe(false);
     } finally {
       await lab.close();
     }
