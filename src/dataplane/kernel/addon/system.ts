@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type HandleKind, native } from './native.ts';
+
+/** CPUs that per-CPU maps hold a slot for; more than are online on some machines. */
+export function possibleCpus(): number {
+  return native.possibleCpus();
+}
+
+/** Ids of all maps, programs or links in the kernel. Throws KernelError EPERM without privileges. */
+export function allIds(kind: HandleKind): number[] {
+  return native.allIds(kind);
+}
+
+/** Counts run time and runs of all programs until the returned function is called (about 20 ns a run). */
+export function enableStats(): () => void {
+  const handle = native.enableStats();
+  return () => handle.close();
+}
