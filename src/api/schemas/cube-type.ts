@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a folder src/cubes/<type>/ declares about its cube type in schema.ts; everything shared is generated from it. */
+import type { Rule, Schema } from './schema.ts';
+
+/** A reason why packets are dropped, with an id that never changes its meaning. */
+export interface DropReason {
+  /** 1–31 common to all cubes, 32–63 a cube type's own. Append only. */
+  id: number;
+  /** PascalCase; `DROP_` and upper snake case in C. */
+  name: string;
+  /** What happened, for people. */
+  description: string;
+  /** What to look at or change. */
+  remedy: string;
+}
+
+/** Something a cube counts beside packets, bytes and drops. */
+export interface Counter {
+  /** 0–31. Append only. */
+  id: number;
+  /** camelCase; `COUNT_` and upper snake case in C. */
+  name: string;
+  description: string;
+}
+
+/** A map of the cube, for the reference. */
+export interface MapDescription {
+  name: string;
+  /** `state` is kept over revisions, `config` is made anew by a change of the spec, `shared` belongs to the node. */
+  class: 'state' | 'config' | 'shared';
+  key: string;
+  value: string;
+  writer: string;
+  description: string;
+}
+
+export interface CubeTypeSchema {
+  /** Value of `spec.type`. */
+  type: string;
+  /** Name of the member of `spec`. */
+  member: string;
+  /** Folder in src/cubes and bpf. */
+  folder: string;
+  description: string;
+  /** Schema of the member. */
+  schema: Schema;
+  ports: {
+    /** Ports that every cube of the type has. */
+    fixed: { name: string; description: string }[];
+    /** What the ports named by links and `spec.ports` mean. */
+    named: string;
+    /** Most ports, fixed ones included. */
+    max: number;
+    /** Whether `spec.ports[].addresses` may be set. */
+    addresses: boolean;
+  };
+  /** Types of CubeTable that `spec.tables` may select. */
+  tables: string[];
+  /** Hooks that this release's program can be loaded for. */
+  hooks: ('TC' | 'XDP')[];
+  /** Rules about the whole `spec` of a cube of this type; the generator adds the test of the type. */
+  rules: Rule[];
+  dropReasons: DropReason[];
+  counters: Counter[];
+  maps: MapDescription[];
+}

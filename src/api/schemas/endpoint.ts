@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a link can join: a port of a cube, an interface, the pods of a node, the overlay, the host's stack. */
+import { choice, dnsLabel, dnsSubdomain, integer, labelSelector, object, text, unionRules } from './build.ts';
+import type { Schema, Union } from './schema.ts';
+
+export const ENDPOINT_TYPES = ['Cube', 'Interface', 'Pods', 'Overlay', 'Stack', 'Next'] as const;
+
+/** What an Overlay endpoint means where it says nothing: VXLAN network 1 on the port that IANA assigned. */
+export const OVERLAY_DEFAULTS = { protocol: 'VXLAN', vni: 1, port: 4789 } as const;
+
+/** A name of a Linux interface (at most 15 bytes), or the variable that the node's agent resolves. */
+export const INTERFACE_PATTERN = '^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$';
+
+const UNION: Union = {
+  discriminator: 'type',
+  members: {
+    Cube: 'cube',
+    Interface: 'interface',
+    Pods: 'pods',
+    Overlay: 'overlay',
+    Stack: null,
+    Next: null,
+  },
+  optional: ['Pods', 'Overlay'],
+};
+
+export const failurePolicy = (description: string): Schema =>
+  choice(`${description} Closed drops the packets of the attachment, Open passes them to the host's stack.`, [
+    'Open',
+    'Closed',
+  ]);
+
+/** `where` says what `cube.name` names: an object (CubeLink) or a template of the same chain (ServiceChain). */
+export function endpoint(where: 'object' | 'template' | 'path'): Schema {
+  const name =
+    where === 'object'
+      ? dnsSubdomain('Name of a Cube in the namespace of the link.')
+      : dnsLabel('Name of a cube of this chain.');
+  const cube =
+    where === 'path'
+      ? object(
+          'A cube of this chain that packets cross.',
+          {
+            name,
+            in: dnsLabel('Port towards the previous step.', { default: 'in' }),
+            out: dnsLabel('Port towards the next step.', { default: 'out' }),
+          },
+          ['name'],
+          { typeName: 'PathCube' },
+        )
+      : object('A port of a cube.', { name, port: dnsLabel('Name of the port.') }, ['name', 'port'], {
+          typeName: 'CubePort',
+        });
+  return object(
+    where === 'path' ? 'One step of a path.' : 'One end of a link.',
+    {
+      type: choice(
+        'What stands here. Cube: a port of a cube. Interface: a network interface of the node. Pods: the pods plugged on the node. Overlay: the tunnels to the other nodes. Stack: the network stack of the host, through cube0. Next: in a Transparent path, whatever comes after this chain.',
+        ENDPOINT_TYPES,
+      ),
+      cube,
+      interface: object(
+        'A network interface of the node.',
+        {
+          name: text(
+            'Name of the interface, or $(node.uplink): the interface of the default route, found by the agent of the node.',
+            64,
+            { minLength: 1, pattern: INTERFACE_PATTERN },
+          ),
+        },
+        ['name'],
+        { typeName: 'InterfaceName' },
+      ),
+      pods: object(
+        'Which pods of the node; without a selector all that were plugged.',
+        { selector: labelSelector('Labels of the pods.') },
+        [],
+        { typeName: 'PodsSelection' },
+      ),
+      overlay: object(
+        'The overlay between the nodes.',
+        {
+          protocol: choice('Encapsulation.', ['VXLAN'], { default: OVERLAY_DEFAULTS.protocol }),
+          vni: integer('Network identifier of tunnels that name none.', 1, 16777215, {
+            default: OVERLAY_DEFAULTS.vni,
+          }),
+          port: integer('UDP destination port of the tunnels.', 1, 65535, { default: OVERLAY_DEFAULTS.port }),
+        },
+        [],
+        { typeName: 'OverlaySettings' },
+      ),
+      failurePolicy: failurePolicy(
+        'What happens to packets here while a cube behind is not programmed. Without it Closed for Pods and Overlay, Open for Interface and Stack.',
+      ),
+    },
+    ['type'],
+    {
+      typeName: where === 'path' ? 'PathStep' : 'Endpoint',
+      union: UNION,
+      rules: unionRules(UNION),
+    },
+  );
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { atomicList, integer, object } from '../../api/schemas/build.ts';
+import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
+import { route } from '../../api/schemas/route.ts';
+
+export const schema: CubeTypeSchema = {
+  type: 'Router',
+  member: 'router',
+  folder: 'router',
+  description: 'forwards by destination between its ports and over tunnels.',
+  schema: object(
+    'A router for IPv4 and IPv6 (RFC 1812, RFC 8200). It answers ARP, neighbour discovery and echo for the addresses of its ports; every address with its prefix length is a connected route.',
+    {
+      routes: atomicList(
+        'Static routes, in addition to connected ones and to the rows of Route tables. For the same prefix a connected route wins over a static one, and a static one over a table.',
+        route,
+        500,
+        { default: [] },
+      ),
+      icmp: object(
+        'Limit on the ICMP and ICMPv6 errors that the router sends, for each source prefix (IPv4 /24, IPv6 /64).',
+        {
+          errorsPerSecond: integer('Errors in a second in the long run. 0: none at all.', 0, 100000, {
+            default: 100,
+            unit: 'packets a second',
+          }),
+          burst: integer('Errors that may be sent at once after a silence.', 1, 100000, {
+            default: 50,
+            unit: 'packets',
+          }),
+        },
+        [],
+        { typeName: 'IcmpLimit', default: {} },
+      ),
+      mtu: integer(
+        'Largest packet on every port that sets none itself. Without it the MTU of what each port is linked to.',
+        1280,
+        65535,
+        { unit: 'bytes of IP packet' },
+      ),
+      maxRoutes: integer('Routes that fit: connected, static and from tables together.', 16, 1048576, {
+        default: 16384,
+        unit: 'routes',
+      }),
+    },
+    [],
+    { typeName: 'Router' },
+  ),
+  ports: {
+    fixed: [],
+    named: 'Any name; each port is an interface of the router, with addresses of its own.',
+    max: 32,
+    addresses: true,
+  },
+  tables: ['Route'],
+  hooks: ['TC'],
+  rules: [],
+  dropReasons: [
+    {
+      id: 32,
+      name: 'NoRoute',
+      description: 'No route leads to the destination. The sender is told by ICMP.',
+      remedy: 'Add a route for it, or the address of a port whose prefix holds it.',
+    },
+    {
+      id: 33,
+      name: 'Blackhole',
+      description: 'The route to the destination is a Blackhole.',
+      remedy: 'Nothing, if the route is meant; otherwise remove it.',
+    },
+    {
+      id: 34,
+      name: 'Unreachable',
+      description: 'The route to the destination is Unreachable. The sender is told by ICMP.',
+      remedy: 'Nothing, if the route is meant; otherwise remove it.',
+    },
+    {
+      id: 35,
+      name: 'TtlExpired',
+      description: 'TTL or hop limit ran out here. The sender is told by ICMP.',
+      remedy: 'Normal for traceroute; otherwise look for a routing loop.',
+    },
+    {
+      id: 36,
+      name: 'PacketTooBig',
+      description:
+        'The packet is larger than the MTU of the way out and may not be cut. The sender is told by ICMP.',
+      remedy: 'Normal for path MTU discovery; if it does not end, something on the way drops ICMP.',
+    },
+    {
+      id: 37,
+      name: 'NotForRouter',
+      description: 'The destination MAC is not that of the port.',
+      remedy: 'Look at the neighbour table of the sender; its gateway has another MAC.',
+    },
+    {
+      id: 38,
+      name: 'InvalidSource',
+      description: 'The source is a multicast, broadcast, loopback or unspecified address.',
+      remedy: 'Look at what the sender runs.',
+    },
+    {
+      id: 39,
+      name: 'NotForwardable',
+      description:
+        'The destination is a multicast, link-local, loopback or reserved address, which routers do not forward.',
+      remedy: 'Nothing, unless an application counts on multicast between networks.',
+    },
+    {
+      id: 40,
+      name: 'LocalDelivery',
+      description: "The packet is for one of the router's own addresses, and it is not an echo.",
+      remedy: 'Send it to a host; the router itself offers no service.',
+    },
+    {
+      id: 41,
+      name: 'ArpInvalid',
+      description: 'An ARP or neighbour discovery packet is malformed or asks for a foreign address.',
+      remedy: 'Look at the addresses of the port and at what the sender asks for.',
+    },
+    {
+      id: 42,
+      name: 'TunnelFailed',
+      description: 'The kernel refused the tunnel key.',
+      remedy: "Check the overlay device and the route's remote address.",
+    },
+    {
+      id: 43,
+      name: 'NextHopUnresolved',
+      description: 'The MAC of the next hop or destination is not known on the port.',
+      remedy: 'Check that the next hop is up and answers ARP or neighbour discovery.',
+    },
+  ],
+  counters: [
+    { id: 0, name: 'forwarded', description: 'Packets sent on by a route.' },
+    {
+      id: 1,
+      name: 'arpReplies',
+      description: 'ARP replies and neighbour advertisements sent for own addresses.',
+    },
+    { id: 2, name: 'echoReplies', description: 'Echo replies sent from own addresses.' },
+    { id: 3, name: 'icmpErrors', description: 'ICMP and ICMPv6 errors sent.' },
+    {
+      id: 4,
+      name: 'icmpSuppressed',
+      description: 'ICMP errors not sent: over the limit, or forbidden by RFC 1122 and RFC 4443.',
+    },
+    { id: 5, name: 'tunnelled', description: 'Packets sent into a tunnel.' },
+    { id: 6, name: 'lpmLookups', description: 'Packets whose route came from the LPM fallback.' },
+  ],
+  maps: [
+    {
+      name: 'routes_hash',
+      class: 'config',
+      key: 'prefix of one of the lengths in use, 16 bytes',
+      value: 'route',
+      writer: 'agent',
+      description: 'Hosts and PodCIDRs: exact matches tried before the LPM.',
+    },
+    {
+      name: 'routes_lpm',
+      class: 'config',
+      key: 'prefix length and prefix, 16 bytes',
+      value: 'route',
+      writer: 'agent',
+      description: 'All other prefixes.',
+    },
+    {
+      name: 'port_config',
+      class: 'config',
+      key: 'number of the port',
+      value: 'MAC, MTU',
+      writer: 'agent',
+      description: 'Settings of each port.',
+    },
+    {
+      name: 'addresses',
+      class: 'config',
+      key: 'address, 16 bytes',
+      value: 'port',
+      writer: 'agent',
+      description: "The router's own addresses.",
+    },
+    {
+      name: 'icmp_limit',
+      class: 'state',
+      key: 'source prefix',
+      value: 'tokens, time',
+      writer: 'program',
+      description: 'Token bucket for ICMP errors.',
+    },
+  ],
+};
