@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Request and response, as small as they get: one byte there and one back, blocking sockets, one flow.
+ *
+ *   pingpong server tcp|udp ADDRESS PORT            answers until it is ended; prints "ready" when it listens
+ *   pingpong client tcp|udp|connect ADDRESS PORT COUNT
+ *                                                   prints p50, p99 and mean in ns, one line
+ *   pingpong sink ADDRESS PORT                      counts UDP datagrams until stdin closes, then prints the count
+ *   pingpong blast ADDRESS PORT SECONDS             sends 64-byte frames (22 B of payload over IPv4) as fast as it can
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static void die(const char *what)
+{
+	fprintf(stderr, "pingpong: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static long now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static int make_socket(const char *address, const char *port, int type, int listening)
+{
+	struct addrinfo hints = {.ai_socktype = type, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *info;
+	int one = 1, fd;
+
+	if (getaddrinfo(address, port, &hints, &info))
+		die("address");
+	fd = socket(info->ai_family, type, 0);
+	if (fd < 0)
+		die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (listening ? bind(fd, info->ai_addr, info->ai_addrlen) : connect(fd, info->ai_addr, info->ai_addrlen))
+		die(listening ? "bind" : "connect");
+	if (listening && type == SOCK_STREAM && listen(fd, 512))
+		die("listen");
+	if (!listening && type == SOCK_STREAM)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	freeaddrinfo(info);
+	return fd;
+}
+
+static void serve_udp(int fd)
+{
+	char byte[64];
+	struct sockaddr_storage peer;
+
+	for (;;) {
+		socklen_t length = sizeof peer;
+		ssize_t got = recvfrom(fd, byte, sizeof byte, 0, (struct sockaddr *)&peer, &length);
+
+		if (got >= 0)
+			sendto(fd, byte, got, 0, (struct sockaddr *)&peer, length);
+	}
+}
+
+static void serve_tcp(int listener)
+{
+	struct pollfd fds[1024] = {{.fd = listener, .events = POLLIN}};
+	int count = 1, one = 1;
+
+	for (;;) {
+		poll(fds, count, -1);
+		for (int i = count - 1; i > 0; i--) {
+			char byte[64];
+			ssize_t got;
+
+			if (!fds[i].revents)
+				continue;
+			got = read(fds[i].fd, byte, sizeof byte);
+			if (got > 0 && write(fds[i].fd, byte, got) == got)
+				continue;
+			close(fds[i].fd);
+			fds[i] = fds[--count];
+		}
+		if (fds[0].revents && count < 1024) {
+			int fd = accept(listener, NULL, NULL);
+
+			if (fd < 0)
+				continue;
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+			fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+		}
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void client(const char *kind, const char *address, const char *port, long count)
+{
+	int connects = !strcmp(kind, "connect");
+	int type = !strcmp(kind, "udp") ? SOCK_DGRAM : SOCK_STREAM;
+	int fd = connects ? -1 : make_socket(address, port, type, 0);
+	long *times = malloc(count * sizeof *times), total = 0;
+	char byte = 1;
+
+	for (long i = 0; i < count; i++) {
+		struct linger reset = {1, 0};
+		long begin = now();
+
+		if (connects)
+			fd = make_socket(address, port, type, 0);
+		if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
+			die("round trip");
+		times[i] = now() - begin;
+		total += times[i];
+		if (connects) { /* no TIME-WAIT: a run of many connections would use up the ports */
+			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+			close(fd);
+		}
+	}
+	qsort(times, count, sizeof *times, by_value);
+	printf("%ld %ld %ld\n", times[count / 2], times[count * 99 / 100], total / count);
+}
+
+static void sink(int fd)
+{
+	struct mmsghdr messages[64] = {0};
+	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
+	long count = 0;
+
+	for (;;) {
+		int got;
+
+		poll(fds, 2, -1);
+		got = recvmmsg(fd, messages, 64, MSG_DONTWAIT, NULL);
+		if (got > 0)
+			count += got;
+		else if (fds[1].revents)
+			break;
+	}
+	printf("%ld\n", count);
+}
+
+static void blast(int fd, int seconds)
+{
+	char payload[22] = {0};
+	struct iovec part = {payload, sizeof payload};
+	struct mmsghdr messages[64];
+	long end = now() + seconds * 1000000000L, sent = 0;
+
+	for (int i = 0; i < 64; i++)
+		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
+	while (now() < end) {
+		int did = sendmmsg(fd, messages, 64, 0);
+
+		if (did > 0)
+			sent += did;
+	}
+	printf("%ld\n", sent);
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (argc >= 5 && !strcmp(argv[1], "server")) {
+		int udp = !strcmp(argv[2], "udp");
+		int fd = make_socket(argv[3], argv[4], udp ? SOCK_DGRAM : SOCK_STREAM, 1);
+
+		puts("ready");
+		udp ? serve_udp(fd) : serve_tcp(fd);
+	} else if (argc == 6 && !strcmp(argv[1], "client")) {
+		client(argv[2], argv[3], argv[4], atol(argv[5]));
+	} else if (argc == 4 && !strcmp(argv[1], "sink")) {
+		int fd = make_socket(argv[2], argv[3], SOCK_DGRAM, 1);
+
+		puts("ready");
+		sink(fd);
+	} else if (argc == 5 && !strcmp(argv[1], "blast")) {
+		blast(make_socket(argv[2], argv[3], SOCK_DGRAM, 0), atoi(argv[4]));
+	} else {
+		fprintf(stderr, "pingpong: see the head of its source for its arguments\n");
+		return 2;
+	}
+	return 0;
+}
