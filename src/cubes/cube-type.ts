@@ -101,6 +101,16 @@ export interface ImageChange {
   readonly afterGrace: readonly MapWrite[];
 }
 
+/** Which part of a larger table a CubeTable is: its `spec.slice`. */
+export interface TableSlice {
+  /** The same in all slices that belong together, as the UID of a Service. */
+  readonly owner: string;
+  readonly index: number;
+  readonly count: number;
+  /** The rows of an owner are used when all `count` slices of one revision are there; until then the previous. */
+  readonly revision: string;
+}
+
 /** What the maps of one instance should hold. */
 export interface CubeImage {
   /** Takes over rows found in the kernel, before any table is set. Ids in them are kept. */
@@ -108,12 +118,16 @@ export interface CubeImage {
   /**
    * Sets or removes what one CubeTable contributes. `key` is `namespace/name`; `rows` the member of its spec
    * that its type names (services, routes, …), `undefined` when it is gone.
-   * Returns what of it could not be taken: the rest is.
+   * `slice` is the table's own; without it the table stands alone. Returns what of it could not be taken: the
+   * rest is.
    */
-  setTable(key: string, rows: readonly unknown[] | undefined): readonly Problem[];
+  setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[];
   /** All tables have been set: rows that were adopted and that nobody claims are stale. */
   settle(): void;
-  /** Lets time pass, in seconds since boot (CLOCK_BOOTTIME). Returns when it next wants to be called. */
+  /**
+   * Lets time pass, in seconds of CLOCK_MONOTONIC, which is the clock of the programs. Called before tables are set,
+   * and when it wants to be called next, which is what it returns.
+   */
   tick(now: number): number | undefined;
   /** Writes since the last take. */
   take(): ImageChange;
