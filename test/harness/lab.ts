@@ -68,7 +68,8 @@ export class Lab {
   }
 }
 
-function labDirectory(id: string): string {
+/** The folder of a run. */
+export function labDirectory(id: string): string {
   return join(LABS_DIRECTORY, id);
 }
 
@@ -103,6 +104,16 @@ export async function removeLab(id: string): Promise<void> {
 export function labNamespaces(id: string): string[] {
   if (!existsSync(NETNS_DIRECTORY)) return [];
   return readdirSync(NETNS_DIRECTORY).filter((name) => name.startsWith(`${NAME_PREFIX}-${id}-`));
+}
+
+/** Ids of the detached runs with this purpose. */
+export async function detachedLabs(purpose: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of existsSync(LABS_DIRECTORY) ? readdirSync(LABS_DIRECTORY) : []) {
+    const owner = await readOwner(id);
+    if (owner?.purpose === purpose && owner.pid === null) found.push(id);
+  }
+  return found;
 }
 
 /** Removes runs whose owner is dead. Two sweeps at once do no harm to each other or to running labs. */

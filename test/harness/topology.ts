@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import { withoutLength } from './addresses.ts';
 import type { Lab } from './lab.ts';
 import { connect, createNamespace, type Namespace, setPairChecksumOffload, type VethEnd } from './netns.ts';
 
@@ -185,7 +186,7 @@ export async function deletePodInterface(pod: Pod): Promise<void> {
 
 function withoutLengths(addresses: DualStack): DualStack {
   const result: { ipv4?: string; ipv6?: string } = {};
-  if (addresses.ipv4 !== undefined) result.ipv4 = addresses.ipv4.replace(/\/\d+$/, '');
-  if (addresses.ipv6 !== undefined) result.ipv6 = addresses.ipv6.replace(/\/\d+$/, '');
+  if (addresses.ipv4 !== undefined) result.ipv4 = withoutLength(addresses.ipv4);
+  if (addresses.ipv6 !== undefined) result.ipv6 = withoutLength(addresses.ipv6);
   return result;
 }

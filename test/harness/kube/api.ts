@@ -49,9 +49,16 @@ const CONTENT_TYPES = {
  */
 export class KubeApi {
   readonly #socketPath: string;
+  readonly #user: string | undefined;
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, user?: string) {
     this.#socketPath = socketPath;
+    this.#user = user;
+  }
+
+  /** The same API as another user (impersonation): what RBAC and admission refuse that user, they refuse here. */
+  as(user: string): KubeApi {
+    return new KubeApi(this.#socketPath, user);
   }
 
   /** One request; the body of the answer as text. @throws ApiError for a status other than 2xx. */
@@ -62,15 +69,12 @@ export class KubeApi {
     contentType: keyof typeof CONTENT_TYPES = 'json',
   ): Promise<string> {
     const payload = body === undefined ? undefined : JSON.stringify(body);
+    const headers: Record<string, string> = {};
+    if (payload !== undefined) headers['Content-Type'] = CONTENT_TYPES[contentType];
+    if (this.#user !== undefined) headers['Impersonate-User'] = this.#user;
     return await new Promise<string>((resolve, reject) => {
       const call = request(
-        {
-          socketPath: this.#socketPath,
-          method,
-          path,
-          headers: payload === undefined ? {} : { 'Content-Type': CONTENT_TYPES[contentType] },
-          timeout: 10_000,
-        },
+        { socketPath: this.#socketPath, method, path, headers, timeout: 10_000 },
         (answer) => {
           const chunks: Buffer[] = [];
           answer.on('data', (chunk: Buffer) => chunks.push(chunk));

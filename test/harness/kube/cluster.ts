@@ -17,6 +17,22 @@ export const CLUSTER_RANGES = {
 
 const SECURE_PORT = 6443;
 
+/** What a cluster network sees of a cluster. The rest makes pods, which no scheduler would place here. */
+const CONTROLLERS = [
+  'clusterrole-aggregation-controller',
+  'endpoints-controller',
+  'endpointslice-controller',
+  'endpointslice-mirroring-controller',
+  'garbage-collector-controller',
+  'namespace-controller',
+  'node-ipam-controller',
+  'node-lifecycle-controller',
+  'pod-garbage-collector-controller',
+  'root-ca-certificate-publisher-controller',
+  'service-cidr-controller',
+  'serviceaccount-controller',
+];
+
 export interface ClusterOptions {
   readonly log?: Log;
   /** More flags for kube-apiserver, as `--name=value`. */
@@ -194,7 +210,10 @@ function controllerFlags(cluster: Cluster, credentials: Credentials, certificate
     '--node-cidr-mask-size-ipv4=24',
     '--node-cidr-mask-size-ipv6=64',
     `--service-cluster-ip-range=${CLUSTER_RANGES.services}`,
-    '--use-service-account-credentials=true',
+    `--controllers=${CONTROLLERS.join(',')}`,
+    // The default of 20 requests a second makes a start take 4 s longer, and a burst of Services wait for its slices.
+    '--kube-api-qps=1000',
+    '--kube-api-burst=2000',
     `--service-account-private-key-file=${credentials.privateKeyPath}`,
     `--root-ca-file=${certificate}`,
     '--leader-elect=false',
