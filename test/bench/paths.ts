@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import type { Cluster } from '../harness/kube/cluster.ts';
+import { connect, createNamespace, type Namespace } from '../harness/netns.ts';
+import type { Running } from '../harness/process.ts';
+import { createNode, createPod, type Node, type Pod, type Underlay } from '../harness/topology.ts';
+
+/** A way from a client to a server that answers one byte with one byte. */
+export interface Path {
+  readonly client: Namespace;
+  /** What the client connects to: the server itself, or a Service in front of it. */
+  readonly address: string;
+  readonly server: Namespace;
+  /** The server's own address. */
+  readonly backend: string;
+}
+
+export const PORT = 8080;
+const ROOT = new URL('../../', import.meta.url).pathname;
+
+/** Compiles the ping-pong program, once a run. Returns its path. */
+export function buildPingpong(): string {
+  const binary = `${ROOT}build/pingpong`;
+  mkdirSync(`${ROOT}build`, { recursive: true });
+  execFileSync('gcc', ['-O2', '-Wall', '-o', binary, `${ROOT}test/bench/tools/pingpong.c`]);
+  return binary;
+}
+
+/** Starts the TCP and the UDP server of a path. */
+export async function serve(path: Path, pingpong: string): Promise<void> {
+  for (const kind of ['tcp', 'udp']) {
+    const server = await path.server.start(`pingpong-${kind}`, [
+      pingpong,
+      'server',
+      kind,
+      path.backend,
+      String(PORT),
+    ]);
+    await server.waitForOutput(/ready/);
+  }
+}
+
+/** The floor: one veth pair, client at one end and server at the other. */
+export async function vethPath(underlay: Underlay): Promise<Path> {
+  const { lab } = underlay;
+  const client = await createNamespace(lab, 'veth-client');
+  const server = await createNamespace(lab, 'veth-server');
+  await connect({ namespace: client, device: 'eth0' }, { namespace: server, device: 'eth0' }, 1450);
+  await client.ip('address add 10.9.0.1/24 dev eth0');
+  await server.ip('address add 10.9.0.2/24 dev eth0');
+  return { client, server, address: '10.9.0.2', backend: '10.9.0.2' };
+}
+
+async function twoPods(underlay: Underlay, name: string, index: number): Promise<[Node, Pod, Pod]> {
+  const node = await createNode(underlay, name, index);
+  const subnet = `10.244.${index}.`;
+  const gateways = { ipv4: `${subnet}1` };
+  const client = await createPod(node, { name: 'client', addresses: { ipv4: `${subnet}10/32` }, gateways });
+  const server = await createPod(node, { name: 'server', addresses: { ipv4: `${subnet}11/32` }, gateways });
+  return [node, client, server];
+}
+
+function pathOf(client: Pod, server: Pod, address = server.addresses.ipv4 ?? ''): Path {
+  return {
+    client: client.namespace,
+    server: server.namespace,
+    address,
+    backend: server.addresses.ipv4 ?? '',
+  };
+}
+
+/** Two pods of a node, joined by a program of one instruction that matters. */
+export async function wirePath(
+  underlay: Underlay,
+  index: number,
+  program: 'wire' | 'wire_peer',
+): Promise<Path> {
+  const [node, client, server] = await twoPods(underlay, program.replace('_', '-'), index);
+  for (const [pod, peer] of [
+    [client, server],
+    [server, client],
+  ] as const) {
+    const gateway = `10.244.${index}.1`;
+    await pod.namespace.ip(`neighbour add ${gateway} dev eth0 lladdr ${peer.mac} nud permanent`);
+  }
+  const running = await node.namespace.start('wire', [
+    process.execPath,
+    `${ROOT}test/bench/tools/wire.ts`,
+    program,
+    client.hostDevice,
+    server.hostDevice,
+  ]);
+  await running.waitForOutput(/ready/);
+  return pathOf(client, server);
+}
+
+/** Two pods of a node, routed by the kernel. */
+export async function routedPath(
+  underlay: Underlay,
+  name: string,
+  index: number,
+): Promise<Path & { node: Node }> {
+  const [node, client, server] = await twoPods(underlay, name, index);
+  for (const pod of [client, server]) {
+    await node.namespace.ip(
+      `address add 10.244.${index}.1/32 dev ${pod.hostDevice}`,
+      `route add ${pod.addresses.ipv4}/32 dev ${pod.hostDevice}`,
+    );
+  }
+  return { ...pathOf(client, server), node };
+}
+
+/** The same behind real kube-proxy, through a Service's address. */
+export async function kubeProxyPath(
+  cluster: Cluster,
+  underlay: Underlay,
+  mode: 'iptables' | 'nftables',
+  index: number,
+  serveBackend: (path: Path) => Promise<void>,
+): Promise<Path & { proxy: Running }> {
+  const name = `proxy-${mode}`;
+  const path = await routedPath(underlay, name, index);
+  const { node } = path;
+  await serveBackend(path);
+  const address = `10.96.100.${index}`;
+  await cluster.api.create('/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  await cluster.api.mergePatch(`/api/v1/nodes/${name}/status`, {
+    status: { addresses: [{ type: 'InternalIP', address: node.addresses.ipv4 }] },
+  });
+  await cluster.api.create('/api/v1/namespaces/default/services', {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name },
+    spec: {
+      clusterIP: address,
+      ports: ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port: PORT })),
+    },
+  });
+  await cluster.api.create('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: `${name}-1`, labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: [path.backend], conditions: { ready: true } }],
+    ports: ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port: PORT })),
+  });
+  const proxy = await node.namespace.start('kube-proxy', [
+    `${cluster.binaries}/kube-proxy`,
+    `--kubeconfig=${cluster.kubeconfig}`,
+    `--proxy-mode=${mode}`,
+    '--conntrack-max-per-core=0',
+    `--hostname-override=${name}`,
+    '--cluster-cidr=10.244.0.0/16',
+  ]);
+  await proxy.waitUntil('answering for the Service', async () => await answers(path.client, address), 60_000);
+  return { ...path, address, proxy };
+}
+
+async function answers(client: Namespace, address: string): Promise<boolean> {
+  const { status } = await client.exec(['nc', '-z', '-w', '1', address, String(PORT)], { anyStatus: true });
+  return status === 0;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Round trips of one byte between a client and a server on one node, next to every other way of doing it. */
+import { startCluster } from '../../harness/kube/cluster.ts';
+import { openLab } from '../../harness/lab.ts';
+import { createUnderlay } from '../../harness/topology.ts';
+import type { Suite, SuiteOptions } from '../main.ts';
+import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
+import {
+  buildPingpong,
+  kubeProxyPath,
+  type Path,
+  PORT,
+  routedPath,
+  serve,
+  vethPath,
+  wirePath,
+} from '../paths.ts';
+
+/** How the p50 of a path is read from the tool's line: p50, p99 and mean in ns. */
+async function p50(path: Path, pingpong: string, kind: string, count: number): Promise<number> {
+  const { stdout } = await path.client.exec([
+    pingpong,
+    'client',
+    kind,
+    path.address,
+    String(PORT),
+    String(count),
+  ]);
+  return Number(stdout.split(' ')[0]);
+}
+
+async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
+  const rounds = quick ? 5 : 25;
+  const count = quick ? 1_000 : 4_000;
+  const pingpong = buildPingpong();
+  const lab = await openLab('bench latency', { log: say });
+  try {
+    const underlay = await createUnderlay(lab);
+    const cluster = await startCluster(underlay);
+    const paths: Record<string, Path> = {
+      veth: await vethPath(underlay),
+      wire: await wirePath(underlay, 2, 'wire'),
+      'wire-peer': await wirePath(underlay, 3, 'wire_peer'),
+      routed: await routedPath(underlay, 'routed', 4),
+    };
+    for (const path of Object.values(paths)) await serve(path, pingpong);
+    for (const [index, mode] of (['nftables', 'iptables'] as const).entries()) {
+      say(`kube-proxy in ${mode} mode`);
+      const path = await kubeProxyPath(cluster, underlay, mode, 5 + index, (own) => serve(own, pingpong));
+      paths[`kube-proxy-${mode}`] = path;
+    }
+    const measures: Measure[] = [];
+    for (const kind of ['tcp', 'udp', 'connect']) {
+      const alternatives = Object.fromEntries(
+        Object.entries(paths).map(([name, path]) => [name, () => p50(path, pingpong, kind, count)]),
+      );
+      const values = await interleave(rounds, alternatives, (round) =>
+        say(`${kind}: round ${round} of ${rounds}`),
+      );
+      const floor = values.veth as number[];
+      measures.push(
+        measureOf(
+          { name: `latency.${kind}.veth`, unit: 'us', better: 'lower' },
+          floor.map((ns) => ns / 1000),
+        ),
+      );
+      for (const [name, own] of Object.entries(values)) {
+        if (name === 'veth') continue;
+        measures.push(
+          measureOf(
+            { name: `latency.${kind}.${name}/veth`, unit: 'ratio', better: 'lower' },
+            ratios(own, floor),
+          ),
+        );
+      }
+    }
+    return measures;
+  } finally {
+    await lab.close();
+  }
+}
+
+export const suite: Suite = {
+  name: 'latency',
+  summary: 'TCP_RR, UDP_RR and connect-request-response, client to Service on one node',
+  run,
+};
