@@ -31,6 +31,9 @@ export function buildPingpong(): string {
 export async function serve(path: Path, pingpong: string): Promise<void> {
   for (const kind of ['tcp', 'udp']) {
     const server = await path.server.start(`pingpong-${kind}`, [
+      'taskset',
+      '-c',
+      '1',
       pingpong,
       'server',
       kind,

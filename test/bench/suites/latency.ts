@@ -20,6 +20,10 @@ import {
 /** How the p50 of a path is read from the tool's line: p50, p99 and mean in ns. */
 async function p50(path: Path, pingpong: string, kind: string, count: number): Promise<number> {
   const { stdout } = await path.client.exec([
+    // one core for both ends: what a wake-up of another core costs is noise here
+    'taskset',
+    '-c',
+    '1',
     pingpong,
     'client',
     kind,
