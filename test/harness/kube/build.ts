@@ -170,7 +170,7 @@ async function follow(compiler: ChildProcess, logPath: string, started: number, 
   });
   const report = setInterval(() => {
     const done =
-      packages > 0 ? `${packages} of about 2500 packages compiled` : `${modules} modules downloaded`;
+      packages > 0 ? `${packages} of about 2700 packages compiled` : `${modules} modules downloaded`;
     log(`kubernetes: ${done} (${formatElapsed(Date.now() - started)})`);
   }, 10_000);
   try {
