@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto';
+import { contentHash } from '../api/hash.ts';
 import { APPLY_PATCH, type KubeClient } from './client.ts';
 import { apiVersionOf, describe, type KubeObject, keyOf, pathOf, type ResourceType } from './resource.ts';
 
@@ -24,7 +24,7 @@ interface Applied {
 /**
  * Server-side apply that sends nothing when nothing changed. It remembers for each object the hash of what it applied
  * and the generation that the API server answered; the same content again is sent only when the object's generation
- * moved on since (someone else changed it), or it was made anew.
+ * moved on since (somebody else changed it), or it was made anew.
  */
 export class Applier {
   readonly #options: ApplierOptions;
@@ -54,7 +54,8 @@ export class Applier {
       before !== undefined &&
       before.hash === hash &&
       before.uid === observed.uid &&
-      before.generation === observed.generation
+      // A cache behind our own write is no change by somebody else.
+      before.generation >= (observed.generation ?? 0)
     ) {
       return { action: 'Unchanged' };
     }
@@ -111,16 +112,4 @@ export class Applier {
       object: describe(type, object.metadata),
     });
   }
-}
-
-/** SHA-256 of a JSON value with sorted keys, in hex: equal for equal values whatever the order of their keys. */
-export function contentHash(value: unknown): string {
-  return createHash('sha256').update(sortedJson(value)).digest('hex');
-}
-
-function sortedJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) => {
-    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
-    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
-  });
 }

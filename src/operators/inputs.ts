@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The fields of Kubernetes' own objects that the translators read, as the API server sends them. Absent and null mean the
+ * same in them, so both are allowed wherever Kubernetes omits a value.
+ */
+
+type Maybe<T> = T | null | undefined;
+
+export interface InputMeta {
+  name?: string;
+  namespace?: string;
+  uid?: string;
+  resourceVersion?: string;
+  labels?: Maybe<Record<string, string>>;
+  annotations?: Maybe<Record<string, string>>;
+  deletionTimestamp?: string;
+}
+
+/** core/v1 Service. */
+export interface ServiceInput {
+  metadata: InputMeta;
+  spec?: Maybe<{
+    type?: Maybe<string>;
+    clusterIP?: Maybe<string>;
+    clusterIPs?: Maybe<string[]>;
+    ipFamilies?: Maybe<string[]>;
+    externalIPs?: Maybe<string[]>;
+    ports?: Maybe<ServicePortInput[]>;
+    sessionAffinity?: Maybe<string>;
+    sessionAffinityConfig?: Maybe<{ clientIP?: Maybe<{ timeoutSeconds?: Maybe<number> }> }>;
+    internalTrafficPolicy?: Maybe<string>;
+    externalTrafficPolicy?: Maybe<string>;
+    loadBalancerSourceRanges?: Maybe<string[]>;
+    publishNotReadyAddresses?: Maybe<boolean>;
+  }>;
+  status?: Maybe<{
+    loadBalancer?: Maybe<{ ingress?: Maybe<{ ip?: Maybe<string>; ipMode?: Maybe<string> }[]> }>;
+  }>;
+}
+
+export interface ServicePortInput {
+  name?: Maybe<string>;
+  protocol?: Maybe<string>;
+  port?: Maybe<number>;
+  nodePort?: Maybe<number>;
+}
+
+/** discovery.k8s.io/v1 EndpointSlice. */
+export interface EndpointSliceInput {
+  metadata: InputMeta;
+  addressType?: Maybe<string>;
+  endpoints?: Maybe<EndpointInput[]>;
+  ports?: Maybe<{ name?: Maybe<string>; protocol?: Maybe<string>; port?: Maybe<number> }[]>;
+}
+
+export interface EndpointInput {
+  addresses?: Maybe<string[]>;
+  conditions?: Maybe<{
+    ready?: Maybe<boolean>;
+    serving?: Maybe<boolean>;
+    terminating?: Maybe<boolean>;
+  }>;
+  nodeName?: Maybe<string>;
+  zone?: Maybe<string>;
+}
+
+/** core/v1 Node. */
+export interface NodeInput {
+  metadata: InputMeta;
+  spec?: Maybe<{ podCIDR?: Maybe<string>; podCIDRs?: Maybe<string[]> }>;
+  status?: Maybe<{ addresses?: Maybe<{ type?: string; address?: string }[]> }>;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+import { GROUP, LABELS } from '../api/group.ts';
+
+/** Kubernetes' own labels that the translators follow. */
+export const KUBERNETES_LABELS = {
+  /** On an EndpointSlice: name of its Service. */
+  serviceName: 'kubernetes.io/service-name',
+  /** On a Service or slice: another proxy takes care of it. */
+  serviceProxyName: 'service.kubernetes.io/service-proxy-name',
+  /** On a Service or slice: the Service is headless, so nothing is balanced. */
+  headless: 'service.kubernetes.io/headless',
+  managedBy: 'app.kubernetes.io/managed-by',
+} as const;
+
+/** Labels of the tables that the operator makes, beside those of src/api. */
+export const TABLE_LABELS = {
+  serviceNamespace: `${GROUP}/service-namespace`,
+  serviceName: `${GROUP}/service-name`,
+  node: LABELS.node,
+  ownerUid: LABELS.ownerUid,
+} as const;
+
+/** Value of `app.kubernetes.io/managed-by` on everything that the operator makes; it sweeps nothing without it. */
+export const MANAGER = 'cubeplane-operator';

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+import type {
+  ChainCommit,
+  Cube,
+  CubeLink,
+  CubeSpec,
+  CubeTemplate,
+  Endpoint,
+  LinkTemplate,
+  PathStep,
+  ServiceChain,
+} from '../api/generated/types.ts';
+import { API_VERSION, LABELS } from '../api/group.ts';
+import { contentHash, specHash } from '../api/hash.ts';
+import { labelValue, memberName } from '../api/names.ts';
+import type { AcceptedReason } from '../api/reasons.ts';
+import { type NodeFacts, resolveVariables } from '../api/variables.ts';
+import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
+
+/** What a chain makes on one node, in the order in which it is written. */
+export interface Stamp {
+  cubes: Cube[];
+  links: CubeLink[];
+  /** Entry of CubeNode.spec.chains; written when all members are there. */
+  commit: ChainCommit;
+}
+
+export type StampResult =
+  | ({ ok: true } & Stamp)
+  | { ok: false; reason: AcceptedReason; field: string; message: string };
+
+/** A chain that cannot be stamped anywhere, and why. */
+export interface Refusal {
+  reason: AcceptedReason;
+  message: string;
+}
+
+/** What the schema allows and this release does not do; undefined for a chain that can be stamped. */
+export function refusalOf(chain: ServiceChain): Refusal | undefined {
+  const { target, mode, updateStrategy } = chain.spec;
+  const unsupported = (field: string, value: string, remedy: string): Refusal => ({
+    reason: 'NotSupported',
+    message: `ServiceChain ${chain.metadata.namespace ?? ''}/${chain.metadata.name}: ${field}: ${value} is not done by this release; ${remedy}`,
+  });
+  if (target.type !== 'Nodes') return unsupported('spec.target.type', target.type, 'set it to Nodes');
+  if (mode !== 'Terminating') return unsupported('spec.mode', mode, 'set it to Terminating');
+  if (updateStrategy.type !== 'AllAtOnce') {
+    return unsupported('spec.updateStrategy.type', updateStrategy.type, 'set it to AllAtOnce');
+  }
+  return undefined;
+}
+
+/**
+ * Revision of a chain: a hash of what is stamped, the same for all nodes. Target, pace and pause are no part of it, so
+ * a change of them leaves the nodes alone.
+ */
+export function revisionOf(chain: ServiceChain): string {
+  const { target: _, paused: __, updateStrategy: ___, ...template } = chain.spec;
+  return contentHash(template);
+}
+
+/**
+ * ServiceChain + one node → its Cubes and CubeLinks there, and the commit record that names them. Pure.
+ *
+ * Names are `chain.cube.node`; members have the chain as owner where the chain has a UID. The hash of a member is that
+ * of its spec, which the agent compares with what it received.
+ */
+export function stampChain(chain: ServiceChain, facts: NodeFacts): StampResult {
+  const refusal = refusalOf(chain);
+  if (refusal !== undefined) return { ok: false, field: 'spec', ...refusal };
+  const cubes: Cube[] = [];
+  for (const template of chain.spec.cubes) {
+    const resolved = resolveVariables(template, facts);
+    if (!resolved.ok) return failed(chain, facts, `spec.cubes[${template.name}]`, resolved);
+    cubes.push(cubeOf(chain, resolved.value, facts));
+  }
+  const links: CubeLink[] = [];
+  for (const template of linksOf(chain)) {
+    const resolved = resolveVariables(template, facts);
+    if (!resolved.ok) return failed(chain, facts, `spec.links[${template.name}]`, resolved);
+    links.push(linkOf(chain, resolved.value, facts));
+  }
+  const commit: ChainCommit = {
+    namespace: chain.metadata.namespace ?? '',
+    name: chain.metadata.name,
+    revision: revisionOf(chain),
+    members: [...cubes, ...links].map((member) => ({
+      kind: member.kind,
+      name: member.metadata.name,
+      hash: specHash(member),
+    })),
+  };
+  return { ok: true, cubes, links, commit };
+}
+
+/** The links of a chain; a path is links from each step to the next, `path-0` first. */
+export function linksOf(chain: ServiceChain): LinkTemplate[] {
+  const { links, path } = chain.spec;
+  if (links !== undefined) return links;
+  const steps = path ?? [];
+  return steps.slice(1).map((step, index) => ({
+    name: `path-${index}`,
+    endpoints: [endpointOf(steps[index] as PathStep, 'out'), endpointOf(step, 'in')],
+  }));
+}
+
+function endpointOf(step: PathStep, side: 'in' | 'out'): Endpoint {
+  if (step.type !== 'Cube') return step;
+  return { ...step, cube: { name: step.cube.name, port: step.cube[side] } };
+}
+
+function cubeOf(chain: ServiceChain, template: CubeTemplate, facts: NodeFacts): Cube {
+  const { name, ...body } = template;
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Cube',
+    metadata: metadataOf(chain, name, facts),
+    spec: { nodeName: facts.name, ...body } as CubeSpec,
+  };
+}
+
+function linkOf(chain: ServiceChain, template: LinkTemplate, facts: NodeFacts): CubeLink {
+  const endpoints = template.endpoints.map((endpoint): Endpoint => {
+    if (endpoint.type === 'Cube') {
+      const name = memberName(chain.metadata.name, endpoint.cube.name, facts.name);
+      return { ...endpoint, cube: { ...endpoint.cube, name } };
+    }
+    const policy = endpoint.failurePolicy ?? chain.spec.failurePolicy;
+    return policy === undefined ? endpoint : { ...endpoint, failurePolicy: policy };
+  });
+  return {
+    apiVersion: API_VERSION,
+    kind: 'CubeLink',
+    metadata: metadataOf(chain, template.name, facts),
+    spec: { nodeName: facts.name, endpoints },
+  };
+}
+
+function metadataOf(chain: ServiceChain, template: string, facts: NodeFacts): Cube['metadata'] {
+  const { name, namespace, uid } = chain.metadata;
+  return {
+    name: memberName(name, template, facts.name),
+    ...(namespace === undefined ? {} : { namespace }),
+    labels: {
+      [KUBERNETES_LABELS.managedBy]: MANAGER,
+      [LABELS.chain]: name,
+      [LABELS.template]: template,
+      [LABELS.node]: labelValue(facts.name),
+    },
+    ...(uid === undefined
+      ? {}
+      : {
+          ownerReferences: [{ apiVersion: API_VERSION, kind: 'ServiceChain', name, uid, controller: true }],
+        }),
+  };
+}
+
+function failed(
+  chain: ServiceChain,
+  facts: NodeFacts,
+  field: string,
+  problem: { reason: AcceptedReason; message: string; field: string },
+): StampResult {
+  const at = problem.field === '' ? field : `${field}.${problem.field}`;
+  const object = `ServiceChain ${chain.metadata.namespace ?? ''}/${chain.metadata.name}`;
+  return {
+    ok: false,
+    reason: problem.reason,
+    field: at,
+    message: `${object}: ${at}: on node ${facts.name}: ${problem.message}`,
+  };
+}

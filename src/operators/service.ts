@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Backend, CubeTable, Frontend, Service } from '../api/generated/types.ts';
+import { API_VERSION } from '../api/group.ts';
+import { tableName } from '../api/names.ts';
+import { MAX_BACKENDS } from '../api/schemas/cube-table.ts';
+import { type Diagnostic, Diagnostics } from './diagnostic.ts';
+import type { EndpointSliceInput, ServiceInput } from './inputs.ts';
+import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
+import { backendsOf } from './service-backends.ts';
+import { frontendsOf } from './service-frontends.ts';
+
+/** Slices are sized for this many backends, so that hashing overfills one only rarely. */
+const SLICE_TARGET = 64;
+
+/** CubeTables of one object, and what could not be translated. */
+export interface Translation {
+  tables: CubeTable[];
+  diagnostics: Diagnostic[];
+}
+
+/**
+ * Service + its EndpointSlices → CubeTables. Pure and total: odd input becomes a diagnostic, never an exception, and the
+ * same input gives the same tables in whatever order the slices come.
+ *
+ * Up to 100 backends make one table. More are spread by a hash of their address over a power of two of slices, so an
+ * endpoint that comes, goes or changes rewrites one table; only where the number of slices changes, or a port's name,
+ * all of them are new. `slice.revision` names that shape: it stays the same while single slices change.
+ *
+ * @param slices the EndpointSlices whose label `kubernetes.io/service-name` names the Service, in its namespace.
+ * @param options.namespace where the tables live: the provider's namespace, next to the cubes that select them.
+ */
+export function tablesOfService(
+  service: ServiceInput,
+  slices: readonly EndpointSliceInput[],
+  options: { namespace: string },
+): Translation {
+  const { namespace = '', name = '', uid = '' } = service.metadata;
+  const diagnostics = new Diagnostics(`Service ${namespace}/${name}`);
+  const frontends = frontendsOf(service, diagnostics);
+  if (frontends.length === 0) return { tables: [], diagnostics: diagnostics.list };
+  const backends = backendsOf(service, slices, frontends, diagnostics);
+  const parts = split(backends);
+  const revision = shapeOf(frontends, parts.length);
+  const tables = parts.map((part, index): CubeTable => {
+    const row: Service = {
+      namespace,
+      name,
+      ...(uid === '' ? {} : { uid }),
+      frontends: index === 0 ? frontends : [],
+      backends: part,
+    };
+    return {
+      apiVersion: API_VERSION,
+      kind: 'CubeTable',
+      metadata: {
+        namespace: options.namespace,
+        name: tableName('service', namespace, name, index),
+        labels: {
+          [KUBERNETES_LABELS.managedBy]: MANAGER,
+          [TABLE_LABELS.serviceNamespace]: namespace,
+          [TABLE_LABELS.serviceName]: name,
+          ...(uid === '' ? {} : { [TABLE_LABELS.ownerUid]: uid }),
+        },
+      },
+      spec: {
+        type: 'Service',
+        slice: { owner: uid === '' ? `${namespace}/${name}` : uid, index, count: parts.length, revision },
+        services: [row],
+      },
+    };
+  });
+  return { tables, diagnostics: diagnostics.list };
+}
+
+/** Backends by slice: history does not matter, so a restarted operator finds the slices it made before. */
+function split(backends: readonly Backend[]): Backend[][] {
+  if (backends.length <= MAX_BACKENDS) return [[...backends]];
+  let count = 2 ** Math.ceil(Math.log2(backends.length / SLICE_TARGET));
+  for (;;) {
+    const parts: Backend[][] = Array.from({ length: count }, () => []);
+    for (const backend of backends) parts[fnv1a(backend.address) & (count - 1)]?.push(backend);
+    if (parts.every((part) => part.length <= MAX_BACKENDS) || count >= MOST_SLICES) {
+      return parts.map((part) => part.slice(0, MAX_BACKENDS));
+    }
+    count *= 2;
+  }
+}
+
+/** A power of two below the schema's bound of 10 000 slices; 8 192 slices hold half a million backends. */
+const MOST_SLICES = 8192;
+
+/** What all slices must agree on: how many there are, and the ports that frontends and backends are joined by. */
+function shapeOf(frontends: readonly Frontend[], count: number): string {
+  const ports = [...new Set(frontends.map((frontend) => `${frontend.name}/${frontend.protocol}`))].sort();
+  return `${count}-${fnv1a(ports.join(',')).toString(16).padStart(8, '0')}`;
+}
+
+/** FNV-1a, 32 bits, over UTF-16 units; addresses and port names are ASCII. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  // FNV's low bits are weak for texts that differ in the last character only.
+  return (hash ^ (hash >>> 15)) >>> 0;
+}
