@@ -9,13 +9,14 @@
  */
 #include "parse.h"
 #include "cube.h"
+#include "prefix.h"
+#include "address.h"
 
 /* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10.
  */
 static __always_inline bool is_link_local(const addr_t *addr)
 {
-	return (addr->halves[0] == 0 && addr->halves[1] == 0) ||
-	       (addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80);
+	return addr_is_zero(addr) || addr_is_link_local(addr);
 }
 
 static __always_inline bool pod_owns(const struct attachment *a, const addr_t *addr)
@@ -47,19 +48,6 @@ static __always_inline int check_pod(struct __sk_buff *skb, const struct attachm
 	if (w->flags & PKT_IPV6 && is_link_local(packet_src(w)) && w->flags & PKT_MULTICAST)
 		return DROP_LINK_LOCAL_CONTROL;
 	return DROP_SPOOFED_SOURCE;
-}
-
-/* Keeps the first `length` bits of an address, in network order. */
-static __always_inline void prefix_of(const addr_t *addr, u32 length, struct prefix_key *key)
-{
-	for (int i = 0; i < 4; i++) {
-		u32 bits = length > i * 32 ? length - i * 32 : 0;
-
-		key->addr.words[i] = bits >= 32	 ? addr->words[i]
-				     : bits == 0 ? 0
-						 : addr->words[i] & bpf_htonl(~0u << (32 - bits));
-	}
-	key->length = length;
 }
 
 /*

@@ -76,6 +76,14 @@ struct {
 	__type(value, u64);
 } drops SEC(".maps");
 
+/* key: COUNT_* of the cube's generated/reasons.h. value: events of its own. writer: this cube. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_COUNTERS);
+	__type(key, u32);
+	__type(value, u64);
+} counters SEC(".maps");
+
 /* A packet inside one cube; lives on the main program's stack. */
 struct cube_ctx {
 	struct __sk_buff *skb;
@@ -147,8 +155,11 @@ static __always_inline void cube_decide(struct cube_ctx *c, u32 value, u64 objec
 		cube_report(c->skb, cube.slot, EVENT_DECISION, value, object);
 }
 
-/* Ends the packet with a reason that is counted. The only way in which a cube may end one. */
-static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
+/*
+ * Counts a packet that ends here for a reason and of which an answer to its sender is made
+ * (reply.h). Without an answer it is cube_drop().
+ */
+static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason)
 {
 	u64 *count;
 
@@ -158,6 +169,12 @@ static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
 		(*count)++;
 	if (cube_is_reported(c))
 		cube_report(c->skb, cube.slot, EVENT_DROP, reason, 0);
+}
+
+/* Ends the packet with a reason that is counted. The only way in which a cube may end one. */
+static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
+{
+	cube_count_drop(c, reason);
 	return TC_ACT_SHOT;
 }
 

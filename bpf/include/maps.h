@@ -13,6 +13,7 @@
 #define CUBE_PORTS	 64
 #define CUBE_BANKS	 2
 #define CUBE_DROPS	 64
+#define CUBE_COUNTERS	 32
 #define CUBE_ATTACHMENTS 4096
 #define POD_ADDRESSES	 4
 #define PREFIX_LENGTHS	 4
