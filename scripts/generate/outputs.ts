@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Every generated file with its content; nothing is written here. */
+import { GROUP } from '../../src/api/group.ts';
 import { COMMON_DROP_REASONS } from '../../src/api/schemas/drop-reasons.ts';
+import { crdYaml } from './crds.ts';
 import { checkCommonReasons, discoverCubeTypes } from './discover.ts';
 import { generateCubeIndex } from './index-of-cubes.ts';
 import { composeKinds } from './kinds.ts';
 import { commonReasonsHeader, cubeReasonsHeader, generateReasons } from './reasons.ts';
+import { generateRules } from './rules.ts';
 import { generateTypes } from './types.ts';
+import { generateValidators } from './validators.ts';
 
 /** Path below the repository → content. */
 export type Outputs = Map<string, string>;
@@ -16,6 +20,13 @@ export async function generateOutputs(root: string): Promise<Outputs> {
   const kinds = composeKinds(types);
   const outputs: Outputs = new Map();
   outputs.set('src/api/generated/types.ts', await generateTypes(kinds));
+  const validators = generateValidators(kinds);
+  outputs.set('src/api/generated/validators.js', validators.code);
+  outputs.set('src/api/generated/validators.d.ts', validators.declarations);
+  const rules = generateRules(kinds);
+  outputs.set('src/api/generated/rules.js', rules.code);
+  outputs.set('src/api/generated/rules.d.ts', rules.declarations);
+  for (const kind of kinds) outputs.set(`crds/${GROUP}_${kind.plural}.yaml`, crdYaml(kind));
   outputs.set('src/api/generated/reasons.ts', generateReasons(COMMON_DROP_REASONS, types));
   outputs.set('src/cubes/generated/index.ts', generateCubeIndex(types));
   outputs.set('bpf/include/generated/reasons.h', commonReasonsHeader(COMMON_DROP_REASONS));

@@ -166,7 +166,7 @@ export function unionRules(union: Union): Rule[] {
     const optional = union.optional?.includes(value) ?? false;
     const is = `self.${discriminator} == '${value}'`;
     // A twin is copied as text, so it cannot close over `member`: it is built from text that holds the names.
-    const not = `self[${JSON.stringify(discriminator)}] !== ${JSON.stringify(value)}`;
+    const isTwin = `self[${JSON.stringify(discriminator)}] === ${JSON.stringify(value)}`;
     const has = `Object.hasOwn(self, ${JSON.stringify(member)})`;
     rules.push({
       id: optional ? 'MemberNotOfType' : 'MemberMismatch',
@@ -180,7 +180,7 @@ export function unionRules(union: Union): Rule[] {
       field: `.${member}`,
       twin: new Function(
         'self',
-        optional ? `return !(${not}) || !${has};` : `return ${has} === !(${not});`,
+        optional ? `return ${isTwin} || !${has};` : `return ${has} === (${isTwin});`,
       ) as Rule['twin'],
     });
   }
@@ -242,7 +242,7 @@ export function labelSelector(description: string): Schema {
             ],
           },
         ),
-        32,
+        16,
       ),
     },
     [],

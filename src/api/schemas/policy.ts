@@ -44,7 +44,7 @@ const peer = object(
     namespaceSelector: labelSelector('Labels of the namespace. Without it the namespace of the policy.'),
     podSelector: labelSelector('Labels of the pods. Without it all pods.'),
     cidr: cidr('Prefix of addresses outside.'),
-    except: atomicList('Prefixes left out of `cidr`.', cidr('Prefix.'), 64),
+    except: atomicList('Prefixes left out of `cidr`.', cidr('Prefix.'), 16),
   },
   [],
   { typeName: 'PolicyPeer' },
@@ -56,13 +56,13 @@ const direction = (description: string): Schema =>
     object(
       'Packets that one entry allows.',
       {
-        peers: atomicList('The other side. Empty: anybody.', peer, 64),
+        peers: atomicList('The other side. Empty: anybody.', peer, 32),
         ports: atomicList('Destination ports. Empty: all.', portRange, 64),
       },
       [],
       { typeName: 'PolicyEntry' },
     ),
-    64,
+    32,
   );
 
 export const policy: Schema = object(
@@ -102,8 +102,8 @@ export const rule: Schema = object(
   {
     priority: integer('Rules are tried from the lowest to the highest.', 0, 65535),
     action: choice('What happens to a packet that matches.', ['Allow', 'Drop', 'Reject']),
-    sources: atomicList('Prefixes of senders. Empty: all.', cidr('Prefix.'), 64),
-    destinations: atomicList('Prefixes of receivers. Empty: all.', cidr('Prefix.'), 64),
+    sources: atomicList('Prefixes of senders. Empty: all.', cidr('Prefix.'), 32),
+    destinations: atomicList('Prefixes of receivers. Empty: all.', cidr('Prefix.'), 32),
     ports: atomicList('Destination ports. Empty: all.', portRange, 64),
   },
   ['priority', 'action'],

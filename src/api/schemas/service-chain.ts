@@ -56,7 +56,7 @@ const target: Schema = object(
     ),
   },
   [],
-  { typeName: 'ChainTarget', union: TARGET, rules: unionRules(TARGET), default: {} },
+  { typeName: 'ChainTarget', union: TARGET, rules: unionRules(TARGET), default: { type: 'Nodes' } },
 );
 
 const UPDATE: Union = {
@@ -106,7 +106,7 @@ const updateStrategy: Schema = object(
     ),
   },
   [],
-  { typeName: 'UpdateStrategy', union: UPDATE, rules: unionRules(UPDATE), default: {} },
+  { typeName: 'UpdateStrategy', union: UPDATE, rules: unionRules(UPDATE), default: { type: 'AllAtOnce' } },
 );
 
 export function serviceChainKind(types: CubeTypeSchema[]): KindSchema {
@@ -244,6 +244,7 @@ export function serviceChainKind(types: CubeTypeSchema[]): KindSchema {
         message:
           'the name of a chain must be a DNS label, since it becomes part of the names of cubes and links',
         remedy: 'use at most 63 lower-case letters, digits and hyphens, without dots',
+        field: '.metadata.name',
         twin: (self) =>
           /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(self.metadata.name) && self.metadata.name.length <= 63,
       },

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the schema allows and this release does not do yet: `Accepted=False`, reason `NotSupported`; never ignored. */
+import type { CubeplaneObject, Endpoint, PathStep, ServiceChain } from './generated/types.ts';
+
+export interface NotSupported {
+  reason: 'NotSupported';
+  field: string;
+  message: string;
+  remedy: string;
+}
+
+/** Everything in the object that this release does not do; empty for an object that it does as a whole. */
+export function notSupported(object: CubeplaneObject): NotSupported[] {
+  switch (object.kind) {
+    case 'Cube':
+      return hook('spec', object.spec.hook);
+    case 'CubeLink':
+      return object.spec.endpoints.flatMap((end, index) => endpoint(`spec.endpoints[${index}]`, end));
+    case 'CubeTable':
+      return table(object.spec.type);
+    case 'ServiceChain':
+      return chain(object.spec);
+    case 'CubeNode':
+      return [];
+  }
+}
+
+function no(field: string, message: string, remedy: string): NotSupported {
+  return { reason: 'NotSupported', field, message, remedy };
+}
+
+function hook(at: string, value: 'TC' | 'XDP'): NotSupported[] {
+  return value === 'XDP'
+    ? [no(`${at}.hook`, 'this release runs no cube at the XDP hook', 'set hook to TC or leave it out')]
+    : [];
+}
+
+function endpoint(at: string, end: Endpoint | PathStep): NotSupported[] {
+  if (end.type === 'Pods' && end.pods?.selector) {
+    const remedy = 'remove the selector: the endpoint then stands for all pods of the node';
+    return [no(`${at}.pods.selector`, 'this release joins all pods of a node, not some of them', remedy)];
+  }
+  if (end.type === 'Next') {
+    const remedy = 'name the endpoint where packets go, such as Stack';
+    return [no(`${at}.type`, 'this release has no Transparent chains, so nothing comes next', remedy)];
+  }
+  return [];
+}
+
+function table(type: string): NotSupported[] {
+  if (type === 'Service' || type === 'Route') return [];
+  return [
+    no(
+      'spec.type',
+      `no cube of this release uses a table of type ${type}`,
+      'use a table of type Service or Route',
+    ),
+  ];
+}
+
+function chain(spec: ServiceChain['spec']): NotSupported[] {
+  const found: NotSupported[] = [];
+  if (spec.target.type !== 'Nodes') {
+    const remedy = 'set target.type to Nodes and select nodes';
+    found.push(no('spec.target.type', `this release has no chains on ${spec.target.type}`, remedy));
+  }
+  if (spec.mode === 'Transparent') {
+    const remedy = 'set mode to Terminating or leave it out';
+    found.push(no('spec.mode', 'this release splices no chain into another one', remedy));
+  }
+  if (spec.updateStrategy.type !== 'AllAtOnce') {
+    const remedy = 'set updateStrategy.type to AllAtOnce or leave it out';
+    const message = `this release does not do ${spec.updateStrategy.type}`;
+    found.push(no('spec.updateStrategy.type', message, remedy));
+  }
+  found.push(...spec.cubes.flatMap((cube, index) => hook(`spec.cubes[${index}]`, cube.hook)));
+  const links = spec.links ?? [];
+  found.push(
+    ...links.flatMap((link, l) =>
+      link.endpoints.flatMap((end, e) => endpoint(`spec.links[${l}].endpoints[${e}]`, end)),
+    ),
+    ...(spec.path ?? []).flatMap((step, index) => endpoint(`spec.path[${index}]`, step)),
+  );
+  return found;
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Reasons of the conditions, each with what it means. Names in PascalCase; never reused for another meaning. */
+
+export const ACCEPTED_REASONS = {
+  Accepted: 'The object is understood.',
+  Pending: 'Nobody has looked at it yet.',
+  Invalid: 'The object contradicts the schema or its rules; the message names the field.',
+  NotSupported: 'The schema allows it, but this release does not do it; the message names the field.',
+  Conflict: 'It contradicts another object; the message names the one to change.',
+  PortLinkedTwice: 'Two links end at the same port of a cube.',
+  InterfaceTaken: 'Another Terminating chain or link owns the interface.',
+  EndpointTaken: 'Another link already ends at the pods, the overlay or the stack of the node.',
+  UnknownPort: 'The cube has no port of that name and cannot have another one.',
+  TooManyPorts: 'The links give the cube more ports than its type can have.',
+  MissingPort: 'A port that the type needs is neither linked nor listed.',
+  LinkCycle: 'The links form a loop that packets would follow for ever.',
+  AddressConflict: 'Two ports have the same address, or overlapping prefixes.',
+  KernelFeatureMissing: 'The kernel of the node lacks a feature that it needs.',
+  UnknownVariable: 'A variable stands in a text that the node cannot resolve.',
+} as const;
+
+export const RESOLVED_REASONS = {
+  ResolvedRefs: 'Everything that it names exists and fits.',
+  Pending: 'Nobody has looked at it yet.',
+  CubeNotFound: 'A link names a cube that does not exist in its namespace.',
+  CubeOnOtherNode: 'A link names a cube of another node.',
+  CubeNotAccepted: 'A link names a cube that is not accepted.',
+  InterfaceNotFound: 'The node has no such interface.',
+  UplinkNotFound: 'The node has no default route, so $(node.uplink) stands for nothing.',
+  NodeNotFound: 'There is no such node.',
+  TableNotFound: 'No table matches the selection yet.',
+  TableInvalid: 'A table that it selects cannot be used; the message names it.',
+  SlicesIncomplete: 'Some slices of a revision of a table have not arrived.',
+} as const;
+
+export const PROGRAMMED_REASONS = {
+  Programmed: 'The kernel holds it.',
+  Pending: 'Nobody has looked at it yet.',
+  NotAccepted: 'It is not accepted, so the kernel is left as it was.',
+  RefsNotResolved: 'It names something that is missing, so the kernel is left as it was.',
+  WaitingForCommit: 'The commit record does not name this revision yet.',
+  WaitingForMembers: 'Members of the committed revision have not arrived.',
+  NotPermitted: 'The agent may not do it: a capability is missing.',
+  ProgramRefused: "The kernel's verifier refused the program.",
+  MapFull: 'A map cannot hold all rows.',
+  BpffsNotMounted: 'The BPF file system is not mounted.',
+  InterfaceGone: 'The interface disappeared.',
+  KernelError: 'The kernel refused a change; the message holds the call and the error.',
+  AbiMismatch: 'The pins on the node belong to another version of the cube ABI.',
+  MtuTooLarge: 'Pods would send larger packets than the way out allows.',
+  AgentUnreachable: 'The agent of the node has not renewed its lease.',
+} as const;
+
+export const READY_REASONS = {
+  Ready: 'Packets pass.',
+  Pending: 'Nobody has looked at it yet.',
+  NotAccepted: 'It is not accepted.',
+  RefsNotResolved: 'It names something that is missing.',
+  NotProgrammed: 'The kernel does not hold it.',
+  PortDown: 'A port is down; the status names it.',
+  NodesNotReady: 'It is not ready on some of its nodes.',
+  NoNodes: 'Its target selects no node.',
+  AgentUnreachable: 'The agent of the node has not renewed its lease.',
+} as const;
+
+export const RECONCILING_REASONS = {
+  Progressing: 'Work towards the newest generation is under way.',
+  RollingOut: 'A revision is on its way to the nodes.',
+} as const;
+
+export const STALLED_REASONS = {
+  NotAccepted: 'Somebody has to change the object.',
+  RefsNotResolved: 'Somebody has to make what is missing.',
+  NotProgrammed: 'Somebody has to help the kernel; the message says how.',
+} as const;
+
+/** Reasons by condition, as the reference lists them. */
+export const CONDITION_REASONS = {
+  Accepted: ACCEPTED_REASONS,
+  ResolvedRefs: RESOLVED_REASONS,
+  Programmed: PROGRAMMED_REASONS,
+  Ready: READY_REASONS,
+  Reconciling: RECONCILING_REASONS,
+  Stalled: STALLED_REASONS,
+} as const;
+
+export type AcceptedReason = keyof typeof ACCEPTED_REASONS;
+export type ResolvedReason = keyof typeof RESOLVED_REASONS;
+export type ProgrammedReason = keyof typeof PROGRAMMED_REASONS;
+export type ReadyReason = keyof typeof READY_REASONS;
+
+/** Reasons why a manifest is refused before it becomes an object; a CEL rule's own reason stands in its schema. */
+export const MANIFEST_REASONS = {
+  NotAnObject: 'The document is not a mapping.',
+  UnknownVersion: 'The apiVersion is not one that this release reads.',
+  UnknownKind: 'The kind does not belong to the API group.',
+  NameMissing: 'metadata.name is missing.',
+  NameInvalid: 'metadata.name is not a DNS subdomain.',
+  NamespaceInvalid: 'metadata.namespace is not a DNS label.',
+  NamespaceNotAllowed: 'The kind is cluster-scoped, but a namespace is given.',
+  LabelInvalid: 'A label or annotation is not text, or too long, or has a forbidden character.',
+  UnknownField: 'A field that the kind does not have.',
+  FieldMissing: 'A field that must be there.',
+  WrongType: 'A value of another type than the field has.',
+  NotOneOf: 'A value that is not in the list of allowed ones.',
+  OutOfRange: 'A number below or above its bounds.',
+  LengthOutOfRange: 'A text that is too short or too long.',
+  TooFewOrMany: 'A list or map with too few or too many elements.',
+  WrongFormat: 'A text that does not fit the pattern of the field.',
+  DuplicateItem: 'Two elements of a list are equal, or have the same key.',
+} as const;
+
+export type ManifestReason = keyof typeof MANIFEST_REASONS;
