@@ -270,7 +270,8 @@ static __always_inline void error_describe(struct cube_work *w, const addr_t *fr
  *   from   source of the error: an address of this cube, or packet_dst() to speak for the
  * destination Returns REPLY_*. c->work is only changed with REPLY_READY.
  */
-static __noinline int icmp_error(struct cube_ctx *c, u32 error, u32 info, const addr_t *from)
+static __noinline __attribute__((unused)) int icmp_error(struct cube_ctx *c, u32 error, u32 info,
+							 const addr_t *from)
 {
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
@@ -372,7 +373,7 @@ SIZE_ASSERT(struct reset_buffer, 64);
  * from the segment's destination to its source. A RST is never answered. Returns REPLY_*. c->work
  * is only changed with REPLY_READY.
  */
-static __noinline int tcp_reset(struct cube_ctx *c)
+static __noinline __attribute__((unused)) int tcp_reset(struct cube_ctx *c)
 {
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
@@ -441,7 +442,7 @@ static __noinline int tcp_reset(struct cube_ctx *c)
  * fragmented request cannot be put together here, and one with IPv4 options would need them
  * reversed: both are forbidden. Returns REPLY_*. c->work is only changed with REPLY_READY.
  */
-static __noinline int echo_reply(struct cube_ctx *c)
+static __noinline __attribute__((unused)) int echo_reply(struct cube_ctx *c)
 {
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
