@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The load balancer: translates service addresses to those of backends on packets from its client
+ * side, and replies from the `server` side back. What is not for a service passes unchanged,
+ * also ICMP echo to a service's address: a service is ports, not a host.
+ *
+ *   client.h   client side: sessions, new connections
+ *   pick.h     who serves a new connection
+ *   server.h   replies
+ *   halves.h   how the two halves of a session hang together
+ */
+#include "client.h"
+#include "server.h"
+#include "reply.h"
+
+static __always_inline int from_client(struct cube_ctx *c, struct translation *t)
+{
+	struct cube_work *w = c->work;
+	struct session *s = bpf_map_lookup_elem(&established, &w->tuple);
+	int verdict = VERDICT_NONE;
+
+	if (likely(s))
+		verdict = follow(c, s, true, t);
+	else if (unlikely(is_hairpin_address(w, &w->tuple.dst)))
+		verdict =
+		    reply(c, t); /* of a backend to itself: it never came by the server side */
+	return verdict == VERDICT_NONE ? begin(c, t) : verdict;
+}
+
+static __always_inline int from_server(struct cube_ctx *c, struct translation *t)
+{
+	int verdict = reply(c, t);
+
+	if (verdict != VERDICT_NONE)
+		return verdict;
+	count(c, COUNT_PASSED);
+	return verdict_output(PORT_CLIENT);
+}
+
+/*
+ * Turns the packet into a RST or an ICMP error that speaks for the service. False: no answer is
+ * made, the packet is to be dropped for its reason.
+ */
+static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
+{
+	addr_t from = *packet_dst(c->work);
+	int answer = c->work->tuple.proto == IPPROTO_TCP
+			 ? tcp_reset(c)
+			 : icmp_error(c, ERROR_PORT_UNREACHABLE, 0, &from);
+
+	if (answer == REPLY_LIMITED)
+		count(c, COUNT_REJECT_SUPPRESSED);
+	if (answer != REPLY_READY)
+		return false;
+	count(c, COUNT_REJECTED);
+	cube_count_drop(c, reason);
+	return true;
+}
+
+CUBE(load_balancer)
+{
+	struct cube_work *w = c->work;
+	bool is_server = c->port == PORT_SERVER;
+	struct translation t = {};
+	int verdict;
+
+	if (unlikely(!(w->flags & PKT_IP))) {
+		count(c, COUNT_PASSED);
+		return cube_output(c, is_server ? PORT_CLIENT : PORT_SERVER);
+	}
+	if (unlikely(cube_lacks_ports(c)))
+		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
+	verdict = is_server ? from_server(c, &t) : from_client(c, &t);
+	if (likely(verdict & VERDICT_OUTPUT)) {
+		if (t.dst_changes && cube_rewrite(c, REWRITE_DST, &t.dst, t.dport))
+			return cube_drop(c, DROP_REWRITE_FAILED);
+		if (t.src_changes && cube_rewrite(c, REWRITE_SRC, &t.src, t.sport))
+			return cube_drop(c, DROP_REWRITE_FAILED);
+		return cube_output(c, verdict & VERDICT_VALUE);
+	}
+	if (verdict & VERDICT_REFUSE && refuse(c, verdict & VERDICT_VALUE))
+		return cube_output(c, c->port);
+	return cube_drop(c, verdict & VERDICT_VALUE);
+}
+
+/* Argument and result of `reclaim`. */
+struct reclaim {
+	u64 seen;
+	u64 removed;
+	u32 now;
+	u32 pad;
+};
+
+struct bpf_map;
+
+static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s,
+			 struct reclaim *r)
+{
+	r->seen++;
+	if (session_is_expired(&s->state, key->proto, r->now)) {
+		bpf_map_delete_elem(map, key);
+		r->removed++;
+	}
+	return 0;
+}
+
+/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
+SEC("syscall")
+int reclaim(struct reclaim *result)
+{
+	struct reclaim r = {.now = bpf_ktime_get_ns() >>
+				   30}; /* coarse_seconds() is not for this type */
+
+	bpf_for_each_map_elem(&established, reclaim_half, &r, 0);
+	bpf_for_each_map_elem(&embryonic, reclaim_half, &r, 0);
+	*result = r;
+	return 0;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tables of the load balancer.
+ *
+ * A client's packet: sessions by its tuple; without one, frontends by destination, then picks, then
+ * backends. A reply: sessions by its tuple, marked as reverse.
+ */
+#ifndef CUBEPLANE_LOAD_BALANCER_H
+#define CUBEPLANE_LOAD_BALANCER_H
+
+#include "session.h"
+#include "generated/reasons.h"
+
+#define PORT_SERVER 0 /* side of the backends */
+#define PORT_CLIENT 1 /* the one other port */
+
+struct frontend_key {
+	addr_t addr;
+	be16_t port;
+	u8 proto; /* IPPROTO_* */
+	u8 pad[5];
+};
+SIZE_ASSERT(struct frontend_key, 24);
+
+/* frontend.flags */
+#define FRONTEND_MAGLEV (1 << 0) /* picked by hash: packets without a session, too */
+#define FRONTEND_REJECT (1 << 1) /* no backends: answer, do not be silent */
+#define FRONTEND_RANGES (1 << 2) /* clients must be in source_ranges */
+#define FRONTEND_LOCAL	(1 << 3) /* only backends of this node; without one: drop (KEP-1669) */
+
+struct frontend {
+	u64 picks; /* base in the low, size in the high 32 bits: one word, so that it never tears */
+	u32 group; /* what shares affinity and source ranges: one port of one service */
+	u32 affinity; /* how long a client keeps its backend, in coarse seconds; 0: not at all */
+	u8 flags;     /* FRONTEND_* */
+	u8 pad[7];
+};
+SIZE_ASSERT(struct frontend, 24);
+
+/* key: service address. value: frontend. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct frontend_key);
+	__type(value, struct frontend);
+} frontends SEC(".maps");
+
+/* key: place; frontend.picks says which are its own. value: backend id. writer: agent, never in a
+ * segment that a frontend points to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1048576);
+	__type(key, u32);
+	__type(value, u32);
+} picks SEC(".maps");
+
+/* backend.flags */
+#define BACKEND_LIVE  (1 << 0)
+#define BACKEND_READY (1 << 1) /* takes new connections of some service */
+
+struct backend {
+	addr_t addr;
+	be16_t port;
+	u8 proto;
+	u8 flags;	/* BACKEND_*; 0: the row is free */
+	u32 generation; /* raised when the row becomes free: a session of another one is not of this
+			   backend */
+	u32 deadline; /* coarse second from which sessions end, 0: never. Set when nobody lists the
+			 backend any more */
+	u32 pad;
+};
+SIZE_ASSERT(struct backend, 32);
+
+/* key: backend id. value: backend. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct backend);
+} backends SEC(".maps");
+
+/* session.state.own */
+#define SESSION_HAIRPIN                                                                            \
+	(1 << 0) /* client and backend are one: its source is hidden from itself                   \
+		  */
+#define SESSION_PORT_CHANGE (1 << 1) /* the backend sees another source port */
+
+/* cube_tuple.pad[0] of the key of a reverse half. */
+#define TUPLE_REVERSE 1
+
+struct session {
+	struct session_state state;
+	u32 backend; /* id */
+	u32 generation;
+	be16_t port; /* forward half: client's port as the backend sees it; reverse: its own */
+	be16_t frontend_port; /* reverse half only, as frontend */
+	addr_t frontend;
+};
+SIZE_ASSERT(struct session, 40);
+
+/* Both: key: tuple of the packet as it comes in, pad[0] = TUPLE_REVERSE for replies. value: one
+ * half of a session. writer: this program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 524288);
+	__type(key, struct cube_tuple);
+	__type(value, struct session);
+} established SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct cube_tuple);
+	__type(value, struct session);
+} embryonic SEC(".maps");
+
+struct affinity_key {
+	addr_t client;
+	u32 group;
+	u32 pad;
+};
+SIZE_ASSERT(struct affinity_key, 24);
+
+struct affinity {
+	u32 backend;
+	u32 generation;
+	u32 seen; /* coarse second of the last new connection */
+};
+SIZE_ASSERT(struct affinity, 12);
+
+/* key: client of a frontend. value: its backend. writer: this program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct affinity_key);
+	__type(value, struct affinity);
+} affinity SEC(".maps");
+
+struct source_range_key {
+	u32 length; /* bits of group and addr that count: 32 + prefix length of 128 */
+	u32 group;
+	addr_t addr;
+};
+SIZE_ASSERT(struct source_range_key, 24);
+
+/* key: clients that may use a frontend. value: 1. writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_range_key);
+	__type(value, u32);
+} source_ranges SEC(".maps");
+
+/* Keys and halves of the session in hand: too much for the stack of a program with functions. */
+struct scratch {
+	struct cube_tuple forward;
+	struct cube_tuple reverse;
+	struct session half;
+	struct session back;
+};
+
+/* One per CPU. writer: this program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct scratch *get_scratch(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* What a backend that reaches itself sees as the source. */
+struct hairpin_addresses {
+	addr_t v4;
+	addr_t v6;
+};
+
+const volatile struct hairpin_addresses hairpin = {};
+
+static __always_inline void count(const struct cube_ctx *c, u32 counter)
+{
+	cube_count(c, &counters, counter);
+}
+
+static __always_inline addr_t hairpin_address(const struct cube_work *w)
+{
+	const volatile addr_t *from = w->flags & PKT_IPV4 ? &hairpin.v4 : &hairpin.v6;
+	addr_t addr;
+
+	addr.halves[0] = from->halves[0];
+	addr.halves[1] = from->halves[1];
+	return addr;
+}
+
+static __always_inline bool is_hairpin_address(const struct cube_work *w, const addr_t *addr)
+{
+	if (w->flags & PKT_IPV4)
+		return addr->words[3] == hairpin.v4.words[3];
+	return addr->halves[1] == hairpin.v6.halves[1] && addr->halves[0] == hairpin.v6.halves[0];
+}
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A new connection: may the client, who serves it, and is its way back free. */
+#ifndef CUBEPLANE_LOAD_BALANCER_PICK_H
+#define CUBEPLANE_LOAD_BALANCER_PICK_H
+
+#include "halves.h"
+
+#define PICKS_TRIED 4 /* backends, before the source port is changed */
+#define PORTS_TRIED 16
+
+static __always_inline u64 mix(u64 x)
+{
+	/* finalizer of splitmix64 */
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+/*
+ * Hash on which all nodes agree. With affinity it is of the client's address alone, so that
+ * a client keeps its backend on every node.
+ */
+static __always_inline u32 tuple_hash(const struct cube_tuple *t, bool client_only)
+{
+	u64 h = mix(t->src.halves[0]) ^ t->src.halves[1];
+
+	h = mix(h);
+	if (!client_only)
+		h = mix(h ^ ((u64)t->sport << 32 | (u64)t->dport << 16 | t->proto));
+	h = mix(h ^ t->dst.halves[0]);
+	return mix(h ^ t->dst.halves[1]) >> 32;
+}
+
+static __always_inline bool source_is_allowed(const struct frontend *f, const addr_t *client)
+{
+	struct source_range_key key = {.length = 160, .group = f->group, .addr = *client};
+
+	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&source_ranges, &key);
+}
+
+static __always_inline struct backend *backend_of(u32 id, u32 generation, u32 now)
+{
+	struct backend *b = bpf_map_lookup_elem(&backends, &id);
+
+	if (!b || b->generation != generation || !(b->flags & BACKEND_LIVE))
+		return NULL;
+	if (unlikely(b->deadline) && (s32)(now - b->deadline) >= 0)
+		return NULL;
+	return b;
+}
+
+/* Fills id and generation of `s` from the affinity of the client. */
+static __noinline bool pick_by_affinity(const struct frontend *f, const addr_t *client,
+					struct session *s)
+{
+	struct affinity_key key = {.client = *client, .group = f->group};
+	u32 now = s->state.seen;
+	struct affinity *a = bpf_map_lookup_elem(&affinity, &key);
+	struct backend *b;
+
+	if (!a || now - a->seen > f->affinity)
+		return false;
+	b = backend_of(a->backend, a->generation, now);
+	if (!b || !(b->flags & BACKEND_READY))
+		return false;
+	s->backend = a->backend;
+	s->generation = a->generation;
+	return true;
+}
+
+/* Fills id and generation of `s` from the frontend's segment. `nth` differs at each try. */
+static __noinline bool pick_from_segment(u64 segment, u32 hash, u32 nth, struct session *s)
+{
+	u32 base = segment, size = segment >> 32;
+	u32 place = ((u64)hash * size >> 32) + nth;
+	struct backend *b;
+	u32 *id;
+
+	if (place >= size)
+		place -= size;
+	place += base;
+	id = bpf_map_lookup_elem(&picks, &place);
+	if (!id)
+		return false;
+	s->backend = *id;
+	b = bpf_map_lookup_elem(&backends, &s->backend);
+	if (!b || !(b->flags & BACKEND_LIVE))
+		return false;
+	s->generation = b->generation;
+	return true;
+}
+
+/* Claims the way back for the backend in `s`, by another source port where `port` says so. */
+static __noinline long claim(struct cube_ctx *c, struct session *s, const struct backend *b,
+			     be16_t port)
+{
+	struct cube_work *w = c->work;
+	struct scratch *x = get_scratch();
+
+	if (!x)
+		return -1;
+	s->port = port;
+	s->state.own = 0;
+	if (port != w->tuple.sport)
+		s->state.own |= SESSION_PORT_CHANGE;
+	if (addr_equal(&b->addr, &w->tuple.src))
+		s->state.own |= SESSION_HAIRPIN;
+	reverse_key(w, &w->tuple, s, b, &x->reverse);
+	reverse_half(&w->tuple, s, &x->back);
+	return claim_reverse(c, &x->reverse, &x->back);
+}
+
+/* Picks a backend and claims its way back. Returns 0 with `s` complete, or a drop reason. */
+static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct session *s)
+{
+	const struct cube_tuple *t = &c->work->tuple;
+	bool maglev = f->flags & FRONTEND_MAGLEV;
+	u64 segment = *(volatile u64 *)&f->picks;
+	struct backend *b = NULL;
+	bool sticky = false;
+	u32 hash;
+
+	if (f->affinity) {
+		addr_t client = t->src;
+
+		sticky = pick_by_affinity(f, &client, s);
+	}
+	for (int i = 0; i < PICKS_TRIED; i++) {
+		if (!sticky) {
+			hash = maglev ? tuple_hash(t, f->affinity) : bpf_get_prandom_u32();
+			if (!pick_from_segment(segment, hash, maglev ? i : 0, s))
+				return DROP_BACKEND_INVALID;
+		}
+		b = bpf_map_lookup_elem(&backends, &s->backend);
+		if (!b)
+			return DROP_BACKEND_INVALID;
+		if (t->proto == IPPROTO_SCTP && b->port != t->dport)
+			return DROP_SCTP_PORT_CHANGE;
+		if (!claim(c, s, b, t->sport))
+			goto picked;
+		count(c, COUNT_CONFLICTS);
+		if (sticky) /* the client stays with its backend: only a port can help */
+			break;
+	}
+	if (t->proto == IPPROTO_SCTP)
+		return DROP_REVERSE_CONFLICT;
+	u32 port = bpf_get_prandom_u32();
+
+	for (int i = 0; i < PORTS_TRIED; i++) {
+		/* 1024..65535, wherever it began */
+		u16 candidate = 1024 + (u16)(((u64)(port + i * 0x9e3779b9u) * 64512) >> 32);
+
+		if (!claim(c, s, b, bpf_htons(candidate))) {
+			count(c, COUNT_SOURCE_PORT_CHANGED);
+			goto picked;
+		}
+	}
+	return DROP_REVERSE_CONFLICT;
+picked:
+	if (sticky)
+		count(c, COUNT_AFFINITY_HITS);
+	if (s->state.own & SESSION_HAIRPIN)
+		count(c, COUNT_HAIRPINS);
+	return 0;
+}
+
+static __noinline void remember_affinity(struct cube_ctx *c, const struct frontend *f,
+					 const struct session *s)
+{
+	struct affinity_key key = {.client = c->work->tuple.src, .group = f->group};
+	struct affinity value = {
+	    .backend = s->backend,
+	    .generation = s->generation,
+	    .seen = s->state.seen,
+	};
+
+	cube_map_update(c, &affinity, &key, &value, BPF_ANY);
+}
+
+#endif
