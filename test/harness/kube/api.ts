@@ -70,7 +70,11 @@ export class KubeApi {
   ): Promise<string> {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers: Record<string, string> = {};
-    if (payload !== undefined) headers['Content-Type'] = CONTENT_TYPES[contentType];
+    if (payload !== undefined) {
+      headers['Content-Type'] = CONTENT_TYPES[contentType];
+      // Node leaves it out for DELETE, and the body would then be read as the next request.
+      headers['Content-Length'] = String(Buffer.byteLength(payload));
+    }
     if (this.#user !== undefined) headers['Impersonate-User'] = this.#user;
     return await new Promise<string>((resolve, reject) => {
       const call = request(
