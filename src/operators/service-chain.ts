@@ -12,7 +12,8 @@ import type {
 } from '../api/generated/types.ts';
 import { API_VERSION, LABELS } from '../api/group.ts';
 import { contentHash, specHash } from '../api/hash.ts';
-import { labelValue, memberName } from '../api/names.ts';
+import { describeObject, labelValue, memberName } from '../api/names.ts';
+import { notSupported } from '../api/not-supported.ts';
 import type { AcceptedReason } from '../api/reasons.ts';
 import { type NodeFacts, resolveVariables } from '../api/variables.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
@@ -29,25 +30,18 @@ export type StampResult =
   | ({ ok: true } & Stamp)
   | { ok: false; reason: AcceptedReason; field: string; message: string };
 
-/** A chain that cannot be stamped anywhere, and why. */
-export interface Refusal {
-  reason: AcceptedReason;
-  message: string;
-}
-
 /** What the schema allows and this release does not do; undefined for a chain that can be stamped. */
-export function refusalOf(chain: ServiceChain): Refusal | undefined {
-  const { target, mode, updateStrategy } = chain.spec;
-  const unsupported = (field: string, value: string, remedy: string): Refusal => ({
+export function refusalOf(
+  chain: ServiceChain,
+): { reason: AcceptedReason; field: string; message: string } | undefined {
+  const [first, ...more] = notSupported(chain);
+  if (first === undefined) return undefined;
+  const others = more.length === 0 ? '' : `; and ${more.length} more`;
+  return {
     reason: 'NotSupported',
-    message: `ServiceChain ${chain.metadata.namespace ?? ''}/${chain.metadata.name}: ${field}: ${value} is not done by this release; ${remedy}`,
-  });
-  if (target.type !== 'Nodes') return unsupported('spec.target.type', target.type, 'set it to Nodes');
-  if (mode !== 'Terminating') return unsupported('spec.mode', mode, 'set it to Terminating');
-  if (updateStrategy.type !== 'AllAtOnce') {
-    return unsupported('spec.updateStrategy.type', updateStrategy.type, 'set it to AllAtOnce');
-  }
-  return undefined;
+    field: first.field,
+    message: `${describeObject(chain)}: ${first.field}: ${first.message}; ${first.remedy}${others}`,
+  };
 }
 
 /**
@@ -67,7 +61,7 @@ export function revisionOf(chain: ServiceChain): string {
  */
 export function stampChain(chain: ServiceChain, facts: NodeFacts): StampResult {
   const refusal = refusalOf(chain);
-  if (refusal !== undefined) return { ok: false, field: 'spec', ...refusal };
+  if (refusal !== undefined) return { ok: false, ...refusal };
   const cubes: Cube[] = [];
   for (const template of chain.spec.cubes) {
     const resolved = resolveVariables(template, facts);
@@ -162,11 +156,10 @@ function failed(
   problem: { reason: AcceptedReason; message: string; field: string },
 ): StampResult {
   const at = problem.field === '' ? field : `${field}.${problem.field}`;
-  const object = `ServiceChain ${chain.metadata.namespace ?? ''}/${chain.metadata.name}`;
   return {
     ok: false,
     reason: problem.reason,
     field: at,
-    message: `${object}: ${at}: on node ${facts.name}: ${problem.message}`,
+    message: `${describeObject(chain)}: ${at}: on node ${facts.name}: ${problem.message}`,
   };
 }
