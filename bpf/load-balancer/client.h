@@ -149,7 +149,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 		return verdict_drop(DROP_SOURCE_NOT_ALLOWED);
 	if (w->tuple.proto != IPPROTO_UDP && !opens && !(f->flags & FRONTEND_MAGLEV))
 		return verdict_refuse(DROP_NO_SESSION);
-	if (!(*(volatile u64 *)&f->picks >> 32)) {
+	if (!(*(volatile u64 *)&f->segment >> 32)) {
 		if (f->flags & FRONTEND_LOCAL)
 			return verdict_drop(DROP_NO_LOCAL_BACKEND);
 		return f->flags & FRONTEND_REJECT ? verdict_refuse(DROP_NO_BACKEND)

@@ -29,8 +29,15 @@ SIZE_ASSERT(struct frontend_key, 24);
 #define FRONTEND_LOCAL	(1 << 3) /* only backends of this node; without one: drop (KEP-1669) */
 
 struct frontend {
-	u64 picks; /* base in the low, size in the high 32 bits: one word, so that it never tears */
-	u32 group; /* what shares affinity and source ranges: one port of one service */
+	union {
+		struct {
+			u32 base; /* its segment in picks; both are written as one word, which never
+				     tears */
+			u32 size; /* 0: no backends */
+		};
+		u64 segment;
+	};
+	u32 group;    /* what shares affinity and source ranges: one port of one service */
 	u32 affinity; /* how long a client keeps its backend, in coarse seconds; 0: not at all */
 	u8 flags;     /* FRONTEND_* */
 	u8 pad[7];
@@ -45,7 +52,7 @@ struct {
 	__type(value, struct frontend);
 } frontends SEC(".maps");
 
-/* key: place; frontend.picks says which are its own. value: backend id. writer: agent, never in a
+/* key: place; the frontend says which are its own. value: backend id. writer: agent, never in a
  * segment that a frontend points to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -115,7 +115,7 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 {
 	const struct cube_tuple *t = &c->work->tuple;
 	bool maglev = f->flags & FRONTEND_MAGLEV;
-	u64 segment = *(volatile u64 *)&f->picks;
+	u64 segment = *(volatile u64 *)&f->segment;
 	struct backend *b = NULL;
 	bool sticky = false;
 	u32 hash;
