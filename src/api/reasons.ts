@@ -97,7 +97,6 @@ export const MANIFEST_REASONS = {
   NameMissing: 'metadata.name is missing.',
   NameInvalid: 'metadata.name is not a DNS subdomain.',
   NamespaceInvalid: 'metadata.namespace is not a DNS label.',
-  NamespaceNotAllowed: 'The kind is cluster-scoped, but a namespace is given.',
   LabelInvalid: 'A label or annotation is not text, or too long, or has a forbidden character.',
   UnknownField: 'A field that the kind does not have.',
   FieldMissing: 'A field that must be there.',

@@ -51,6 +51,7 @@ export function ruleFailures(kind: Kind, object: unknown, old: unknown): Failure
         field: `${field}${rule.field}`.replace(/^\./, ''),
         problem: rule.message,
         remedy: rule.remedy,
+        rule: true,
       })),
   );
 }

@@ -22,6 +22,8 @@ export interface Failure {
   problem: string;
   /** What to do about it. */
   remedy: string;
+  /** True when a CEL rule says the same in the API server, word for word. */
+  rule?: true;
 }
 
 export type Validation =
@@ -113,9 +115,9 @@ function checkName(kind: Kind, metadata: Plain): Failure[] {
     return [failure('NameInvalid', 'metadata.name', `${show(name)} is not a DNS subdomain`, remedy)];
   }
   if (CLUSTER_SCOPED.includes(kind)) {
-    if (namespace === undefined) return [];
-    const problem = `a ${kind} belongs to no namespace`;
-    return [failure('NamespaceNotAllowed', 'metadata.namespace', problem, 'remove metadata.namespace')];
+    // The API server drops it without a word, and so does this.
+    delete metadata.namespace;
+    return [];
   }
   if (namespace === undefined) {
     metadata.namespace = 'default';

@@ -310,6 +310,11 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 11,
     "name": "expired",
     "description": "Sessions found past their timeout."
+  },
+  {
+    "id": 12,
+    "name": "conflicts",
+    "description": "Picks whose replies could not have been told from those of another connection."
   }
 ],
   Router: [
