@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { cgroupRoot, createCgroup, removeCgroup } from './cgroup.ts';
 import { run } from './process.ts';
 import { type Log, stderrLog } from './progress.ts';
@@ -73,7 +73,10 @@ export function labDirectory(id: string): string {
   return join(LABS_DIRECTORY, id);
 }
 
-/** Removes what crashed runs left behind, then starts a run. Needs root. `purpose` is for people who list the runs. */
+/**
+ * Removes what crashed runs left behind, then starts a run. Needs root. `purpose` is for people who list the runs. Where
+ * `$CUBEPLANE_LAB_LOGS` names a folder, the logs of all programs are copied there at the end.
+ */
 export async function openLab(purpose: string, options: LabOptions = {}): Promise<Lab> {
   if (process.getuid?.() !== 0) {
     throw new Error('network namespaces need root: run this as root (or with sudo)');
@@ -89,8 +92,21 @@ export async function openLab(purpose: string, options: LabOptions = {}): Promis
     : { purpose, pid: process.pid, startTime: startTime ?? null };
   await writeFile(join(lab.directory, 'owner.json'), JSON.stringify(owner));
   lab.scope.defer(`run ${id}`, () => removeLab(id));
+  // Registered last, so done first: what the programs said is gone after removeLab.
+  const keep = process.env.CUBEPLANE_LAB_LOGS;
+  if (keep)
+    lab.scope.defer('copy of the logs', () => copyLogs(lab.directory, join(keep, `${purpose}-${id}`)));
   await createCgroup(root);
   return lab;
+}
+
+/** Copies the log files of a run, folder by folder. */
+async function copyLogs(from: string, to: string): Promise<void> {
+  for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.endsWith('.log')) continue;
+    const target = join(to, relative(from, entry.parentPath), entry.name);
+    await cp(join(entry.parentPath, entry.name), target, { recursive: true });
+  }
 }
 
 /** Ends and removes the run with this id, whoever started it: processes first, then namespaces, then files. */
