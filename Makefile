@@ -16,7 +16,8 @@ MULTIARCH   := $(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu
 BPF_SOURCES := $(sort $(wildcard bpf/*/*.bpf.c) $(wildcard test/kernel/fixtures/*.bpf.c))
 BPF_NAMES   := $(notdir $(BPF_SOURCES:.bpf.c=))
 BPF_OBJECTS := $(BPF_NAMES:%=$(BUILD)/bpf/%.o)
-BPF_FLAGS   := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Werror -Ibpf/include \
+# A header's functions are static and no object uses all of them.
+BPF_FLAGS   := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Werror -Wno-unused-function -Ibpf/include \
                -isystem /usr/include/$(MULTIARCH)
 
 ifneq ($(words $(BPF_NAMES)),$(words $(sort $(BPF_NAMES))))
@@ -39,12 +40,13 @@ all: bpf addon
 bpf: $(BPF_OBJECTS)
 addon: $(BUILD)/cubeplane.node
 
-# A rule for each source: the objects lie in one folder, the sources in many.
+# A rule for each source: the objects lie in one folder, the sources in many. An object appears
+# whole, by rename, because programs may read it while somebody builds.
 define bpf_rule
 $(BUILD)/bpf/$(notdir $(1:.bpf.c=)).o: $(1) Makefile | $(BUILD)/bpf
 	@echo "  BPF    $$@"
-	@$(CLANG) $(BPF_FLAGS) -MMD -MP -MF $$(@:.o=.d) -MT $$@ -I$(dir $(1)) -c $$< -o $$@
-	@$(STRIP) -g $$@
+	@$(CLANG) $(BPF_FLAGS) -MMD -MP -MF $$(@:.o=.d) -MT $$@ -I$(dir $(1)) -c $$< -o $$@.$$$$$$$$ && \
+		$(STRIP) -g $$@.$$$$$$$$ && mv $$@.$$$$$$$$ $$@
 endef
 $(foreach source,$(BPF_SOURCES),$(eval $(call bpf_rule,$(source))))
 
@@ -55,8 +57,7 @@ $(BUILD)/addon/%.o: $(ADDON_DIR)/%.cc Makefile | $(BUILD)/addon
 # Written under another name first: a process that has the old addon mapped keeps it.
 $(BUILD)/cubeplane.node: $(ADDON_OBJECTS)
 	@echo "  LINK   $@"
-	@$(CXX) -shared -Wl,--as-needed -o $@.new $^ -lbpf
-	@mv $@.new $@
+	@$(CXX) -shared -Wl,--as-needed -o $@.$$$$ $^ -lbpf && mv $@.$$$$ $@
 
 $(BUILD)/bpf $(BUILD)/addon:
 	@mkdir -p $@
