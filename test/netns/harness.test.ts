@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cgroupProcesses } from '../harness/cgroup.ts';
 import { isAlive, type Lab, labNamespaces, openLab } from '../harness/lab.ts';
-import { start } from '../harness/process.ts';
+import { type Running, start } from '../harness/process.ts';
 import {
   createNodes,
   createPod,
@@ -13,6 +13,13 @@ import {
   setPodOffload,
   setUnderlayOffload,
 } from '../harness/topology.ts';
+
+/** What a lab of another process made. */
+interface Victim {
+  readonly id: string;
+  readonly pid: number;
+  readonly cgroup: string;
+}
 
 // The harness itself: what every other test of this folder stands on.
 jest.setTimeout(30_000);
@@ -129,34 +136,55 @@ describe('the end of a lab', () => {
     expect(await isAlive(program?.pid ?? 0)).toBe(false);
   });
 
-  test('is made up for by the next lab, after a SIGKILL', async () => {
+  /** A program that makes a lab and says so, run in a lab of the test's own. */
+  async function withVictim(body: (victim: Running, left: Victim) => Promise<void>): Promise<void> {
     const harness = new URL('../harness/', import.meta.url).pathname;
     const program = `
       import { openLab } from '${harness}lab.ts';
       import { createNodes, createUnderlay } from '${harness}topology.ts';
-      const lab = await openLab('a run that is killed');
+      const lab = await openLab('a run that is ended');
       const [node] = await createNodes(await createUnderlay(lab), ['node-a']);
       const sleeper = await node.namespace.start('sleeper', ['sleep', '60']);
       console.log(JSON.stringify({ id: lab.id, pid: sleeper.pid, cgroup: lab.cgroup }));
+      process.on('SIGUSR2', () => { throw new Error('a mistake in the program'); });
       setInterval(() => {}, 1000);`;
-    const lab = await openLab('harness test, crash');
+    const lab = await openLab('harness test, ends');
     try {
       const victim = await start(['node', '--input-type=module-typescript', '--eval', program], {
         logPath: join(lab.directory, 'victim.log'),
+        // What jest sets would make it leave uncaught errors to jest.
+        env: { JEST_WORKER_ID: undefined, NODE_OPTIONS: undefined },
       });
       const [text] = await victim.waitForOutput(/\{.*\}/);
-      const left = JSON.parse(text) as { id: string; pid: number; cgroup: string };
+      const left = JSON.parse(text) as Victim;
       expect(labNamespaces(left.id)).toHaveLength(2);
-      victim.kill('SIGKILL');
-      await victim.exited();
-
-      const next = await openLab('harness test, after the crash', { log: () => {} });
-      await next.close();
+      await body(victim, left);
       expect(labNamespaces(left.id)).toEqual([]);
       expect(existsSync(left.cgroup)).toBe(false);
       expect(await isAlive(left.pid)).toBe(false);
     } finally {
       await lab.close();
     }
+  }
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGUSR2', 1], // which makes the program throw
+  ] as const)('comes with %s too, and the status says so', async (signal, status) => {
+    await withVictim(async (victim) => {
+      victim.kill(signal);
+      expect(await victim.exited()).toBe(status);
+    });
+  });
+
+  test('is made up for by the next lab, after a SIGKILL', async () => {
+    await withVictim(async (victim, left) => {
+      victim.kill('SIGKILL');
+      expect(await victim.exited()).toBe(137);
+      expect(labNamespaces(left.id)).toHaveLength(2);
+      const next = await openLab('harness test, after the crash', { log: () => {} });
+      await next.close();
+    });
   });
 });
