@@ -36,6 +36,12 @@ export class FileSet {
     return this.#files.get(file)?.good;
   }
 
+  /** Whether the newest version of a file is the one in force. */
+  isGood(file: string): boolean {
+    const state = this.#files.get(file);
+    return state !== undefined && state.newest === state.good;
+  }
+
   files(): string[] {
     return [...this.#files.keys()].sort();
   }
