@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a plan is made of: plain data that the executor runs and that people can read. */
+import type { MapWrite } from '../cubes/cube-type.ts';
+import {
+  CUBE_PORTS,
+  decodeAddress,
+  decodeAttachment,
+  decodeIfindex,
+  decodeMac,
+  decodePrefix,
+  edgeText,
+  type Hex,
+} from './layout.ts';
+import { splitInstanceKey } from './names.ts';
+import type { Instance, RowMap } from './state.ts';
+
+export type Action =
+  /** Makes and pins the shared maps. */
+  | { readonly op: 'CreateMaps' }
+  /** Loads the entry program of an object file with this hash, and pins it. */
+  | { readonly op: 'LoadEntry'; readonly hash: string }
+  | { readonly op: 'LoadInstance'; readonly key: string; readonly instance: Instance }
+  | { readonly op: 'WriteMap'; readonly key: string; readonly write: MapWrite }
+  | { readonly op: 'SetSlot'; readonly slot: number; readonly key: string }
+  /** The last step of making an instance: from here on it is complete. */
+  | { readonly op: 'PinProgram'; readonly key: string }
+  | { readonly op: 'WriteRows'; readonly map: RowMap; readonly rows: readonly (readonly [Hex, Hex])[] }
+  | { readonly op: 'DeleteRows'; readonly map: RowMap; readonly keys: readonly Hex[] }
+  | { readonly op: 'WriteConfig'; readonly config: Hex }
+  | {
+      readonly op: 'WriteEdges';
+      readonly bank: 0 | 1;
+      readonly edges: readonly (readonly [index: number, word: bigint])[];
+    }
+  | { readonly op: 'Flip'; readonly epoch: number }
+  /** Waits until no program runs that began before. */
+  | { readonly op: 'Grace' }
+  | {
+      readonly op: 'Attach';
+      readonly pin: string;
+      readonly name: string;
+      readonly ifindex: number;
+      readonly entry: string;
+    }
+  | { readonly op: 'UpdateLink'; readonly pin: string; readonly entry: string }
+  | { readonly op: 'Detach'; readonly pin: string }
+  | { readonly op: 'ClearSlot'; readonly slot: number }
+  | { readonly op: 'RemoveInstance'; readonly key: string }
+  | { readonly op: 'RemoveStateMaps'; readonly cube: string; readonly pins: readonly string[] }
+  | { readonly op: 'RemoveEntry'; readonly hash: string };
+
+/** One line for people. */
+export function describeAction(action: Action): string {
+  switch (action.op) {
+    case 'CreateMaps':
+      return 'create and pin the maps of the node';
+    case 'LoadEntry':
+      return `load the entry program ${action.hash}`;
+    case 'LoadInstance': {
+      const { cubeKey, object, slot, hash } = action.instance;
+      return `load ${object} for Cube ${cubeKey} as ${hash}, meant for slot ${slot}`;
+    }
+    case 'WriteMap': {
+      const { map, op, count } = action.write;
+      return `${op} ${count} rows of map ${map} of ${action.key}`;
+    }
+    case 'SetSlot':
+      return `put ${action.key} into slot ${action.slot}`;
+    case 'PinProgram':
+      return `pin the program of ${action.key}`;
+    case 'WriteRows':
+      return `write ${action.rows.map(([key, value]) => rowText(action.map, key, value)).join('; ')}`;
+    case 'DeleteRows':
+      return `delete ${action.keys.map((key) => keyText(action.map, key)).join('; ')}`;
+    case 'WriteConfig':
+      return 'write the settings of the node';
+    case 'WriteEdges': {
+      const texts = action.edges.map(([index, word]) => {
+        const [slot, port] = [Math.floor(index / CUBE_PORTS), index % CUBE_PORTS];
+        return `slot ${slot} port ${port} → ${edgeText(word)}`;
+      });
+      return `write edges of idle bank ${action.bank}: ${texts.join(', ')}`;
+    }
+    case 'Flip':
+      return `flip the graph: epoch ${action.epoch}`;
+    case 'Grace':
+      return 'wait for packets under way';
+    case 'Attach':
+      return `attach the entry program to interface ${action.name} (${action.ifindex})`;
+    case 'UpdateLink':
+      return `give the attachment ${action.pin} the entry program ${action.entry}`;
+    case 'Detach':
+      return `detach the entry program from interface ${action.pin}`;
+    case 'ClearSlot':
+      return `empty slot ${action.slot}`;
+    case 'RemoveInstance':
+      return `remove ${action.key}`;
+    case 'RemoveStateMaps':
+      return `remove the state of ${action.cube}: ${action.pins.join(', ')}`;
+    case 'RemoveEntry':
+      return `remove the entry program ${action.hash}`;
+  }
+}
+
+/** What an error at an action is about. */
+export function objectOf(action: Action): string {
+  if (action.op === 'LoadInstance') return `Cube ${action.instance.cubeKey}`;
+  if ('key' in action) return splitInstanceKey(action.key).cube;
+  if (action.op === 'Attach') return `interface ${action.name}`;
+  return 'the node';
+}
+
+function keyText(map: RowMap, key: Hex): string {
+  if (map === 'attachments') return `attachment of interface ${decodeIfindex(key)}`;
+  return map === 'pods' ? `pod ${decodeAddress(key)}` : `overlay source ${decodePrefix(key)}`;
+}
+
+function rowText(map: RowMap, key: Hex, value: Hex): string {
+  if (map === 'pods')
+    return `${keyText(map, key)} at interface ${decodeIfindex(value)} ${decodeMac(value.slice(8, 20))}`;
+  if (map === 'overlay_sources') return `${keyText(map, key)} behind ${decodeAddress(value)}`;
+  const { port, open, mac, addresses = [] } = decodeAttachment(value);
+  const owner = mac === undefined ? '' : ` ${mac} ${addresses.join(' ')}`;
+  return `${keyText(map, key)} at port ${port}${owner}${open ? ', open' : ''}`;
+}

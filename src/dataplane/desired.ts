@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Graph, pods and overlay sources → what the kernel of this node should hold. Pure. */
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '../api/hash.ts';
+import type { CubeType, InstanceConfig, NodeInput } from '../cubes/cube-type.ts';
+import type { Graph, GraphCube, InterfaceInfo, LinkEnd } from './graph.ts';
+import {
+  type Attachment,
+  AttachPort,
+  CUBE_PORTS,
+  CUBE_SLOTS,
+  decodeAttachment,
+  decodeIfindex,
+  EdgeKind,
+  edgeIndex,
+  edgeWord,
+  encodeAddress,
+  encodeAttachment,
+  encodeConfig,
+  encodeIfindex,
+  encodePod,
+  type Hex,
+  MAX_ATTACHMENTS,
+} from './layout.ts';
+import { instanceKey, pinNameOf, pinNameOfInterface, splitInstanceKey } from './names.ts';
+import type { OverlaySources } from './overlay.ts';
+import type { PodRecord } from './pod-record.ts';
+import type { DesiredState, Instance, KernelState } from './state.ts';
+
+export const OVERLAY_DEVICE = 'cubevxlan';
+/** The host's end and the chain's end of the pair between host and cubes. */
+export const STACK_DEVICES = ['cube0', 'cube1'] as const;
+
+/** Maps that the ABI gives to every cube; counters are kept over its revisions. */
+const ABI_STATE_MAPS = ['port_counters', 'drops'];
+
+export interface DesiredInput {
+  readonly graph: Graph;
+  readonly node: NodeInput;
+  readonly observed: KernelState;
+  readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  readonly pods: Iterable<PodRecord>;
+  readonly sources: OverlaySources;
+  /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
+  readonly objectHashes: ReadonlyMap<string, string>;
+}
+
+/** The program that a cube should run, whatever its slot: equal configs of equal object files are the same one. */
+export interface InstancePlan {
+  readonly cube: GraphCube;
+  readonly config: InstanceConfig;
+  readonly hash: string;
+  /** Map → pin name of class `state`: another layout or size is another map. */
+  readonly stateMaps: ReadonlyMap<string, string>;
+}
+
+export function planInstance(cube: GraphCube, node: NodeInput, objectHash: string): InstancePlan {
+  const config = cube.type.instance(cube.input, node);
+  const stateMaps = stateMapsOf(cube.type, config);
+  const rodata = Object.entries(config.rodata).map(([name, bytes]) => [
+    name,
+    Buffer.from(bytes).toString('hex'),
+  ]);
+  const said = canonicalJson({
+    object: objectHash,
+    rodata: Object.fromEntries(rodata),
+    sizes: config.sizes,
+    config: config.config,
+    ports: cube.input.ports.map(({ name, id }) => [name, id]),
+    mac: node.gatewayMac,
+    redirectPeer: node.redirectPeer,
+    state: [...stateMaps.values()].sort(),
+  });
+  return { cube, config, hash: createHash('sha256').update(said).digest('hex').slice(0, 12), stateMaps };
+}
+
+/** `MAP_VERSION_SIZE`; `own` is the size that stands in the object. */
+function stateMapsOf(type: CubeType, config: InstanceConfig): Map<string, string> {
+  const pins = new Map<string, string>();
+  for (const map of ABI_STATE_MAPS) pins.set(map, `${map}_1_own`);
+  for (const [map, declaration] of Object.entries(type.maps)) {
+    if (declaration.class !== 'state') continue;
+    pins.set(map, `${map}_${declaration.version}_${config.sizes[map] ?? 'own'}`);
+  }
+  return pins;
+}
+
+/** Throws when there are more cubes or interfaces than slots and ports; the graph's bounds are below that. */
+export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, InstancePlan>): DesiredState {
+  const { graph, node, observed, sources } = input;
+  const instances = placeInstances(plans, observed);
+  const slotOf = new Map([...instances.values()].map((instance) => [instance.cubeKey, instance.slot]));
+  const overlay = graph.overlay && input.interfaces.get(OVERLAY_DEVICE);
+  const attachments = attachmentsOf(input);
+  const ports = new Map([...attachments.values()].map((a) => [a.name, a.row.port]));
+  const edges = new Map<number, bigint>();
+  for (const { ends } of graph.links.values()) {
+    const [a, b] = ends;
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const at = sourceIndex(from, graph, slotOf, ports);
+      const word = edgeTo(from, to, graph, slotOf, input.interfaces);
+      if (at !== undefined && word !== undefined) edges.set(at, word);
+    }
+  }
+  return {
+    entry: input.objectHashes.get('tcx') ?? '',
+    instances,
+    edges,
+    config: encodeConfig({
+      overlayIfindex: overlay?.ifindex ?? 0,
+      overlayVni: graph.overlay?.vni ?? node.overlayVni,
+      lengthsV4: sources.lengthsV4,
+      lengthsV6: sources.lengthsV6,
+    }),
+    rows: {
+      attachments: new Map(
+        [...attachments].map(([ifindex, { row }]) => [encodeIfindex(ifindex), encodeAttachment(row)]),
+      ),
+      pods: podRows(input),
+      overlay_sources: graph.overlay === undefined ? new Map() : sources.rows,
+    },
+    links: new Map(
+      [...attachments].map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }]),
+    ),
+  };
+}
+
+function placeInstances(
+  plans: ReadonlyMap<string, InstancePlan>,
+  observed: KernelState,
+): Map<string, Instance> {
+  const instances = new Map<string, Instance>();
+  const used = new Set<number>([0, ...observed.slots.keys()]);
+  for (const key of observed.instances.keys()) used.add(splitInstanceKey(key).slot);
+  const missing: [string, InstancePlan][] = [];
+  for (const [cubeKey, plan] of plans) {
+    const pin = pinNameOf(cubeKey);
+    const there = [...observed.instances].find(([key, { complete }]) => {
+      const parts = splitInstanceKey(key);
+      return complete && parts.cube === pin && parts.hash === plan.hash;
+    });
+    if (there === undefined) missing.push([cubeKey, plan]);
+    else instances.set(there[0], instanceOf(cubeKey, plan, splitInstanceKey(there[0]).slot));
+  }
+  for (const [cubeKey, plan] of missing) {
+    let slot = 1;
+    while (used.has(slot)) slot++;
+    if (slot >= CUBE_SLOTS) throw new Error(`more than ${CUBE_SLOTS - 1} programs on one node: delete cubes`);
+    used.add(slot);
+    instances.set(instanceKey(pinNameOf(cubeKey), slot, plan.hash), instanceOf(cubeKey, plan, slot));
+  }
+  return instances;
+}
+
+function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance {
+  const { type } = plan.cube;
+  return {
+    cubeKey,
+    cubePin: pinNameOf(cubeKey),
+    slot,
+    hash: plan.hash,
+    object: type.object,
+    program: type.program,
+    rodata: plan.config.rodata,
+    sizes: plan.config.sizes,
+    stateMaps: plan.stateMaps,
+    configMaps: Object.entries(type.maps)
+      .filter(([, declaration]) => declaration.class === 'config')
+      .map(([map]) => map),
+  };
+}
+
+/** Where the edge of an end stands: of a cube in its slot, of anything else in slot 0. */
+function sourceIndex(
+  end: LinkEnd,
+  graph: Graph,
+  slotOf: ReadonlyMap<string, number>,
+  ports: ReadonlyMap<string, number>,
+): number | undefined {
+  if (end.type === 'Cube') {
+    const slot = slotOf.get(end.cube);
+    const port = portId(graph, end);
+    return slot === undefined || port === undefined ? undefined : edgeIndex(slot, port);
+  }
+  if (end.type === 'Interface') {
+    const port = ports.get(end.name);
+    return port === undefined ? undefined : edgeIndex(0, port);
+  }
+  return edgeIndex(0, AttachPort[end.type === 'Pods' ? 'Pod' : end.type]);
+}
+
+function edgeTo(
+  from: LinkEnd,
+  to: LinkEnd,
+  graph: Graph,
+  slotOf: ReadonlyMap<string, number>,
+  interfaces: ReadonlyMap<string, InterfaceInfo>,
+): bigint | undefined {
+  if (to.type === 'Cube') {
+    const slot = slotOf.get(to.cube);
+    const port = portId(graph, to);
+    return slot === undefined || port === undefined ? undefined : edgeWord(EdgeKind.Cube, slot, port);
+  }
+  if (to.type === 'Pods') return edgeWord(EdgeKind.Pod, 0);
+  if (to.type === 'Interface') {
+    const layer = from.type === 'Cube' ? graph.cubes.get(from.cube)?.type.layer : undefined;
+    return to.info && edgeWord(layer === 2 ? EdgeKind.Device : EdgeKind.Neigh, to.info.ifindex);
+  }
+  const device = interfaces.get(to.type === 'Overlay' ? OVERLAY_DEVICE : STACK_DEVICES[0]);
+  return device && edgeWord(to.type === 'Overlay' ? EdgeKind.Tunnel : EdgeKind.Stack, device.ifindex);
+}
+
+function portId(graph: Graph, end: { cube: string; port: string }): number | undefined {
+  return graph.cubes.get(end.cube)?.input.ports.find((port) => port.name === end.port)?.id;
+}
+
+interface Attached {
+  readonly name: string;
+  readonly row: Attachment;
+}
+
+/** Every interface that the entry program sits on. Numbers that are in use in the kernel stay as they are. */
+function attachmentsOf(input: DesiredInput): Map<number, Attached> {
+  const before = new Map(
+    [...input.observed.rows.attachments].map(([key, row]) => [decodeIfindex(key), decodeAttachment(row)]),
+  );
+  const numbers = new Numbers(before);
+  const result = new Map<number, Attached>();
+  const add = (info: InterfaceInfo | undefined, row: Omit<Attachment, 'counters'>) => {
+    if (info === undefined || result.has(info.ifindex)) return;
+    result.set(info.ifindex, { name: info.name, row: { ...row, counters: numbers.counters(info.ifindex) } });
+  };
+  for (const { ends } of input.graph.links.values()) {
+    for (const end of ends) {
+      if (end.type === 'Interface' && end.info !== undefined) {
+        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open });
+      } else if (end.type === 'Overlay') {
+        add(input.interfaces.get(OVERLAY_DEVICE), { port: AttachPort.Overlay, open: end.open });
+      } else if (end.type === 'Stack') {
+        add(input.interfaces.get(STACK_DEVICES[1]), { port: AttachPort.Stack, open: end.open });
+      }
+    }
+  }
+  const podsOpen = [...input.graph.links.values()]
+    .flatMap((link) => link.ends)
+    .some((end) => end.type === 'Pods' && end.open);
+  for (const pod of input.pods) {
+    add(input.interfaces.get(pod.interface), {
+      port: AttachPort.Pod,
+      open: podsOpen,
+      mac: pod.mac,
+      addresses: pod.addresses,
+    });
+  }
+  return result;
+}
+
+/** Gives out counter indexes and ports of slot 0: the same again to an interface that has some. */
+class Numbers {
+  readonly #before: ReadonlyMap<number, Attachment>;
+  readonly #counters: Set<number>;
+  readonly #ports: Set<number>;
+  #next = 0;
+
+  constructor(before: ReadonlyMap<number, Attachment>) {
+    this.#before = before;
+    this.#counters = new Set([...before.values()].map((a) => a.counters));
+    this.#ports = new Set([...before.values()].map((a) => a.port));
+  }
+
+  counters(ifindex: number): number {
+    const old = this.#before.get(ifindex)?.counters;
+    if (old !== undefined) return old;
+    while (this.#counters.has(this.#next)) this.#next++;
+    if (this.#next >= MAX_ATTACHMENTS) throw new Error(`more than ${MAX_ATTACHMENTS} interfaces on one node`);
+    this.#counters.add(this.#next);
+    return this.#next;
+  }
+
+  port(ifindex: number): number {
+    const old = this.#before.get(ifindex)?.port;
+    if (old !== undefined && old >= AttachPort.Interface) return old;
+    let port: number = AttachPort.Interface;
+    while (this.#ports.has(port)) port++;
+    if (port >= CUBE_PORTS)
+      throw new Error(`more than ${CUBE_PORTS - AttachPort.Interface} linked interfaces`);
+    this.#ports.add(port);
+    return port;
+  }
+}
+
+function podRows(input: DesiredInput): Map<Hex, Hex> {
+  const rows = new Map<Hex, Hex>();
+  for (const pod of input.pods) {
+    const info = input.interfaces.get(pod.interface);
+    if (info === undefined) continue;
+    for (const address of pod.addresses) rows.set(encodeAddress(address), encodePod(info.ifindex, pod.mac));
+  }
+  return rows;
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Objects → the graph of the node, and what stands against each object. Pure. An object with an `Accepted` finding is
+ * not in the graph; a link with a `ResolvedRefs` finding is in it with the end that could not be found left open, so
+ * that packets there are counted drops.
+ */
+import type { Cube, CubeLink } from '../api/generated/types.ts';
+import { type NotSupported, notSupported } from '../api/not-supported.ts';
+import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
+import {
+  type AnyCubeSpec,
+  byAge,
+  type CubeObject,
+  type Endpoint,
+  keyOf,
+  type LinkObject,
+  refOf,
+} from './objects.ts';
+
+export interface InterfaceInfo {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly mtu: number;
+  readonly mac: string;
+  /** Administratively up with a carrier. */
+  readonly up: boolean;
+}
+
+export interface Finding {
+  readonly condition: 'Accepted' | 'ResolvedRefs';
+  /** PascalCase. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** By `Cube ns/name` or `CubeLink ns/name`. */
+export type Findings = ReadonlyMap<string, readonly Finding[]>;
+
+export type LinkEnd =
+  | { readonly type: 'Cube'; readonly cube: string; readonly port: string }
+  | {
+      readonly type: 'Interface';
+      readonly name: string;
+      readonly info: InterfaceInfo | undefined;
+      readonly open: boolean;
+    }
+  | { readonly type: 'Pods' | 'Overlay' | 'Stack'; readonly open: boolean };
+
+export interface GraphCube {
+  readonly key: string;
+  readonly object: CubeObject;
+  readonly type: CubeType;
+  readonly input: CubeInput<unknown>;
+}
+
+export interface GraphLink {
+  readonly key: string;
+  readonly object: LinkObject;
+  readonly ends: readonly [LinkEnd, LinkEnd];
+}
+
+export interface Graph {
+  readonly cubes: ReadonlyMap<string, GraphCube>;
+  readonly links: ReadonlyMap<string, GraphLink>;
+  readonly findings: Findings;
+  /** Settings of the Overlay endpoint, where a link has one. */
+  readonly overlay: { readonly vni: number; readonly port: number } | undefined;
+  readonly stack: boolean;
+}
+
+export interface GraphInput {
+  readonly nodeName: string;
+  readonly cubes: Iterable<CubeObject>;
+  readonly links: Iterable<LinkObject>;
+  readonly types: ReadonlyMap<string, CubeType>;
+  readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  /** Interface of the default route; what $(node.uplink) stands for. */
+  readonly uplink: string | undefined;
+  /** MTU that the overlay device has or will have. */
+  readonly overlayMtu: number;
+}
+
+const UPLINK = '$(node.uplink)';
+const MAX_PORTS = 64;
+
+export function resolveGraph(input: GraphInput): Graph {
+  return new Resolver(input).run();
+}
+
+class Resolver {
+  readonly #input: GraphInput;
+  readonly #findings = new Map<string, Finding[]>();
+  readonly #cubes = new Map<string, { object: CubeObject; type: CubeType }>();
+  /** Who has a port, an interface, the pods: the key of a link. */
+  readonly #taken = new Map<string, string>();
+
+  constructor(input: GraphInput) {
+    this.#input = input;
+  }
+
+  run(): Graph {
+    for (const object of [...this.#input.cubes].sort(byAge)) this.#takeCube(object);
+    const links = new Map<string, GraphLink>();
+    for (const object of [...this.#input.links].sort(byAge)) {
+      const link = this.#takeLink(object);
+      if (link !== undefined) links.set(link.key, link);
+    }
+    this.#refuseClosedLoops(links);
+    const cubes = new Map<string, GraphCube>();
+    for (const [key, { object, type }] of this.#cubes) {
+      const cube = this.#finishCube(key, object, type, links);
+      if (cube !== undefined) cubes.set(key, cube);
+    }
+    for (const link of links.values()) this.#checkEnds(link, cubes);
+    const overlay = [...links.values()]
+      .flatMap((link) => link.object.spec.endpoints)
+      .find((endpoint) => endpoint.type === 'Overlay');
+    return {
+      cubes,
+      links,
+      findings: this.#findings,
+      overlay: overlay && {
+        vni: overlay.overlay?.vni ?? 1,
+        port: overlay.overlay?.port ?? 4789,
+      },
+      stack: [...links.values()].some((link) => link.ends.some((end) => end.type === 'Stack')),
+    };
+  }
+
+  #find(ref: string, condition: Finding['condition'], reason: string, message: string): void {
+    const list = this.#findings.get(ref);
+    if (list === undefined) this.#findings.set(ref, [{ condition, reason, message }]);
+    else list.push({ condition, reason, message });
+  }
+
+  #takeCube(object: CubeObject): void {
+    const refusal = this.#refusalOf(object);
+    const type = this.#input.types.get(object.spec.type);
+    if (refusal !== undefined) this.#find(refOf('Cube', object.metadata), 'Accepted', ...refusal);
+    else if (type !== undefined) this.#cubes.set(keyOf(object.metadata), { object, type });
+  }
+
+  /** Reason and message; what is left to the cube type itself comes later, when its ports are known. */
+  #refusalOf({ metadata, spec }: CubeObject): [string, string] | undefined {
+    const type = this.#input.types.get(spec.type);
+    if (spec.nodeName !== this.#input.nodeName) return wrongNode(spec.nodeName, this.#input.nodeName);
+    if (type === undefined) {
+      const known = [...this.#input.types.keys()].sort().join(', ');
+      return ['NotSupported', `spec.type: this agent has no cube type ${spec.type}; it has ${known}`];
+    }
+    const [unsupported] = notSupported({ kind: 'Cube', metadata, spec } as unknown as Cube);
+    if (unsupported !== undefined) return asRefusal(unsupported);
+    const withMac = spec.ports?.findIndex((port) => port.mac !== undefined) ?? -1;
+    if (withMac >= 0) {
+      const field = `spec.ports[${withMac}].mac`;
+      return ['NotSupported', `${field}: this release uses one fixed MAC on all ports; remove the field`];
+    }
+    for (const [i, table] of (spec.tables ?? []).entries()) {
+      if (type.tableTypes.includes(table.type)) continue;
+      const used = type.tableTypes.join(', ') || 'none';
+      const message = `a ${spec.type} uses no tables of type ${table.type}; it uses ${used}`;
+      return ['NotSupported', `spec.tables[${i}].type: ${message}`];
+    }
+    return undefined;
+  }
+
+  #takeLink(object: LinkObject): GraphLink | undefined {
+    const ref = refOf('CubeLink', object.metadata);
+    const key = keyOf(object.metadata);
+    const { metadata, spec } = object;
+    const [unsupported] = notSupported({ kind: 'CubeLink', metadata, spec } as unknown as CubeLink);
+    const refusal =
+      spec.nodeName !== this.#input.nodeName
+        ? wrongNode(spec.nodeName, this.#input.nodeName)
+        : unsupported && asRefusal(unsupported);
+    if (refusal !== undefined) {
+      this.#find(ref, 'Accepted', ...refusal);
+      return undefined;
+    }
+    const claims: string[] = [];
+    const ends: LinkEnd[] = [];
+    for (const [i, endpoint] of object.spec.endpoints.entries()) {
+      const end = this.#end(endpoint, object.metadata.namespace ?? '');
+      const claim = claimOf(end);
+      const holder = this.#taken.get(claim.id);
+      if (holder !== undefined || claims.includes(claim.id)) {
+        this.#find(
+          ref,
+          'Accepted',
+          claim.reason,
+          `spec.endpoints[${i}]: ${claim.what} is already linked by CubeLink ${holder ?? key}; ${claim.remedy}`,
+        );
+        return undefined;
+      }
+      claims.push(claim.id);
+      ends.push(end);
+    }
+    const [a, b] = ends;
+    if (a === undefined || b === undefined) return undefined;
+    for (const claim of claims) this.#taken.set(claim, key);
+    return { key, object, ends: [a, b] };
+  }
+
+  #end(endpoint: Endpoint, namespace: string): LinkEnd {
+    if (endpoint.type === 'Cube') {
+      return { type: 'Cube', cube: `${namespace}/${endpoint.cube.name}`, port: endpoint.cube.port };
+    }
+    const open = endpoint.failurePolicy === 'Open';
+    if (endpoint.type === 'Interface') {
+      const asked = endpoint.interface.name;
+      const name = asked === UPLINK ? (this.#input.uplink ?? UPLINK) : asked;
+      return {
+        type: 'Interface',
+        name,
+        info: this.#input.interfaces.get(name),
+        open: endpoint.failurePolicy !== 'Closed',
+      };
+    }
+    if (endpoint.type === 'Stack') return { type: 'Stack', open: endpoint.failurePolicy !== 'Closed' };
+    return { type: endpoint.type === 'Overlay' ? 'Overlay' : 'Pods', open };
+  }
+
+  /** Cubes that are linked to each other in a ring and to nothing else: a packet could neither come nor leave. */
+  #refuseClosedLoops(links: Map<string, GraphLink>): void {
+    const parent = new Map<string, string>();
+    const root = (key: string): string => {
+      let at = key;
+      for (let up = parent.get(at); up !== undefined && up !== at; up = parent.get(at)) at = up;
+      return at;
+    };
+    const sizes = new Map<string, { cubes: Set<string>; inside: string[]; outside: number }>();
+    for (const { ends } of links.values()) {
+      const cubes = ends.flatMap((end) => (end.type === 'Cube' ? [end.cube] : []));
+      for (const cube of cubes) if (!parent.has(cube)) parent.set(cube, cube);
+      const [first, second] = cubes;
+      if (first !== undefined && second !== undefined) parent.set(root(first), root(second));
+    }
+    for (const { key, ends } of links.values()) {
+      const cubes = ends.flatMap((end) => (end.type === 'Cube' ? [end.cube] : []));
+      const at = root(cubes[0] ?? '');
+      const part = sizes.get(at) ?? { cubes: new Set(), inside: [], outside: 0 };
+      sizes.set(at, part);
+      for (const cube of cubes) part.cubes.add(cube);
+      if (cubes.length === 2) part.inside.push(key);
+      else part.outside++;
+    }
+    for (const { cubes, inside, outside } of sizes.values()) {
+      if (outside > 0 || inside.length < cubes.size) continue;
+      const names = [...cubes].sort().join(', ');
+      for (const key of inside) {
+        const link = links.get(key);
+        if (link === undefined) continue;
+        this.#find(
+          refOf('CubeLink', link.object.metadata),
+          'Accepted',
+          'LinkCycle',
+          `spec.endpoints: the cubes ${names} are linked in a ring that no packet can enter or leave; link one of them to an interface, pods, the overlay or the stack, or delete a link`,
+        );
+        links.delete(key);
+      }
+    }
+  }
+
+  #finishCube(
+    key: string,
+    object: CubeObject,
+    type: CubeType,
+    links: ReadonlyMap<string, GraphLink>,
+  ): GraphCube | undefined {
+    const ref = refOf('Cube', object.metadata);
+    const ports = this.#ports(key, object.spec, type, links);
+    if (ports.some((port) => port.id >= MAX_PORTS)) {
+      this.#find(
+        ref,
+        'Accepted',
+        'TooManyPorts',
+        `links and spec.ports name more than ${MAX_PORTS} ports; delete CubeLinks`,
+      );
+      return undefined;
+    }
+    const { namespace = '', name, uid } = object.metadata;
+    const input: CubeInput<unknown> = { namespace, name, uid, spec: object.spec[type.member] ?? {}, ports };
+    const problems = type.check(input);
+    for (const { reason, message, field } of problems) {
+      this.#find(ref, 'Accepted', reason, field === undefined ? message : `${field}: ${message}`);
+    }
+    return problems.length > 0 ? undefined : { key, object, type, input };
+  }
+
+  #ports(
+    key: string,
+    spec: AnyCubeSpec,
+    type: CubeType,
+    links: ReadonlyMap<string, GraphLink>,
+  ): readonly CubePort[] {
+    const peers = new Map<string, LinkEnd>();
+    for (const { ends } of links.values()) {
+      for (const [i, end] of ends.entries()) {
+        const peer = ends[1 - i];
+        if (end.type === 'Cube' && end.cube === key && peer !== undefined) peers.set(end.port, peer);
+      }
+    }
+    const settings = new Map((spec.ports ?? []).map((port) => [port.name, port]));
+    const fixed = Object.keys(type.fixedPorts);
+    const named = [...new Set([...peers.keys(), ...settings.keys()])]
+      .filter((name) => !fixed.includes(name))
+      .sort();
+    const port = (name: string, id: number): CubePort => {
+      const peer = peers.get(name);
+      const mtu = settings.get(name)?.mtu ?? this.#mtuOf(peer);
+      return {
+        name,
+        id,
+        addresses: settings.get(name)?.addresses ?? [],
+        ...(mtu === undefined ? {} : { mtu }),
+        ...(peer === undefined ? {} : { endpoint: peer.type }),
+      };
+    };
+    return [
+      ...Object.entries(type.fixedPorts).map(([name, id]) => port(name, id)),
+      ...named.map((name, i) => port(name, type.firstNamedPort + i)),
+    ];
+  }
+
+  #mtuOf(peer: LinkEnd | undefined): number | undefined {
+    if (peer?.type === 'Interface') return peer.info?.mtu;
+    return peer?.type === 'Overlay' ? this.#input.overlayMtu : undefined;
+  }
+
+  #checkEnds(link: GraphLink, cubes: ReadonlyMap<string, GraphCube>): void {
+    const ref = refOf('CubeLink', link.object.metadata);
+    for (const [i, end] of link.ends.entries()) {
+      const field = `spec.endpoints[${i}]`;
+      const miss = (reason: string, message: string) =>
+        this.#find(ref, 'ResolvedRefs', reason, `${field}${message}`);
+      if (end.type === 'Cube' && !this.#cubes.has(end.cube)) {
+        const known = this.#findings.has(`Cube ${end.cube}`);
+        if (known)
+          miss('CubeNotAccepted', `.cube.name: Cube ${end.cube} is not accepted; its status says why`);
+        else
+          miss(
+            'CubeNotFound',
+            `.cube.name: there is no Cube ${end.cube} on node ${this.#input.nodeName}; create it or correct the name`,
+          );
+      } else if (end.type === 'Cube' && !cubes.has(end.cube)) {
+        miss('CubeNotAccepted', `.cube.name: Cube ${end.cube} is not accepted; its status says why`);
+      } else if (end.type === 'Interface' && end.name === UPLINK) {
+        miss(
+          'UplinkNotFound',
+          `.interface.name: node ${this.#input.nodeName} has no default route; add one or name the interface`,
+        );
+      } else if (end.type === 'Interface' && end.info === undefined) {
+        miss(
+          'InterfaceNotFound',
+          `.interface.name: node ${this.#input.nodeName} has no interface ${end.name}; create it or correct the name`,
+        );
+      }
+    }
+  }
+}
+
+function wrongNode(asked: string, here: string): [string, string] {
+  return [
+    'WrongNode',
+    `spec.nodeName is ${asked}, but this agent serves ${here}; create it for the right node`,
+  ];
+}
+
+function asRefusal({ reason, field, message, remedy }: NotSupported): [string, string] {
+  return [reason, `${field}: ${message}; ${remedy}`];
+}
+
+/** What an end takes for its link alone. */
+function claimOf(end: LinkEnd): { id: string; reason: string; what: string; remedy: string } {
+  if (end.type === 'Cube') {
+    return {
+      id: `Cube ${end.cube}/${end.port}`,
+      reason: 'PortLinkedTwice',
+      what: `port ${end.port} of Cube ${end.cube}`,
+      remedy: 'link another port, or delete one of the two CubeLinks',
+    };
+  }
+  const what = end.type === 'Interface' ? `interface ${end.name}` : `the ${end.type} endpoint of the node`;
+  return {
+    id: end.type === 'Interface' ? `Interface ${end.name}` : end.type,
+    reason: end.type === 'Interface' ? 'InterfaceTaken' : 'EndpointTaken',
+    what,
+    remedy:
+      'only one terminating chain can own it: delete one of the two CubeLinks or the chain it comes from',
+  };
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Observed against desired → actions, in the order in which no packet meets a half-made change:
+ *
+ *   leftovers of a killed agent out · maps · programs, filled, into free slots · rows · the idle bank of edges · flip ·
+ *   grace · links · everything that nothing leads to any more.
+ *
+ * After any prefix of a plan the edges in force lead to filled slots only, and a new plan from there ends in the same
+ * state. Nothing to do is the empty list. Pure.
+ */
+import type { ImageChange, MapWrite } from '../cubes/cube-type.ts';
+import type { Action } from './actions.ts';
+import { edgeSlot } from './layout.ts';
+import { splitInstanceKey } from './names.ts';
+import { type DesiredState, type KernelState, ROW_MAPS } from './state.ts';
+
+/** Rows for the maps of instances, by instance key. */
+export type Fills = ReadonlyMap<string, ImageChange>;
+
+export function plan(observed: KernelState, desired: DesiredState, fills: Fills = new Map()): Action[] {
+  return new Planner(observed, desired, fills).run();
+}
+
+class Planner {
+  readonly #observed: KernelState;
+  readonly #desired: DesiredState;
+  readonly #fills: Fills;
+  readonly #actions: Action[] = [];
+  #graceDue: boolean;
+
+  constructor(observed: KernelState, desired: DesiredState, fills: Fills) {
+    this.#observed = observed;
+    this.#desired = desired;
+    this.#fills = fills;
+    this.#graceDue = observed.graceDue;
+  }
+
+  run(): Action[] {
+    this.#leftovers();
+    if (!this.#observed.ready) this.#do({ op: 'CreateMaps' });
+    if (this.#observed.entry !== this.#desired.entry)
+      this.#do({ op: 'LoadEntry', hash: this.#desired.entry });
+    this.#instances();
+    this.#rows();
+    this.#edges();
+    this.#links();
+    this.#removals();
+    return this.#actions;
+  }
+
+  #do(action: Action): void {
+    this.#actions.push(action);
+  }
+
+  #grace(): void {
+    if (!this.#graceDue) return;
+    this.#do({ op: 'Grace' });
+    this.#graceDue = false;
+  }
+
+  /** What an agent was making when it died: no edge leads there yet. */
+  #leftovers(): void {
+    for (const [key, { complete }] of this.#observed.instances) {
+      if (complete) continue;
+      const { slot } = splitInstanceKey(key);
+      const holder = this.#observed.slots.get(slot);
+      if (holder === '?' || holder === key) this.#do({ op: 'ClearSlot', slot });
+      this.#do({ op: 'RemoveInstance', key });
+    }
+  }
+
+  #instances(): void {
+    const after: [string, MapWrite][] = [];
+    for (const [key, instance] of this.#desired.instances) {
+      const exists = this.#observed.instances.get(key)?.complete === true;
+      const fill = this.#fills.get(key);
+      if (!exists) this.#do({ op: 'LoadInstance', key, instance });
+      for (const write of fill?.writes ?? []) this.#do({ op: 'WriteMap', key, write });
+      for (const write of fill?.afterGrace ?? []) after.push([key, write]);
+      if (!exists || this.#observed.slots.get(instance.slot) !== key) {
+        this.#do({ op: 'SetSlot', slot: instance.slot, key });
+      }
+      if (!exists) this.#do({ op: 'PinProgram', key });
+    }
+    if (after.length === 0) return;
+    this.#graceDue = true;
+    this.#grace();
+    for (const [key, write] of after) this.#do({ op: 'WriteMap', key, write });
+  }
+
+  #rows(): void {
+    for (const map of ROW_MAPS) {
+      const before = this.#observed.rows[map];
+      const rows = [...this.#desired.rows[map]].filter(([key, value]) => before.get(key) !== value);
+      if (rows.length > 0) this.#do({ op: 'WriteRows', map, rows });
+    }
+    if (this.#observed.config !== this.#desired.config) {
+      this.#do({ op: 'WriteConfig', config: this.#desired.config });
+    }
+  }
+
+  #edges(): void {
+    const { epoch, banks } = this.#observed;
+    const { edges } = this.#desired;
+    const active = banks[(epoch & 1) as 0 | 1];
+    if (difference(active, edges).length === 0) return;
+    const idle = ((epoch + 1) & 1) as 0 | 1;
+    const writes = difference(banks[idle], edges);
+    this.#grace();
+    if (writes.length > 0) this.#do({ op: 'WriteEdges', bank: idle, edges: writes });
+    this.#do({ op: 'Flip', epoch: (epoch + 1) >>> 0 });
+    this.#graceDue = true;
+    this.#grace();
+  }
+
+  #links(): void {
+    for (const [pin, { ifindex, name }] of this.#desired.links) {
+      const there = this.#observed.links.get(pin);
+      if (there?.ifindex !== ifindex) {
+        this.#do({ op: 'Attach', pin, name, ifindex, entry: this.#desired.entry });
+      } else if (there.entry !== this.#desired.entry) {
+        this.#do({ op: 'UpdateLink', pin, entry: this.#desired.entry });
+      }
+    }
+  }
+
+  #removals(): void {
+    const { observed, desired } = { observed: this.#observed, desired: this.#desired };
+    for (const pin of observed.links.keys()) if (!desired.links.has(pin)) this.#do({ op: 'Detach', pin });
+    for (const map of ROW_MAPS) {
+      const keys = [...observed.rows[map].keys()].filter((key) => !desired.rows[map].has(key));
+      if (keys.length > 0) this.#do({ op: 'DeleteRows', map, keys });
+    }
+    const slots = new Set([...desired.instances.values()].map((instance) => instance.slot));
+    const cleared = new Set(
+      this.#actions.flatMap((action) => (action.op === 'ClearSlot' ? [action.slot] : [])),
+    );
+    for (const slot of observed.slots.keys()) {
+      if (slots.has(slot) || cleared.has(slot)) continue;
+      this.#grace();
+      this.#do({ op: 'ClearSlot', slot });
+    }
+    for (const [key, { complete }] of observed.instances) {
+      if (!complete || desired.instances.has(key)) continue;
+      this.#grace();
+      this.#do({ op: 'RemoveInstance', key });
+    }
+    this.#stateMaps();
+    const old = observed.entry === undefined || observed.entry === desired.entry ? [] : [observed.entry];
+    for (const hash of [...observed.oldEntries, ...old]) this.#do({ op: 'RemoveEntry', hash });
+  }
+
+  /** State of cubes that are gone, and of layouts and sizes that no instance uses. */
+  #stateMaps(): void {
+    const used = new Map<string, Set<string>>();
+    for (const { cubePin, stateMaps } of this.#desired.instances.values()) {
+      const pins = used.get(cubePin) ?? new Set();
+      used.set(cubePin, pins);
+      for (const pin of stateMaps.values()) pins.add(pin);
+    }
+    for (const [cube, there] of this.#observed.stateMaps) {
+      const pins = [...there].filter((pin) => !used.get(cube)?.has(pin));
+      if (pins.length === 0 && used.has(cube)) continue;
+      this.#do({ op: 'RemoveStateMaps', cube, pins });
+    }
+  }
+}
+
+/** Writes that make `from` into `to`; what is in `from` only becomes `none`. */
+function difference(from: ReadonlyMap<number, bigint>, to: ReadonlyMap<number, bigint>): [number, bigint][] {
+  const writes: [number, bigint][] = [];
+  for (const [index, word] of to) if (from.get(index) !== word) writes.push([index, word]);
+  for (const index of from.keys()) if (!to.has(index)) writes.push([index, 0n]);
+  return writes.sort(([a], [b]) => a - b);
+}
+
+/** Slots that the edges in force lead to and that hold no program: never any, at no step of a plan. */
+export function danglingSlots(state: KernelState): number[] {
+  const active = state.banks[(state.epoch & 1) as 0 | 1];
+  const slots = [...active.values()].map(edgeSlot).filter((slot) => slot !== undefined);
+  return [...new Set(slots)].filter((slot) => !state.slots.has(slot));
+}

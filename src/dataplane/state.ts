@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the kernel of a node holds, and what it should: the two sides that plan.ts compares. Plain data. */
+import type { Hex, Rows } from './layout.ts';
+
+/** Shared maps whose rows the agent writes one by one. */
+export const ROW_MAPS = ['attachments', 'pods', 'overlay_sources'] as const;
+export type RowMap = (typeof ROW_MAPS)[number];
+
+export interface Instance {
+  /** `namespace/name` of the Cube. */
+  readonly cubeKey: string;
+  readonly cubePin: string;
+  readonly slot: number;
+  readonly hash: string;
+  /** Object file without ending, and its program. */
+  readonly object: string;
+  readonly program: string;
+  readonly rodata: Readonly<Record<string, Uint8Array>>;
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Map → pin name below the cube's state folder. */
+  readonly stateMaps: ReadonlyMap<string, string>;
+  /** Maps that are pinned with the instance. */
+  readonly configMaps: readonly string[];
+}
+
+export interface ObservedInstance {
+  /** Its program is pinned, which is the last step of making it. */
+  readonly complete: boolean;
+}
+
+export interface KernelState {
+  /** The shared maps are there and pinned. */
+  readonly ready: boolean;
+  /** Hash of the object file of the entry program that is pinned; undefined: none. */
+  readonly entry: string | undefined;
+  /** Pinned entry programs of other object files. */
+  readonly oldEntries: readonly string[];
+  readonly epoch: number;
+  /** node_config without the epoch. */
+  readonly config: Hex;
+  /** Edges that are not `none`, by index inside the bank. */
+  readonly banks: readonly [ReadonlyMap<number, bigint>, ReadonlyMap<number, bigint>];
+  /** Slot → key of the instance whose program it holds; `?` for a program that is none of the pinned ones. */
+  readonly slots: ReadonlyMap<number, string>;
+  readonly instances: ReadonlyMap<string, ObservedInstance>;
+  /** Pin name of a cube → pin names of its state maps. */
+  readonly stateMaps: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly rows: Readonly<Record<RowMap, Rows>>;
+  /** Pin name of an interface → where the entry program sits; ifindex 0: its device is gone. */
+  readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly entry: string | undefined }>;
+  /** Packets of an earlier graph may be under way: a grace is due before anything they use is reused or removed. */
+  readonly graceDue: boolean;
+}
+
+export interface DesiredState {
+  readonly entry: string;
+  /** By instance key. */
+  readonly instances: ReadonlyMap<string, Instance>;
+  readonly edges: ReadonlyMap<number, bigint>;
+  readonly config: Hex;
+  readonly rows: Readonly<Record<RowMap, Rows>>;
+  readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly name: string }>;
+}
+
+export const EMPTY_KERNEL: KernelState = {
+  ready: false,
+  entry: undefined,
+  oldEntries: [],
+  epoch: 0,
+  config: '00'.repeat(20),
+  banks: [new Map(), new Map()],
+  slots: new Map(),
+  instances: new Map(),
+  stateMaps: new Map(),
+  rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map() },
+  links: new Map(),
+  graceDue: false,
+};

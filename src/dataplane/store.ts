@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from 'node:util';
+import { type CubeNodeObject, type CubeObject, keyOf, type LinkObject, type NodeObject } from './objects.ts';
+import type { SourceHandler, SourceKind, SourceObject } from './sources/source.ts';
+import { pack, TableStore } from './tables.ts';
+
+/**
+ * The objects of this node, by kind. Taking one in is cheap and touches nothing else: it stores, marks what has to be
+ * looked at again, and wakes the agent.
+ */
+export class Store implements SourceHandler {
+  readonly cubes = new Map<string, CubeObject>();
+  readonly links = new Map<string, LinkObject>();
+  readonly tables = new TableStore();
+  /** Last statuses that the source showed, by `KIND namespace/name`: what an agent before this one wrote. */
+  readonly statuses = new Map<string, unknown>();
+  cubeNode: CubeNodeObject | undefined;
+  node: NodeObject | undefined;
+  isSynced = false;
+  readonly #name: string;
+  readonly #wake: () => void;
+  #graphChanged = false;
+
+  constructor(nodeName: string, wake: () => void) {
+    this.#name = nodeName;
+    this.#wake = wake;
+  }
+
+  /** Whether anything but tables changed since the last call. */
+  takeGraphChange(): boolean {
+    const changed = this.#graphChanged;
+    this.#graphChanged = false;
+    return changed;
+  }
+
+  set(object: SourceObject): void {
+    const { kind, metadata } = object;
+    const key = keyOf(metadata);
+    if (kind === 'CubeTable') {
+      if (this.tables.set(pack(object))) this.#wake();
+      return;
+    }
+    if ((kind === 'CubeNode' || kind === 'Node') && metadata.name !== this.#name) return;
+    if (object.status !== undefined) this.statuses.set(`${kind} ${key}`, object.status);
+    const kept = { metadata, spec: object.spec };
+    if (kind === 'Cube') this.#put(this.cubes, key, kept as CubeObject);
+    else if (kind === 'CubeLink') this.#put(this.links, key, kept as LinkObject);
+    else if (kind === 'CubeNode') this.#single('cubeNode', kept as CubeNodeObject);
+    else this.#single('node', { ...kept, status: object.status } as NodeObject);
+  }
+
+  delete(kind: SourceKind, namespace: string | undefined, name: string): void {
+    const key = keyOf({ namespace, name });
+    this.statuses.delete(`${kind} ${key}`);
+    if (kind === 'CubeTable') {
+      if (this.tables.delete(key)) this.#wake();
+    } else if (kind === 'Cube') {
+      if (this.cubes.delete(key)) this.#changed();
+    } else if (kind === 'CubeLink') {
+      if (this.links.delete(key)) this.#changed();
+    } else if (name === this.#name) {
+      this.#single(kind === 'CubeNode' ? 'cubeNode' : 'node', undefined);
+    }
+  }
+
+  synced(): void {
+    this.isSynced = true;
+    this.#changed();
+  }
+
+  #put<T extends CubeObject | LinkObject>(map: Map<string, T>, key: string, object: T): void {
+    const old = map.get(key);
+    if (old !== undefined && sameObject(old, object)) return;
+    map.set(key, object);
+    this.#changed();
+  }
+
+  #single<K extends 'cubeNode' | 'node'>(field: K, object: Store[K]): void {
+    const old = this[field];
+    if (old === object || (old && object && sameObject(old, object))) return;
+    (this as Store)[field] = object;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#graphChanged = true;
+    this.#wake();
+  }
+}
+
+/** True where only the status or bookkeeping differs. */
+function sameObject(a: CubeObject | NodeObject | CubeNodeObject | LinkObject, b: typeof a): boolean {
+  return (
+    a.metadata.uid === b.metadata.uid &&
+    a.metadata.generation === b.metadata.generation &&
+    isDeepStrictEqual(a.metadata.labels, b.metadata.labels) &&
+    isDeepStrictEqual(a.metadata.annotations, b.metadata.annotations) &&
+    isDeepStrictEqual(a.spec, b.spec) &&
+    isDeepStrictEqual((a as NodeObject).status?.addresses, (b as NodeObject).status?.addresses)
+  );
+}
