@@ -186,7 +186,10 @@ kernel_note() {
 
 # Two set-ups at once would trip over each other; the lock is the project's own folder.
 exec 9<"$PWD"
-flock 9 2>/dev/null || true
+if ! flock --wait 2 9 2>/dev/null && command -v flock >/dev/null; then
+  say "another set-up is at work here, waiting for it"
+  flock 9
+fi
 
 export PATH="$PWD/node_modules/.bin:$PATH"
 system_packages
