@@ -122,7 +122,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work 
 
 		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
 			return DROP_MALFORMED;
-		if (*(u8 *)&ip >> 4 != 6)
+		if (*(u8 *)&ip >> 4 != 6 || addr_is_v4(&ip.src) || addr_is_v4(&ip.dst))
 			return DROP_MALFORMED;
 		proto = ip.next_header;
 		l4_off = off + sizeof(ip);
@@ -266,6 +266,10 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct cube_work *w
 	int error;
 
 	if (*(const u8 *)ip >> 4 != 6 || off + payload > skb->len)
+		return DROP_MALFORMED;
+	/* mapped addresses stand for IPv4 in every key, so none may come from the wire (RFC
+	 * 4291 2.5.5.2) */
+	if (addr_is_v4(&ip->src) || addr_is_v4(&ip->dst))
 		return DROP_MALFORMED;
 	w->flags |= PKT_IPV6;
 	w->tuple.src = ip->src;
