@@ -189,7 +189,12 @@ const path = fileURLToPath(new URL('../../../../build/cubeplane.node', import.me
 
 function load(): Native {
   if (!existsSync(path)) throw new Error(`${path} is not built: run make addon`);
-  const native = createRequire(import.meta.url)(path) as Native;
+  let native: Native;
+  try {
+    native = createRequire(import.meta.url)(path) as Native;
+  } catch (cause) {
+    throw new Error(`${path} cannot be loaded: run npm run setup, which installs libbpf`, { cause });
+  }
   native.setErrorClass(KernelError);
   return native;
 }
