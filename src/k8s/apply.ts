@@ -11,98 +11,72 @@ export interface ApplierOptions {
   force?: boolean;
 }
 
-export type ApplyResult =
-  | { action: 'Unchanged' }
-  | { action: 'Applied'; uid: string; generation: number; resourceVersion: string };
+/** `Unchanged`: nothing was sent. */
+export type ApplyResult = { action: 'Unchanged' } | { action: 'Applied'; object: KubeObject };
 
-interface Applied {
-  hash: string;
-  uid: string;
-  generation: number;
-}
-
-/**
- * Server-side apply that sends nothing when nothing changed. It remembers for each object the hash of what it applied
- * and the generation that the API server answered; the same content again is sent only when the object's generation
- * moved on since (somebody else changed it), or it was made anew.
- */
+/** Server-side apply of whole objects and of statuses that sends nothing when nothing changed. */
 export class Applier {
   readonly #options: ApplierOptions;
-  readonly #applied = new Map<string, Applied>();
+  /** What was applied, by digest, and what the API server made of it; they differ where it fills in defaults. */
+  readonly #applied = new Map<string, { wanted: string; became: string }>();
+  /** Requests sent, for metrics and tests. */
+  sent = 0;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
   }
 
   /**
-   * Applies an object without its status.
+   * Applies an object without its status, unless it already is what is wanted.
    *
-   * @param observed generation and uid of the object as the caller's cache has it; undefined when it is not there.
+   * @param observed {@link digestOf} the object as the caller's cache has it; undefined when it is not there. A cache
+   * that lags behind costs one request that changes nothing.
    * Throws KubeError (Conflict only without `force`).
    */
-  async apply(
-    type: ResourceType,
-    object: KubeObject,
-    observed?: { uid?: string; generation?: number },
-  ): Promise<ApplyResult> {
-    const { status: _, ...body } = object;
+  async apply(type: ResourceType, object: KubeObject, observed: string | undefined): Promise<ApplyResult> {
     const at = `${type.plural}/${keyOf(object.metadata)}`;
-    const hash = contentHash(body);
-    const before = this.#applied.get(at);
-    if (
-      observed !== undefined &&
-      before !== undefined &&
-      before.hash === hash &&
-      before.uid === observed.uid &&
-      // A cache behind our own write is no change by somebody else.
-      before.generation >= (observed.generation ?? 0)
-    ) {
-      return { action: 'Unchanged' };
+    const wanted = digestOf(object);
+    if (observed !== undefined) {
+      const before = this.#applied.get(at);
+      if (observed === wanted || (before?.wanted === wanted && before.became === observed)) {
+        return { action: 'Unchanged' };
+      }
     }
+    const { status: _, ...body } = object;
     const answer = await this.#send(type, body as KubeObject, undefined);
-    const applied = {
-      hash,
-      uid: answer.metadata.uid ?? '',
-      generation: answer.metadata.generation ?? 0,
-    };
-    this.#applied.set(at, applied);
-    return { action: 'Applied', ...applied, resourceVersion: answer.metadata.resourceVersion ?? '' };
+    const became = digestOf(answer);
+    if (became === wanted) this.#applied.delete(at);
+    else this.#applied.set(at, { wanted, became });
+    return { action: 'Applied', object: answer };
   }
 
   /**
-   * Applies an object's status; the object must be there. The same status twice in a row is sent once, until
-   * {@link forget} is called or the object's uid changes.
+   * Applies fields of an object's status; the object must be there, and what is left out of earlier own fields is
+   * removed. The caller compares with what is there: a status belongs to several writers.
    */
   async applyStatus(
     type: ResourceType,
-    object: KubeObject,
-    observed?: { uid?: string },
-  ): Promise<ApplyResult> {
-    const at = `${type.plural}/${keyOf(object.metadata)}/status`;
-    const body = { metadata: object.metadata, status: object.status };
-    const hash = contentHash(body);
-    const before = this.#applied.get(at);
-    if (before?.hash === hash && observed !== undefined && before.uid === observed.uid) {
-      return { action: 'Unchanged' };
-    }
-    const answer = await this.#send(type, body, 'status');
-    const applied = {
-      hash,
-      uid: answer.metadata.uid ?? '',
-      generation: answer.metadata.generation ?? 0,
+    metadata: KubeObject['metadata'],
+    status: unknown,
+  ): Promise<KubeObject> {
+    const { namespace, name, uid } = metadata;
+    const identity = {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(name === undefined ? {} : { name }),
+      // With the UID, an object that was made anew in the meantime is refused (Conflict), not given an old status.
+      ...(uid === undefined ? {} : { uid }),
     };
-    this.#applied.set(at, applied);
-    return { action: 'Applied', ...applied, resourceVersion: answer.metadata.resourceVersion ?? '' };
+    return this.#send(type, { metadata: identity, status }, 'status');
   }
 
   /** Drops what is remembered of an object, after its deletion. */
   forget(type: ResourceType, key: string): void {
     this.#applied.delete(`${type.plural}/${key}`);
-    this.#applied.delete(`${type.plural}/${key}/status`);
   }
 
   async #send(type: ResourceType, object: KubeObject, subresource: string | undefined): Promise<KubeObject> {
     const { namespace, name = '' } = object.metadata;
+    this.sent++;
     return this.#options.client.request({
       method: 'PATCH',
       path: pathOf(type, { namespace, name, ...(subresource === undefined ? {} : { subresource }) }),
@@ -112,4 +86,11 @@ export class Applier {
       object: describe(type, object.metadata),
     });
   }
+}
+
+/** Hash of what a writer decides about an object: spec, labels, owners. Equal for desired and observed object alike. */
+export function digestOf(object: KubeObject): string {
+  const { labels, ownerReferences } = object.metadata;
+  const owners = (ownerReferences ?? []).map(({ kind, name, uid }) => `${kind}/${name}/${uid}`).sort();
+  return contentHash({ spec: object.spec ?? {}, labels: labels ?? {}, owners });
 }

@@ -34,6 +34,8 @@ export interface ReflectorOptions<T> {
 
 /** What a reflector is doing; the health endpoint and metrics read it. */
 export interface ReflectorHealth {
+  /** Plural of the resource. */
+  type: string;
   state: 'Stopped' | 'Listing' | 'Watching' | 'Waiting';
   synced: boolean;
   /** Size of the cache. */
@@ -72,7 +74,7 @@ export class Reflector<T> {
   #running: Promise<void> | undefined;
   #resourceVersion: string | undefined;
   #fields: { type: string; namespace?: string };
-  readonly #health: Omit<ReflectorHealth, 'synced' | 'objects'> = {
+  readonly #health: Omit<ReflectorHealth, 'type' | 'synced' | 'objects'> = {
     state: 'Stopped',
     lists: 0,
     watches: 0,
@@ -103,8 +105,8 @@ export class Reflector<T> {
   }
 
   health(): ReflectorHealth {
-    const { cache } = this.#options;
-    return { ...this.#health, synced: cache.hasSynced, objects: cache.size };
+    const { cache, type } = this.#options;
+    return { type: type.plural, ...this.#health, synced: cache.hasSynced, objects: cache.size };
   }
 
   async #run(): Promise<void> {

@@ -68,6 +68,10 @@ export class WorkQueue {
     this.#log = options.log ?? SILENT;
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
+
   /** Starts to work; keys added before are kept. */
   start(): void {
     this.#started = true;

@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+import { Command } from 'commander';
+import { pino } from 'pino';
+import { connect } from '../k8s/client.ts';
+import { serveHealth } from './health-server.ts';
+import { startOperator } from './operator.ts';
+
+interface Flags {
+  kubeconfig?: string;
+  context?: string;
+  namespace: string;
+  leaderElect: boolean;
+  healthAddress?: string;
+  logLevel: string;
+}
+
+const program = new Command('cubeplane-operator')
+  .description('Translates Services, EndpointSlices, Nodes and ServiceChains into Cubeplane objects.')
+  .option('--kubeconfig <path>', "default: KUBECONFIG, the pod's service account, ~/.kube/config")
+  .option('--context <name>', 'context of the kubeconfig')
+  .option('--namespace <name>', 'namespace of CubeTables and Leases', 'cubeplane-system')
+  .option('--leader-elect', 'write only while holding the Lease; for several replicas', false)
+  .option('--health-address <host:port>', 'serve /healthz, /readyz, /metrics and /state there')
+  .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
+  .action(run);
+
+await program.parseAsync();
+
+async function run(flags: Flags): Promise<void> {
+  const log = pino({ level: flags.logLevel, base: null });
+  const client = await connect({
+    ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
+    ...(flags.context === undefined ? {} : { context: flags.context }),
+  });
+  const operator = startOperator({ client, namespace: flags.namespace, leaderElect: flags.leaderElect, log });
+  const server =
+    flags.healthAddress === undefined ? undefined : await serveHealth(flags.healthAddress, operator.health);
+  log.info({ server: client.server, namespace: flags.namespace }, 'operator started');
+  const end = async (signal: string): Promise<void> => {
+    log.info({ signal }, 'stopping');
+    server?.close();
+    await operator.stop();
+    await client.close();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(signal));
+}

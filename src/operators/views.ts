@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the operator keeps of each object that it watches: the fields it reads, and digests of what it writes. */
+import type { ChainCommit, Condition, CubeNodeSpec, ServiceChain } from '../api/generated/types.ts';
+import { LABELS } from '../api/group.ts';
+import { specHash } from '../api/hash.ts';
+import { digestOf } from '../k8s/apply.ts';
+import { type KubeObject, keyOf } from '../k8s/resource.ts';
+import type { EndpointSliceInput, NodeInput, ServiceInput } from './inputs.ts';
+import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
+
+/** A CubeTable of the operator's. */
+export interface TableView {
+  name: string;
+  uid: string;
+  digest: string;
+  /** `Service namespace/name` or `Node name`: the key of the work that made it. */
+  owner: string;
+}
+
+/** A Cube or CubeLink. */
+export interface MemberView {
+  kind: 'Cube' | 'CubeLink';
+  key: string;
+  namespace: string;
+  name: string;
+  uid: string;
+  node: string;
+  /** `namespace/name` of the chain that the operator stamped it from; undefined for one that an administrator made. */
+  chain: string | undefined;
+  digest: string;
+  /** Hash of the spec, as in the commit record. */
+  hash: string;
+  generation: number;
+  conditions: Condition[];
+}
+
+/** A CubeNode. */
+export interface CubeNodeView {
+  name: string;
+  uid: string;
+  digest: string;
+  chains: ChainCommit[];
+  generation: number;
+  conditions: Condition[];
+}
+
+/** An agent's Lease. */
+export interface LeaseView {
+  node: string;
+  /** Changes with each renewal. */
+  renewal: string;
+}
+
+/** Prefix of the name of an agent's Lease; the node's name follows. */
+export const AGENT_LEASE_PREFIX = 'cubeplane-agent-';
+
+export function serviceView(object: KubeObject): ServiceInput {
+  const { metadata, spec, status } = object as unknown as ServiceInput;
+  return { metadata: trim(metadata), spec: spec ?? null, status: status ?? null };
+}
+
+export function sliceView(object: KubeObject): EndpointSliceInput | undefined {
+  const slice = object as unknown as EndpointSliceInput;
+  if (slice.metadata.labels?.[KUBERNETES_LABELS.serviceName] === undefined) return undefined;
+  const endpoints = (slice.endpoints ?? []).map(({ addresses, conditions, nodeName, zone }) => ({
+    addresses: addresses?.slice(0, 1) ?? null,
+    conditions: conditions ?? null,
+    nodeName: nodeName ?? null,
+    zone: zone ?? null,
+  }));
+  return {
+    metadata: trim(slice.metadata),
+    addressType: slice.addressType ?? null,
+    endpoints,
+    ports: slice.ports ?? null,
+  };
+}
+
+/** Index of slices: `namespace/name` of the Service. */
+export function serviceKeyOf(slice: EndpointSliceInput): string {
+  return `${slice.metadata.namespace ?? ''}/${slice.metadata.labels?.[KUBERNETES_LABELS.serviceName] ?? ''}`;
+}
+
+/** The kubelet writes a Node's status every few seconds; only what is translated is kept. */
+export function nodeView(object: KubeObject): NodeInput {
+  const { metadata, spec, status } = object as unknown as NodeInput;
+  return {
+    metadata: trim(metadata),
+    spec: { podCIDR: spec?.podCIDR ?? null, podCIDRs: spec?.podCIDRs ?? null },
+    status: { addresses: status?.addresses ?? null },
+  };
+}
+
+export function tableView(object: KubeObject): TableView | undefined {
+  const labels = object.metadata.labels ?? {};
+  const { name = '', uid = '' } = object.metadata;
+  const service = labels[TABLE_LABELS.serviceName];
+  const node = labels[TABLE_LABELS.node];
+  if (service === undefined && node === undefined) return undefined;
+  const owner =
+    service === undefined
+      ? // A label may hold a hash of a long name; the table's own name holds all of it.
+        nodeOwner(name.replace(/^node\./, '').replace(/\.0$/, ''))
+      : serviceOwner(`${labels[TABLE_LABELS.serviceNamespace] ?? ''}/${service}`);
+  return { name, uid, digest: digestOf(object), owner };
+}
+
+export const serviceOwner = (key: string): string => `Service ${key}`;
+export const nodeOwner = (name: string): string => `Node ${name}`;
+
+export function memberView(kind: MemberView['kind'], object: KubeObject): MemberView {
+  const { namespace = '', name = '', uid = '', generation = 0 } = object.metadata;
+  const labels = object.metadata.labels ?? {};
+  const chain = labels[KUBERNETES_LABELS.managedBy] === MANAGER ? labels[LABELS.chain] : undefined;
+  return {
+    kind,
+    key: keyOf(object.metadata),
+    namespace,
+    name,
+    uid,
+    node: (object.spec as { nodeName?: string } | undefined)?.nodeName ?? '',
+    chain: chain === undefined ? undefined : `${namespace}/${chain}`,
+    digest: digestOf(object),
+    hash: specHash({ spec: object.spec }),
+    generation,
+    conditions: conditionsOf(object),
+  };
+}
+
+export function cubeNodeView(object: KubeObject): CubeNodeView {
+  const { name = '', uid = '', generation = 0 } = object.metadata;
+  const chains = (object.spec as CubeNodeSpec | undefined)?.chains ?? [];
+  return { name, uid, digest: digestOf(object), chains, generation, conditions: conditionsOf(object) };
+}
+
+export function chainView(object: KubeObject): ServiceChain {
+  const { managedFields: _, ...metadata } = object.metadata;
+  return { ...object, metadata } as unknown as ServiceChain;
+}
+
+export function leaseView(object: KubeObject): LeaseView | undefined {
+  const name = object.metadata.name ?? '';
+  if (!name.startsWith(AGENT_LEASE_PREFIX)) return undefined;
+  const spec = object.spec as { renewTime?: string; holderIdentity?: string } | undefined;
+  return {
+    node: name.slice(AGENT_LEASE_PREFIX.length),
+    renewal: `${object.metadata.uid} ${spec?.holderIdentity ?? ''} ${spec?.renewTime ?? ''}`,
+  };
+}
+
+function conditionsOf(object: KubeObject): Condition[] {
+  return (object.status as { conditions?: Condition[] } | undefined)?.conditions ?? [];
+}
+
+function trim<T extends object>(metadata: T): T {
+  const { managedFields: _, ownerReferences: __, ...rest } = metadata as T & Record<string, unknown>;
+  return rest as unknown as T;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ServiceChain } from '../api/generated/types.ts';
+import { Cache } from '../k8s/cache.ts';
+import type { KubeClient } from '../k8s/client.ts';
+import type { Log } from '../k8s/log.ts';
+import { Reflector, type ReflectorHealth, type ReflectorOptions } from '../k8s/reflector.ts';
+import {
+  CUBE_LINKS,
+  CUBE_NODES,
+  CUBE_TABLES,
+  CUBES,
+  ENDPOINT_SLICES,
+  type KubeObject,
+  LEASES,
+  NODES,
+  type ResourceType,
+  SERVICE_CHAINS,
+  SERVICES,
+} from '../k8s/resource.ts';
+import type { EndpointSliceInput, NodeInput, ServiceInput } from './inputs.ts';
+import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
+import {
+  type CubeNodeView,
+  chainView,
+  cubeNodeView,
+  type LeaseView,
+  leaseView,
+  type MemberView,
+  memberView,
+  nodeView,
+  serviceKeyOf,
+  serviceView,
+  sliceView,
+  type TableView,
+  tableView,
+} from './views.ts';
+
+export interface WorldOptions {
+  client: KubeClient;
+  /** Namespace of the tables and Leases. */
+  namespace: string;
+  log: Log;
+  /** See ReflectorOptions; tests make it short. */
+  idleTimeoutMs?: number;
+}
+
+/** Everything that the operator knows: one cache a kind, each kept by a reflector. */
+export class World {
+  readonly services = new Cache<ServiceInput>();
+  readonly slices = new Cache<EndpointSliceInput>({ service: (slice) => [serviceKeyOf(slice)] });
+  readonly nodes = new Cache<NodeInput>();
+  readonly tables = new Cache<TableView>({ owner: (table) => [table.owner] });
+  readonly chains = new Cache<ServiceChain>();
+  readonly cubes = new Cache<MemberView>(MEMBER_INDEXES);
+  readonly links = new Cache<MemberView>(MEMBER_INDEXES);
+  readonly cubeNodes = new Cache<CubeNodeView>();
+  readonly leases = new Cache<LeaseView>();
+  readonly #reflectors: Reflector<never>[] = [];
+  readonly #options: WorldOptions;
+
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    const { namespace } = options;
+    const own = { labelSelector: `${KUBERNETES_LABELS.managedBy}=${MANAGER}` };
+    this.#watch(NODES, this.nodes, nodeView);
+    this.#watch(SERVICES, this.services, serviceView);
+    this.#watch(ENDPOINT_SLICES, this.slices, sliceView);
+    this.#watch(CUBE_TABLES, this.tables, tableView, { namespace, ...own });
+    this.#watch(SERVICE_CHAINS, this.chains, chainView);
+    this.#watch(CUBES, this.cubes, (object) => memberView('Cube', object));
+    this.#watch(CUBE_LINKS, this.links, (object) => memberView('CubeLink', object));
+    this.#watch(CUBE_NODES, this.cubeNodes, cubeNodeView);
+    this.#watch(LEASES, this.leases, leaseView, { namespace });
+  }
+
+  /** Starts all reflectors; settles when every cache has read a whole list. */
+  async start(): Promise<void> {
+    for (const reflector of this.#reflectors) reflector.start();
+    const caches = [
+      this.services,
+      this.slices,
+      this.nodes,
+      this.tables,
+      this.chains,
+      this.cubes,
+      this.links,
+      this.cubeNodes,
+      this.leases,
+    ];
+    await Promise.all(caches.map((cache) => cache.synced));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+  }
+
+  health(): ReflectorHealth[] {
+    return this.#reflectors.map((reflector) => reflector.health());
+  }
+
+  /** Cubes and CubeLinks of a node. */
+  membersOn(node: string): MemberView[] {
+    return [...this.cubes.by('node', node), ...this.links.by('node', node)];
+  }
+
+  #watch<T>(
+    type: ResourceType,
+    cache: Cache<T>,
+    transform: (object: KubeObject) => T | undefined,
+    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector'> = {},
+  ): void {
+    const { client, log, idleTimeoutMs } = this.#options;
+    const idle = idleTimeoutMs === undefined ? {} : { idleTimeoutMs };
+    const reflector = new Reflector<T>({ client, type, cache, transform, log, ...scope, ...idle });
+    this.#reflectors.push(reflector as unknown as Reflector<never>);
+  }
+}
+
+const MEMBER_INDEXES = {
+  node: (member: MemberView) => [member.node],
+  chain: (member: MemberView) => (member.chain === undefined ? [] : [member.chain]),
+};
