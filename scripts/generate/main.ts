@@ -11,36 +11,39 @@ import { generateOutputs, type Outputs } from './outputs.ts';
 const root = join(import.meta.dirname, '../..');
 const check = process.argv.includes('--check');
 
-/** Codecs are made from the BTF of built objects: their generator is a module of its own, run when it is there. */
-async function addCodecs(outputs: Outputs): Promise<void> {
+/** Codecs are made from the BTF of built objects, which include generated headers: they come after these. */
+async function codecs(): Promise<Outputs> {
   const path = join(root, 'scripts/generate/codecs.ts');
-  if (!existsSync(path)) return;
-  const module = (await import(pathToFileURL(path).href)) as {
-    generateCodecs?: (root: string) => Promise<Outputs> | Outputs;
-  };
-  if (!module.generateCodecs) return;
-  for (const [name, content] of await module.generateCodecs(root)) outputs.set(name, content);
+  if (!existsSync(path)) return new Map();
+  const module = (await import(pathToFileURL(path).href)) as { generateCodecs: (root: string) => Outputs };
+  return module.generateCodecs(root);
 }
 
-const outputs = await generateOutputs(root);
-await addCodecs(outputs);
-
-const different: string[] = [];
-for (const [name, content] of outputs) {
-  const path = join(root, name);
-  if (existsSync(path) && readFileSync(path, 'utf8') === content) continue;
-  different.push(name);
-  if (check) continue;
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, content);
+/** Writes what differs, unless it only checks; returns the names of what differed. */
+function settle(outputs: Outputs): string[] {
+  const different = [...outputs].filter(([name, content]) => {
+    const path = join(root, name);
+    return !existsSync(path) || readFileSync(path, 'utf8') !== content;
+  });
+  for (const [name, content] of check ? [] : different) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), content);
+  }
+  return different.map(([name]) => name);
 }
+
+const fromSchemas = await generateOutputs(root);
+const different = settle(fromSchemas);
+const fromObjects = await codecs();
+different.push(...settle(fromObjects));
 
 if (check && different.length > 0) {
-  console.error(`These generated files are not what the schemas say; run \`npm run generate\`:`);
+  console.error('These generated files are not what the schemas say; run `npm run generate`:');
   for (const name of different) console.error(`  ${name}`);
   process.exitCode = 1;
 } else {
+  const count = fromSchemas.size + fromObjects.size;
   console.log(
-    `${outputs.size} generated files, ${check ? 'all as the schemas say' : `${different.length} written`}`,
+    `${count} generated files, ${check ? 'all as the schemas say' : `${different.length} written`}`,
   );
 }

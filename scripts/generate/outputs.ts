@@ -7,6 +7,7 @@ import { checkCommonReasons, discoverCubeTypes } from './discover.ts';
 import { generateCubeIndex } from './index-of-cubes.ts';
 import { composeKinds } from './kinds.ts';
 import { commonReasonsHeader, cubeReasonsHeader, generateReasons } from './reasons.ts';
+import { generateReference } from './reference.ts';
 import { generateRules } from './rules.ts';
 import { generateTypes } from './types.ts';
 import { generateValidators } from './validators.ts';
@@ -26,6 +27,7 @@ export async function generateOutputs(root: string): Promise<Outputs> {
   const rules = generateRules(kinds);
   outputs.set('src/api/generated/rules.js', rules.code);
   outputs.set('src/api/generated/rules.d.ts', rules.declarations);
+  for (const [path, page] of generateReference(kinds, types, COMMON_DROP_REASONS)) outputs.set(path, page);
   for (const kind of kinds) outputs.set(`crds/${GROUP}_${kind.plural}.yaml`, crdYaml(kind));
   outputs.set('src/api/generated/reasons.ts', generateReasons(COMMON_DROP_REASONS, types));
   outputs.set('src/cubes/generated/index.ts', generateCubeIndex(types));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from '@jest/globals';
 import { fixtures } from '../../test/fixtures/manifests.ts';
+import { mutations } from '../../test/fixtures/mutations.ts';
 import { RULES } from './generated/rules.js';
 import type { CubeplaneObject } from './generated/types.ts';
 import { KINDS } from './group.ts';
@@ -78,6 +79,17 @@ describe('a broken manifest', () => {
     const rules = new Set(KINDS.flatMap((kind) => RULES[kind].map(({ id }) => id)));
     expect([...rules].filter((id) => !broken.has(id))).toEqual([]);
   });
+});
+
+test('no change of a good manifest makes it throw, and a refusal is complete', () => {
+  const all = [...valid, ...unsupported].map(({ manifest }) => manifest);
+  for (const { manifest } of mutations(all, 3000, 7)) {
+    const result = validate(manifest);
+    if (result.ok) notSupported(result.object);
+    else
+      for (const { reason, problem, remedy } of result.failures)
+        expect([reason, problem, remedy]).not.toContain('');
+  }
 });
 
 describe('what this release does not do', () => {

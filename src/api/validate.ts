@@ -61,6 +61,7 @@ export function validate(manifest: unknown, old?: CubeplaneObject): Validation {
   if (head.length > 0) return refuse(called, head);
 
   const kind = object.kind as Kind;
+  if (object.spec !== undefined) object.spec = withoutNulls(object.spec);
   const validator = VALIDATORS[kind];
   if (!validator(object))
     return refuse(
@@ -181,6 +182,14 @@ function nameOf(object: Plain): string {
     kind,
     metadata: { name, namespace: typeof metadata.namespace === 'string' ? metadata.namespace : undefined },
   });
+}
+
+/** A member without value, as in `ports:`, counts as absent, as in the API server; in a list it stays, and is refused. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isPlain(value)) return value;
+  const members = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+  return Object.fromEntries(members.map(([key, member]) => [key, withoutNulls(member)]));
 }
 
 /** A value in a message, short. */

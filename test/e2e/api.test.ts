@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { API_VERSION, GROUP, isKind, KINDS, PLURALS } from '../../src/api/group.ts';
 import { validate } from '../../src/api/validate.ts';
 import { type Fixture, fixtures } from '../fixtures/manifests.ts';
+import { mutations } from '../fixtures/mutations.ts';
 import type { KubeObject } from '../harness/kube/api.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
@@ -14,6 +15,8 @@ jest.setTimeout(60_000);
 
 /** How long the first build of Kubernetes may take, on a machine that never did it. */
 const FIRST_BUILD_MS = 30 * 60_000;
+/** Random changes that both are asked about; 400 in every run, more in a soak. */
+const MUTATIONS = Number(process.env.CUBEPLANE_MUTATIONS ?? 400);
 const CRDS = join(import.meta.dirname, '../../crds');
 
 const valid = fixtures('valid');
@@ -173,6 +176,109 @@ describe('the API server', () => {
     await expect(apply('two', 'b', [{ type: 'Stack' }, { type: 'Pods' }])).rejects.toThrow(
       /conflict with "one": .spec.path/,
     );
+  });
+});
+
+describe('validate() and the API server agree', () => {
+  /** What the server says to a new object; undefined when it takes it. */
+  async function serverRefusal(manifest: object): Promise<string | undefined> {
+    const { kind } = manifest as { kind: keyof typeof PLURALS };
+    const namespace = kind === 'CubeNode' ? '' : 'namespaces/default/';
+    const path = `/apis/${API_VERSION}/${namespace}${PLURALS[kind]}?dryRun=All&fieldValidation=Strict`;
+    const fresh = { ...manifest, metadata: { name: 'fresh' } };
+    return await cluster.api.raw('POST', path, fresh).then(
+      () => undefined,
+      (failure: Error) => failure.message,
+    );
+  }
+
+  function validateRefusal(manifest: object): string | undefined {
+    const result = validate({ ...manifest, metadata: { name: 'fresh' } });
+    return result.ok ? undefined : result.message;
+  }
+
+  test(`about ${MUTATIONS} random changes of good manifests`, async () => {
+    const all = [...valid, ...unsupported].map(({ manifest }) => manifest);
+    const differences: string[] = [];
+    let refused = 0;
+    for (const { what, manifest } of mutations(all, MUTATIONS, 20261122)) {
+      const server = await serverRefusal(manifest);
+      const own = validateRefusal(manifest);
+      if (server !== undefined) refused += 1;
+      if ((server === undefined) !== (own === undefined)) {
+        differences.push(`${manifest.kind}: ${what}\n  server: ${server}\n  validate(): ${own}`);
+      }
+    }
+    expect(differences).toEqual([]);
+    expect(refused).toBeGreaterThan(MUTATIONS / 4);
+  });
+
+  test.each([
+    '10.0.0.1',
+    '10.0.0.01',
+    '10.0.0',
+    '0x0a.0.0.1',
+    '10.0.0.256',
+    '::',
+    '::ffff:10.0.0.1',
+    '::ffff:a00:1',
+    '64:ff9b::10.0.0.1',
+    'fe80::1%eth0',
+    '1:2:3:4:5:6:7::',
+    '1:2:3:4:5:6:7:8:9',
+    'FD00::A',
+    '1::2::3',
+    '00001::',
+    ' ::1',
+    '10.0.0.1 ',
+  ])('about the address %p, alone and with a prefix length', async (address) => {
+    const table = (type: string, rows: object) => ({
+      apiVersion: API_VERSION,
+      kind: 'CubeTable',
+      spec: { type, ...rows },
+    });
+    const tunnel = { destination: '10.0.0.0/8', type: 'Tunnel', tunnel: { remote: address } };
+    const manifests = [
+      table('Route', { routes: [tunnel] }),
+      ...['/0', '/8', '/08', '/32', '/33', '/128', '/129', '/-1', '/', '/+8', '/a'].map((length) =>
+        table('Prefix', { prefixes: [{ cidr: `${address}${length}` }] }),
+      ),
+    ];
+    for (const manifest of manifests) {
+      const server = await serverRefusal(manifest);
+      const own = validateRefusal(manifest);
+      expect({ manifest, refused: own !== undefined }).toEqual({ manifest, refused: server !== undefined });
+    }
+  });
+
+  test('about tables that are as full as they may be', async () => {
+    const frontend = (port: number) => ({
+      name: `port-${port}`,
+      addresses: Array.from({ length: 8 }, (_, i) => `10.96.${i}.1`),
+      port,
+      sourceRanges: ['10.0.0.0/8'],
+    });
+    const ports = Array.from({ length: 32 }, (_, i) => ({ name: `port-${i + 1}`, port: 8000 + i }));
+    const service = {
+      namespace: 'default',
+      name: 'large',
+      frontends: ports.map((_, i) => frontend(i + 1)),
+      backends: Array.from({ length: 100 }, (_, i) => ({ address: `10.244.1.${i + 1}`, ports })),
+    };
+    const routes = Array.from({ length: 500 }, (_, i) => ({
+      destination: `10.${i >> 8}.${i & 255}.0/24`,
+      type: 'Tunnel',
+      tunnel: { remote: '198.18.0.2' },
+    }));
+    for (const spec of [
+      { type: 'Service', services: [service] },
+      { type: 'Route', routes },
+      { type: 'Prefix', prefixes: routes.concat(routes).map(({ destination }) => ({ cidr: destination })) },
+    ]) {
+      const manifest = { apiVersion: API_VERSION, kind: 'CubeTable', spec };
+      expect(await serverRefusal(manifest)).toBeUndefined();
+      expect(validateRefusal(manifest)).toBeUndefined();
+    }
   });
 });
 
