@@ -11,6 +11,7 @@ import { Scope } from './scope.ts';
 /** One folder a run; /run is memory, so nothing survives a reboot, as namespaces do not. */
 const LABS_DIRECTORY = '/run/cubeplane-labs';
 const NETNS_DIRECTORY = '/run/netns';
+const BPFFS = '/sys/fs/bpf';
 /** Names in the kernel start with this and the run's id, so that a sweep recognises them. */
 const NAME_PREFIX = 'cpl';
 
@@ -112,8 +113,15 @@ async function copyLogs(from: string, to: string): Promise<void> {
 /** Ends and removes the run with this id, whoever started it: processes first, then namespaces, then files. */
 export async function removeLab(id: string): Promise<void> {
   await removeCgroup(join(await cgroupRoot(), `${NAME_PREFIX}-${id}`));
+  // Pins first: they hold programs, and links on devices of the namespaces.
+  await rm(labPins(id), { recursive: true, force: true });
   for (const name of labNamespaces(id)) await run(['ip', 'netns', 'delete', name]);
   await rm(labDirectory(id), { recursive: true, force: true });
+}
+
+/** Where agents of a run pin what they load: a folder of the BPF file system that no other run shares. */
+export function labPins(id: string): string {
+  return join(BPFFS, `${NAME_PREFIX}-${id}`);
 }
 
 /** Names of the network namespaces that a run has. */
