@@ -15,7 +15,7 @@ Installs what is missing, in this order, with elapsed time:
   3. the BPF objects and the native addon, into build/
   4. a BPF file system on /sys/fs/bpf (root)
   5. with --kubernetes: etcd, kube-apiserver, kube-controller-manager, kube-proxy and kubectl, compiled once into
-     ${CUBEPLANE_CACHE:-~/.cache/cubeplane} (7 to 15 minutes on 2 cores)
+     ${CUBEPLANE_CACHE:-~/.cache/cubeplane} (5 to 10 minutes on 2 cores)
 
 Options:
   --kubernetes           also build the Kubernetes programs

