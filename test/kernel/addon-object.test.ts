@@ -195,10 +195,11 @@ describe('closing', () => {
     expect(await dump).toMatchObject({ count: 1, keys: u32(5), values: u64(50n) });
   });
 
-  test('leaves no descriptor behind after 200 loads', async () => {
+  test('leaves no descriptor and no memory behind after 200 loads', async () => {
     const descriptors = () => readdirSync('/proc/self/fd').length;
     (await loadObject({ path })).close();
     const before = descriptors();
+    const memory = process.memoryUsage().rss;
     for (let i = 0; i < 200; i++) {
       // Without the sleepable program, whose load the kernel makes wait for 80 ms.
       const object = await loadObject({ path, programs: { emit: { load: false } } });
@@ -206,5 +207,6 @@ describe('closing', () => {
       await loadObject({ path: objectPath('refused') }).catch(() => {});
     }
     expect(descriptors()).toBe(before);
+    expect(process.memoryUsage().rss - memory).toBeLessThan(60e6); // one verifier log has room for 16 MB
   }, 60_000);
 });

@@ -4,10 +4,10 @@
 #include "object.h"
 
 #include <cerrno>
-#include <cstdlib>
 #include <fcntl.h>
 #include <map>
 #include <memory>
+#include <sys/mman.h>
 #include <vector>
 
 #include <bpf/libbpf.h>
@@ -36,13 +36,27 @@ struct Loaded {
 	std::vector<std::pair<std::string, ResourcePtr>> maps;
 };
 
-struct FreeLog {
-	void operator()(char *log) const
+// Mapped, not allocated: malloc would keep such blocks, and clear them by writing.
+class LogBuffer
+{
+      public:
+	LogBuffer()
 	{
-		free(log);
+		void *memory = mmap(nullptr, logSize, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (memory == MAP_FAILED)
+			throw Failure{errno, "MMAP", "the verifier's log", "", ""};
+		text = static_cast<char *>(memory);
 	}
+	~LogBuffer()
+	{
+		munmap(text, logSize);
+	}
+	LogBuffer(const LogBuffer &) = delete;
+	LogBuffer &operator=(const LogBuffer &) = delete;
+
+	char *text;
 };
-using LogBuffer = std::unique_ptr<char, FreeLog>;
 
 struct CloseObject {
 	void operator()(struct bpf_object *object) const
@@ -80,7 +94,7 @@ Failure loadFailure(int error, const Request &request, const std::string &printe
 	auto program = between(printed, "prog '", "': BPF program load failed");
 	if (!program.empty()) {
 		auto found = logs.find(program);
-		std::string log = found == logs.end() ? "" : found->second.get();
+		std::string log = found == logs.end() ? "" : found->second.text;
 		return Failure{error, "BPF_PROG_LOAD", program, complaint(log), log};
 	}
 	auto map = between(printed, "map '", "': failed to create");
@@ -109,12 +123,9 @@ Loaded load(const Request &request)
 	struct bpf_program *program;
 	bpf_object__for_each_program(program, object.get())
 	{
-		LogBuffer log(static_cast<char *>(calloc(1, logSize)));
-		if (!log)
-			throw Failure{ENOMEM, "BPF_PROG_LOAD", bpf_program__name(program), "", ""};
-		bpf_program__set_log_buf(program, log.get(), logSize);
+		auto &log = logs[bpf_program__name(program)];
+		bpf_program__set_log_buf(program, log.text, logSize);
 		bpf_program__set_log_level(program, request.logLevel);
-		logs[bpf_program__name(program)] = std::move(log);
 	}
 	int result = bpf_object__load(object.get());
 	if (result < 0)
@@ -127,7 +138,7 @@ Loaded load(const Request &request)
 			continue;
 		std::string name = bpf_program__name(program);
 		loaded.programs.push_back(
-		    {name, bpf_program__section_name(program), logs[name].get(),
+		    {name, bpf_program__section_name(program), logs[name].text,
 		     duplicate(bpf_program__fd(program), Kind::Program, name)});
 	}
 	struct bpf_map *map;
