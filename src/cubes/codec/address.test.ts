@@ -16,6 +16,9 @@ function reference(bytes: Uint8Array): string {
   return address.isIPv4MappedAddress() ? address.toIPv4Address().toString() : address.toRFC5952String();
 }
 
+/** ipaddr.js reads `::1.2.3.4` as a mapped address; RFC 4291 2.2 and inet_pton do not, nor do we. */
+const isCompatible = (text: string) => /^::\d+\./.test(text);
+
 test('prints as RFC 5952 says', () => {
   fc.assert(
     fc.property(fc.oneof(sixteen, sparse), (bytes) => {
@@ -39,6 +42,7 @@ test('reads back what it prints, and every spelling of IPv6', () => {
 test('reads what ipaddr.js takes for IPv4 and IPv6 as the same bytes', () => {
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+      fc.pre(!isCompatible(text));
       const parsed = ipaddr.parse(text);
       const wanted = parsed.kind() === 'ipv4' ? (parsed as ipaddr.IPv4).toIPv4MappedAddress() : parsed;
       expect([text, [...addressBytes(text)]]).toEqual([text, wanted.toByteArray()]);
@@ -50,6 +54,7 @@ test('takes nothing that ipaddr.js does not take', () => {
   const character = fc.constantFrom('0', '1', '9', 'f', 'g', ':', ':', '.', '%', ' ', '2', '5');
   fc.assert(
     fc.property(fc.string({ unit: character, maxLength: 24 }), (text) => {
+      fc.pre(!isCompatible(text));
       let bytes: Uint8Array;
       try {
         bytes = addressBytes(text);
@@ -98,6 +103,7 @@ test('IPv4 is mapped, and its mapped spelling is the same address', () => {
   expect(isMappedV4(addressBytes('10.0.0.1'))).toBe(true);
   expect(isMappedV4(addressBytes('fd00::1'))).toBe(false);
   expect(isMappedV4(addressBytes('::10.0.0.1'))).toBe(false);
+  expect(getAddress(addressBytes('::13.1.68.3'))).toBe('::d01:4403'); // RFC 4291 2.2
 });
 
 test('16 bytes are taken as they are, other lengths refused', () => {
