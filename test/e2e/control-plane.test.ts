@@ -203,6 +203,7 @@ describe('the roles', () => {
       ['get', 'secrets', '--all-namespaces'],
       ['patch', 'services', '--all-namespaces'],
       ['create', 'leases', '--namespace=default'],
+      ['patch', 'servicechains.cubeplane.io', '--all-namespaces'],
     ]) {
       const { stdout } = await cluster.kubectl(['auth', 'can-i', ...question], {
         kubeconfig,
