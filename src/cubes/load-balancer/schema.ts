@@ -222,7 +222,11 @@ export const schema: CubeTypeSchema = {
     { id: 9, name: 'sourcePortChanged', description: 'Connections whose source port had to be changed.' },
     { id: 10, name: 'repicked', description: 'UDP flows that moved to another backend.' },
     { id: 11, name: 'expired', description: 'Sessions found past their timeout.' },
-    { id: 12, name: 'conflicts', description: 'Picks whose replies could not have been told from those of another connection.' },
+    {
+      id: 12,
+      name: 'conflicts',
+      description: 'Picks whose replies could not have been told from those of another connection.',
+    },
   ],
   maps: [
     {

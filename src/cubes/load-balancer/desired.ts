@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a Service means to one load balancer on one node. Pure, on plain objects: the only place that decides
+ * meaning. Ids, places and bytes belong to the image.
+ */
+import type { Backend, BackendPort, Frontend, LoadBalancer, Service } from '../../api/generated/types.ts';
+import type { Problem } from '../cube-type.ts';
+import { PROTOCOLS } from './backends.ts';
+
+export interface DesiredBackend {
+  readonly address: string;
+  readonly port: number;
+  /** IPPROTO_* */
+  readonly proto: number;
+  /** Share of new connections in all frontends together; 0: none, but its sessions stay. */
+  readonly weight: number;
+}
+
+export interface DesiredFrontend {
+  readonly address: string;
+  readonly port: number;
+  readonly proto: number;
+  /** What shares affinity and source ranges: port of a service. */
+  readonly group: string;
+  readonly maglev: boolean;
+  /** Answer, when there are no picks. */
+  readonly reject: boolean;
+  /** There are backends, on other nodes: drop, as another node will serve. */
+  readonly local: boolean;
+  /** Seconds; 0: none. */
+  readonly affinity: number;
+  readonly sourceRanges: readonly string[];
+  /** Indexes into the service's backends, with weights of at least 1. */
+  readonly picks: readonly Pick[];
+}
+
+export interface Pick {
+  readonly backend: number;
+  readonly weight: number;
+}
+
+export interface DesiredService {
+  readonly frontends: readonly DesiredFrontend[];
+  readonly backends: readonly DesiredBackend[];
+  readonly problems: readonly Problem[];
+}
+
+function isV4(address: string): boolean {
+  return !address.includes(':');
+}
+
+function portOf(backend: Backend, frontend: Frontend): BackendPort | undefined {
+  return backend.ports.find(
+    (port) => port.name === frontend.name && (port.protocol ?? frontend.protocol) === frontend.protocol,
+  );
+}
+
+interface Candidate extends Pick {
+  readonly state: Backend['state'];
+  readonly v4: boolean;
+  readonly here: boolean;
+}
+
+/** Ready ones; where there are none, those that terminate but still serve (KEP-1669). */
+function serving(candidates: readonly Candidate[]): Candidate[] {
+  const ready = candidates.filter((one) => one.state === 'Ready');
+  return ready.length > 0 ? ready : candidates.filter((one) => one.state === 'Serving');
+}
+
+export function desired(spec: LoadBalancer, node: string, service: Service): DesiredService {
+  const frontends: DesiredFrontend[] = [];
+  const problems: Problem[] = [];
+  const backends: { address: string; port: number; proto: number; weight: number }[] = [];
+  const known = new Map<string, number>();
+  const name = `${service.namespace}/${service.name}`;
+
+  for (const frontend of service.frontends) {
+    if (!spec.scopes.includes(frontend.scope)) continue;
+    if (frontend.addresses.length === 0) {
+      problems.push({
+        reason: 'NotSupported',
+        message: `Service ${name}, port ${frontend.port}/${frontend.protocol}: a ${frontend.scope} frontend without addresses is not served yet; list the addresses of the nodes, or take ${frontend.scope} out of the scopes of the load balancer`,
+      });
+      continue;
+    }
+    const proto = PROTOCOLS[frontend.protocol];
+    const candidates: Candidate[] = [];
+    const seen = new Map<number, number>();
+    for (const backend of service.backends) {
+      const port = portOf(backend, frontend);
+      if (!port) continue;
+      if (frontend.protocol === 'SCTP' && port.port !== frontend.port) {
+        problems.push({
+          reason: 'SctpPortChange',
+          message: `Service ${name}, port ${frontend.port}/SCTP: backend ${backend.address} listens on ${port.port}; the checksum of SCTP cannot be corrected for another port, so give the service the port of its backends`,
+        });
+        continue;
+      }
+      const key = `${backend.address} ${port.port} ${proto}`;
+      let index = known.get(key);
+      if (index === undefined) {
+        index = backends.push({ address: backend.address, port: port.port, proto, weight: 0 }) - 1;
+        known.set(key, index);
+      }
+      const candidate = {
+        backend: index,
+        weight: backend.weight,
+        state: backend.state,
+        v4: isV4(backend.address),
+        here: backend.node === node,
+      };
+      // listed twice, as while an EndpointSlice is replaced: the better state counts
+      const twin = seen.get(index);
+      if (twin === undefined) seen.set(index, candidates.push(candidate) - 1);
+      else if (candidate.state === 'Ready') candidates[twin] = candidate;
+    }
+    for (const v4 of [true, false]) {
+      const addresses = frontend.addresses.filter((address) => isV4(address) === v4);
+      if (addresses.length === 0) continue;
+      const family = candidates.filter((one) => one.v4 === v4);
+      const everywhere = serving(family).filter((one) => one.weight > 0);
+      const here =
+        frontend.trafficPolicy === 'Local'
+          ? serving(family.filter((one) => one.here)).filter((one) => one.weight > 0)
+          : everywhere;
+      for (const { backend, weight } of here) {
+        const row = backends[backend];
+        if (row) row.weight = Math.max(row.weight, weight);
+      }
+      for (const address of addresses) {
+        frontends.push({
+          address,
+          port: frontend.port,
+          proto,
+          group: `${name}/${frontend.name}/${frontend.port}/${frontend.protocol}/${frontend.scope}`,
+          maglev: (frontend.algorithm ?? spec.algorithm) === 'Maglev',
+          reject: (frontend.noBackends ?? spec.noBackends) === 'Reject',
+          local: frontend.trafficPolicy === 'Local' && here.length === 0 && everywhere.length > 0,
+          affinity: frontend.affinity.type === 'ClientIP' ? frontend.affinity.timeoutSeconds : 0,
+          sourceRanges: frontend.sourceRanges,
+          picks: here,
+        });
+      }
+    }
+  }
+  return { frontends, backends, problems };
+}

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What the maps of one load balancer should hold. A change of one Service touches only its own rows.
+ *
+ * Order of writes, so that at every step a frontend of the kernel points to places that hold ids of live backends:
+ * stale frontends out, backends in, segments, source ranges in, frontends in; then backends that nobody lists
+ * any more get their deadline. Source ranges that are gone leave after the grace.
+ *
+ * Two services that want one address and port: the smaller `namespace/name` has it, whatever came first, so that all nodes
+ * agree; the other gets a Problem, and the place when the first one goes.
+ */
+import type { LoadBalancer, Service } from '../../api/generated/types.ts';
+import { putAddress } from '../codec/address.ts';
+import type { CubeImage, ImageChange, MapWrite, Problem, TableSlice } from '../cube-type.ts';
+import { PackedTable } from '../packed-table.ts';
+import { Backends, coarse, ROW } from './backends.ts';
+import { type DesiredBackend, type DesiredFrontend, desired } from './desired.ts';
+import { frontends as codec } from './generated/codec.ts';
+import { Groups } from './groups.ts';
+import { Picks } from './picks.ts';
+import { maglevSegment, randomSegment } from './segments.ts';
+import { Slices } from './slices.ts';
+import { SourceRanges } from './source-ranges.ts';
+
+const MAGLEV = 1;
+const REJECT = 2;
+const RANGES = 4;
+const LOCAL = 8;
+const BASE = 0;
+const SIZE = 4;
+const GROUP = 8;
+const MAX_RANGES = 65536;
+
+/** What a service holds of the tables. */
+interface Held {
+  readonly name: string;
+  /** id * 2 + ready */
+  readonly backends: Uint32Array;
+  /** Rows of `frontends` that are its own. */
+  frontends: readonly number[];
+  /** Keys, as text, of those that another service has. */
+  parked: readonly string[];
+  readonly groups: readonly string[];
+}
+
+/** A frontend on its way into the table. */
+interface Plan {
+  readonly key: Uint8Array;
+  readonly frontend: DesiredFrontend;
+  readonly base: number;
+  readonly size: number;
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
+
+/** Whether something is remembered by the frontend's group. */
+function isGrouped({ affinity, sourceRanges }: DesiredFrontend): boolean {
+  return affinity > 0 || sourceRanges.length > 0;
+}
+
+function full(name: string, what: string, field: string, max: number): Problem {
+  return {
+    reason: 'MapFull',
+    field: `spec.loadBalancer.sessions.${field}`,
+    message: `Service ${name}: there is no room for its ${what} (${field} is ${max}); the service stays as it was. Raise ${field} of the load balancer`,
+  };
+}
+
+export class LoadBalancerImage implements CubeImage {
+  readonly #spec: LoadBalancer;
+  readonly #node: string;
+  readonly backends: Backends;
+  readonly groups: Groups;
+  readonly #picks: Picks;
+  readonly #frontends: PackedTable;
+  readonly #ranges: SourceRanges;
+  readonly #slices = new Slices();
+  /** By `owner service`. */
+  readonly #held = new Map<string, Held>();
+  /** Who has a row of `frontends`: key of #held. */
+  readonly #owners: (string | undefined)[] = [];
+  /** Rows that several services want: key as text → what the others would write there, by their key of #held. */
+  readonly #waiting = new Map<string, Map<string, Uint8Array>>();
+
+  constructor(spec: LoadBalancer, node: string, previous?: LoadBalancerImage) {
+    const { sessions } = spec;
+    this.#spec = spec;
+    this.#node = node;
+    this.backends = new Backends(sessions.maxBackends, {
+      stream: spec.drainSeconds,
+      datagram: spec.udpDrainSeconds,
+    });
+    this.groups = new Groups(previous?.groups);
+    this.#picks = new Picks(sessions.maxPicks);
+    this.#frontends = new PackedTable('frontends', codec.keySize, codec.valueSize, sessions.maxFrontends);
+    this.#ranges = new SourceRanges(MAX_RANGES);
+    if (previous) this.backends.adoptFrom(previous.backends);
+  }
+
+  /** Bytes of the mirrors. */
+  get bytes(): number {
+    return this.backends.bytes + this.#picks.bytes + this.#frontends.bytes + this.#ranges.table.bytes;
+  }
+
+  adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
+    if (map === 'backends') this.backends.adopt(count, keys, values);
+    else if (map === 'picks') this.#picks.adopt(count, keys, values);
+    else if (map === 'source_ranges') this.#ranges.table.adopt(count, keys, values);
+    else if (map === 'frontends') {
+      this.#frontends.adopt(count, keys, values);
+      for (let at = 0; at < count * 24; at += 24) {
+        this.#picks.adoptSegment(wordAt(values, at + BASE), wordAt(values, at + SIZE));
+      }
+    }
+  }
+
+  setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
+    const problems: Problem[] = [];
+    for (const change of this.#slices.set(key, rows as readonly Service[] | undefined, slice)) {
+      for (const name of change.removed) this.#remove(`${change.owner} ${name}`);
+      for (const service of change.set) {
+        this.#set(`${change.owner} ${service.namespace}/${service.name}`, service, problems);
+      }
+    }
+    return problems;
+  }
+
+  #set(key: string, service: Service, problems: Problem[]): void {
+    const want = desired(this.#spec, this.#node, service);
+    problems.push(...want.problems);
+    const name = `${service.namespace}/${service.name}`;
+    const backends = this.#acquire(want.backends);
+    if (!backends) {
+      problems.push(full(name, 'backends', 'maxBackends', this.backends.max));
+      return;
+    }
+    const plans = this.#plan(want.frontends, want.backends, backends, name, problems);
+    if (!plans) {
+      this.#release(backends);
+      return;
+    }
+    const before = this.#held.get(key);
+    const held: Held = {
+      name,
+      backends,
+      frontends: [],
+      parked: [],
+      groups: want.frontends.filter(isGrouped).map((one) => one.group),
+    };
+    this.#held.set(key, held);
+    for (const text of before?.parked ?? []) this.#unpark(text, key);
+    for (const plan of plans) this.#place(key, held, plan, problems);
+    if (before) this.#letGo(key, before, held);
+  }
+
+  #remove(key: string): void {
+    const before = this.#held.get(key);
+    if (!before) return;
+    this.#held.delete(key);
+    for (const text of before.parked) this.#unpark(text, key);
+    this.#letGo(key, before);
+  }
+
+  /** Ids of backends, doubled, plus one where ready. Undefined, and nothing changed, when they do not fit. */
+  #acquire(backends: readonly DesiredBackend[]): Uint32Array | undefined {
+    const identity = new Uint8Array(ROW);
+    const held = new Uint32Array(backends.length);
+    for (let i = 0; i < backends.length; i++) {
+      const { address, port, proto, weight } = backends[i] as DesiredBackend;
+      putAddress(identity, 0, address, 'Backend.address');
+      identity[16] = port >> 8;
+      identity[17] = port & 255;
+      identity[18] = proto;
+      const id = this.backends.acquire(identity, 0, weight > 0);
+      if (id < 0) {
+        this.#release(held.subarray(0, i));
+        return undefined;
+      }
+      held[i] = id * 2 + (weight > 0 ? 1 : 0);
+    }
+    return held;
+  }
+
+  #release(held: Uint32Array): void {
+    for (const word of held) this.backends.release(word >>> 1, (word & 1) === 1);
+  }
+
+  /** Segments for all frontends. Undefined, and nothing changed, when something does not fit. */
+  #plan(
+    frontends: readonly DesiredFrontend[],
+    backends: readonly DesiredBackend[],
+    held: Uint32Array,
+    name: string,
+    problems: Problem[],
+  ): Plan[] | undefined {
+    const ids = held.map((word) => word >>> 1);
+    const plans: Plan[] = [];
+    const made = new Map<DesiredFrontend['picks'], { base: number; size: number }>();
+    let fresh = 0;
+    let problem: Problem | undefined;
+    for (const frontend of frontends) {
+      const key = new Uint8Array(codec.keySize);
+      codec.encodeKey({ addr: frontend.address, port: frontend.port, proto: frontend.proto }, key);
+      if (this.#frontends.row(key) < 0) fresh++;
+      if (this.#frontends.size + fresh > this.#frontends.max) {
+        problem = full(name, 'frontends', 'maxFrontends', this.#frontends.max);
+        break;
+      }
+      let segment = made.get(frontend.picks);
+      if (segment) this.#picks.share(segment.base, segment.size);
+      else segment = this.#segment(frontend, backends, ids, this.#frontends.known(key));
+      if (!segment) {
+        problem = full(name, 'picks', 'maxPicks', this.#picks.max);
+        break;
+      }
+      made.set(frontend.picks, segment);
+      plans.push({ key, frontend, ...segment });
+    }
+    if (!problem) return plans;
+    problems.push(problem);
+    for (const { base, size } of plans) this.#picks.drop(base, size);
+    return undefined;
+  }
+
+  #place(key: string, held: Held, plan: Plan, problems: Problem[]): void {
+    const known = this.#frontends.known(plan.key);
+    const value = this.#value(plan, known, held.name, problems);
+    const row = this.#frontends.row(plan.key);
+    const owner = row < 0 ? undefined : this.#owners[row];
+    if (owner === undefined) {
+      held.frontends = [...held.frontends, this.#put(plan.key, value, key)];
+      return;
+    }
+    if (owner === key) {
+      this.#picks.drop(wordAt(this.#frontends.value(row), BASE), wordAt(this.#frontends.value(row), SIZE));
+      this.#put(plan.key, value, key);
+      if (!held.frontends.includes(row)) held.frontends = [...held.frontends, row];
+      return;
+    }
+    const other = this.#held.get(owner);
+    const wins = !other || held.name < other.name || (held.name === other.name && key < owner);
+    if (wins) {
+      this.#park(plan.key, owner, this.#frontends.value(row).slice());
+      if (other) other.frontends = other.frontends.filter((one) => one !== row);
+      held.frontends = [...held.frontends, this.#put(plan.key, value, key)];
+    } else {
+      this.#park(plan.key, key, value);
+    }
+    const loser = wins ? other?.name : held.name;
+    const winner = wins ? held.name : other?.name;
+    const { addr, port } = codec.decodeKey(plan.key);
+    problems.push({
+      reason: 'Conflict',
+      message: `Service ${loser}: ${addr} port ${port} is served by Service ${winner}; give one of them another address or port`,
+    });
+  }
+
+  #put(rowKey: Uint8Array, value: Uint8Array, key: string): number {
+    const row = this.#frontends.set(rowKey, value);
+    this.#owners[row] = key;
+    return row;
+  }
+
+  #park(rowKey: Uint8Array, key: string, value: Uint8Array): void {
+    const text = rowKey.join();
+    const held = this.#held.get(key);
+    const waiting = this.#waiting.get(text) ?? new Map<string, Uint8Array>();
+    waiting.set(key, value);
+    this.#waiting.set(text, waiting);
+    if (held) held.parked = [...held.parked, text];
+  }
+
+  #unpark(text: string, key: string): void {
+    const waiting = this.#waiting.get(text);
+    const value = waiting?.get(key);
+    if (!waiting || !value) return;
+    this.#picks.drop(wordAt(value, BASE), wordAt(value, SIZE));
+    waiting.delete(key);
+    if (waiting.size === 0) this.#waiting.delete(text);
+  }
+
+  /** Who is next to have a row. */
+  #next(text: string): string | undefined {
+    const rank = (key: string) => `${this.#held.get(key)?.name} ${key}`;
+    return [...(this.#waiting.get(text)?.keys() ?? [])].sort((a, b) => (rank(a) < rank(b) ? -1 : 1))[0];
+  }
+
+  /** Gives back what a service held and, where it goes on as `now`, holds no more. */
+  #letGo(key: string, before: Held, now?: Held): void {
+    for (const row of before.frontends) {
+      if (this.#owners[row] !== key || now?.frontends.includes(row)) continue;
+      const rowKey = this.#frontends.key(row).slice();
+      this.#picks.drop(wordAt(this.#frontends.value(row), BASE), wordAt(this.#frontends.value(row), SIZE));
+      const text = rowKey.join();
+      const next = this.#next(text);
+      const value = next === undefined ? undefined : this.#waiting.get(text)?.get(next);
+      const heir = next === undefined ? undefined : this.#held.get(next);
+      if (next !== undefined && value && heir) {
+        this.#waiting.get(text)?.delete(next);
+        if (this.#waiting.get(text)?.size === 0) this.#waiting.delete(text);
+        heir.parked = heir.parked.filter((one) => one !== text);
+        heir.frontends = [...heir.frontends, this.#put(rowKey, value, next)];
+      } else {
+        this.#frontends.deleteRow(row);
+        this.#owners[row] = undefined;
+      }
+    }
+    for (const group of before.groups) {
+      const id = this.groups.drop(group);
+      if (id !== undefined) this.#ranges.set(id, []);
+    }
+    this.#release(before.backends);
+  }
+
+  #value({ frontend, base, size }: Plan, known: number, name: string, problems: Problem[]): Uint8Array {
+    const hint = known < 0 ? 0 : wordAt(this.#frontends.value(known), GROUP);
+    const group = isGrouped(frontend) ? this.groups.take(frontend.group, hint) : 0;
+    if (group !== 0 && !this.#ranges.set(group, frontend.sourceRanges)) {
+      problems.push({
+        reason: 'MapFull',
+        message: `Service ${name}: there is no room for its source ranges (${MAX_RANGES} in all); nobody new is let in. Use fewer, wider prefixes`,
+      });
+    }
+    const value = new Uint8Array(codec.valueSize);
+    codec.encodeValue(
+      {
+        base,
+        size,
+        group,
+        affinity: frontend.affinity === 0 ? 0 : Math.max(1, coarse(frontend.affinity)),
+        flags:
+          (frontend.maglev ? MAGLEV : 0) |
+          (frontend.reject ? REJECT : 0) |
+          (frontend.sourceRanges.length > 0 ? RANGES : 0) |
+          (frontend.local ? LOCAL : 0),
+      },
+      value,
+    );
+    return value;
+  }
+
+  /** The segment of a frontend: that of the kernel's row where it holds the same, else a new one. */
+  #segment(
+    frontend: DesiredFrontend,
+    backends: readonly DesiredBackend[],
+    ids: Uint32Array,
+    row: number,
+  ): { base: number; size: number } | undefined {
+    const { picks } = frontend;
+    if (picks.length === 0) return { base: 0, size: 0 };
+    const segment = frontend.maglev ? maglevSegment(picks, backends, ids) : randomSegment(picks, ids);
+    if (row >= 0) {
+      const base = wordAt(this.#frontends.value(row), BASE);
+      if (wordAt(this.#frontends.value(row), SIZE) === segment.length && this.#picks.holds(base, segment)) {
+        this.#picks.share(base, segment.length);
+        return { base, size: segment.length };
+      }
+    }
+    const base = this.#picks.add(segment);
+    return base < 0 ? undefined : { base, size: segment.length };
+  }
+
+  settle(): void {
+    this.#frontends.settle();
+    this.#ranges.table.settle();
+    this.#picks.settle();
+    this.backends.settle();
+  }
+
+  tick(now: number): number | undefined {
+    return this.backends.tick(now);
+  }
+
+  take(): ImageChange {
+    const frontends = this.#frontends.take();
+    const ranges = this.#ranges.take();
+    const backends = this.backends.take();
+    const writes: MapWrite[] = [
+      ...frontends.deletes,
+      ...backends.arriving,
+      ...this.#picks.take(),
+      ...ranges.updates,
+      ...frontends.updates,
+      ...backends.leaving,
+    ];
+    return { writes, afterGrace: ranges.deletes };
+  }
+
+  usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {
+    return {
+      frontends: { used: this.#frontends.size, max: this.#frontends.max },
+      backends: { used: this.backends.used, max: this.backends.max },
+      picks: { used: this.#picks.used, max: this.#picks.max },
+      source_ranges: { used: this.#ranges.table.size, max: this.#ranges.table.max },
+    };
+  }
+}
