@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The devices that the agent makes itself: what `ip` has to be told so that they are as they should be. Pure. */
+import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
+import type { InterfaceInfo } from './graph.ts';
+import { GATEWAY_MAC } from './layout.ts';
+
+export interface Device extends InterfaceInfo {
+  readonly kind: string;
+  readonly vxlanPort?: number;
+}
+
+export interface DeviceWish {
+  /** A link names Overlay. */
+  readonly overlay: { readonly port: number; readonly mtu: number } | undefined;
+  /** A link names Stack. */
+  readonly stack: boolean;
+}
+
+/** Outer Ethernet, IP, UDP and VXLAN headers (RFC 7348), less the outer Ethernet header that no MTU counts: 50 or 70 bytes. */
+export function overlayMtu(underlayMtu: number, hasIPv6Remote: boolean): number {
+  return underlayMtu - (hasIPv6Remote ? 70 : 50);
+}
+
+/** Lines for `ip -batch`; none when nothing differs. */
+export function planDevices(devices: ReadonlyMap<string, Device>, wish: DeviceWish): string[] {
+  return [...overlayLines(devices.get(OVERLAY_DEVICE), wish.overlay), ...stackLines(devices, wish.stack)];
+}
+
+function overlayLines(device: Device | undefined, wish: DeviceWish['overlay']): string[] {
+  if (wish === undefined) return device === undefined ? [] : [`link delete ${OVERLAY_DEVICE}`];
+  const settings = `address ${GATEWAY_MAC} mtu ${wish.mtu}`;
+  const make = [
+    `link add ${OVERLAY_DEVICE} ${settings} type vxlan external nolearning dstport ${wish.port}`,
+    `link set ${OVERLAY_DEVICE} up`,
+  ];
+  if (device === undefined) return make;
+  if (device.kind !== 'vxlan' || device.vxlanPort !== wish.port)
+    return [`link delete ${OVERLAY_DEVICE}`, ...make];
+  if (device.mtu === wish.mtu && device.mac === GATEWAY_MAC && device.up) return [];
+  return [`link set ${OVERLAY_DEVICE} ${settings} up`];
+}
+
+function stackLines(devices: ReadonlyMap<string, Device>, wish: boolean): string[] {
+  const [host, chain] = STACK_DEVICES;
+  const device = devices.get(host);
+  if (!wish) return device === undefined ? [] : [`link delete ${host}`];
+  const up = [`link set ${host} up`, `link set ${chain} up`];
+  if (device === undefined)
+    return [`link add ${host} address ${GATEWAY_MAC} type veth peer name ${chain}`, ...up];
+  if (device.mac === GATEWAY_MAC && device.up && devices.get(chain)?.up === true) return [];
+  return [`link set ${host} address ${GATEWAY_MAC}`, ...up];
+}

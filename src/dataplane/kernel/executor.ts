@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MapWrite } from '../../cubes/cube-type.ts';
+import type { Action } from '../actions.ts';
+import { CUBE_PORTS, CUBE_SLOTS, encodeConstants, type Hex } from '../layout.ts';
+import type { Instance } from '../state.ts';
+import {
+  BpfMap,
+  type BpfObject,
+  BpfProgram,
+  loadObject,
+  MapType,
+  ProgramType,
+  TcxLink,
+  unpin,
+} from './addon/index.ts';
+import { explain } from './failure.ts';
+import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
+
+export interface ExecutorOptions {
+  readonly pins: Pins;
+  /** Folder of the object files. */
+  readonly objects: string;
+  readonly redirectPeer: boolean;
+  readonly gatewayMac: string;
+  /** Folder for verifier logs. */
+  readonly logs: string;
+  /** Called after each action; tests end the process in it. */
+  readonly afterAction?: (action: Action) => void;
+}
+
+/** Pins of an object's programs beside the cube itself, as the one that reclaims sessions. */
+const HELPER = 'run_';
+
+/** More rows than this are written off the event loop. */
+const SYNC_ROWS = 512;
+
+/** The only place that runs actions. One plan at a time. */
+export class Executor {
+  readonly #options: ExecutorOptions;
+  readonly #shared = new Map<string, BpfMap>();
+  /** Maps of instances, by instance key and name. */
+  readonly #maps = new Map<string, Map<string, BpfMap>>();
+  /** Loaded and not yet pinned. */
+  readonly #loading = new Map<string, { readonly object: BpfObject; readonly program: string }>();
+  #graceMaps: [outer: BpfMap, inner: BpfMap] | undefined;
+
+  constructor(options: ExecutorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs actions in order; `instances` describes those that they speak of. Throws AgentError at the first that fails:
+   * those before it are done. `onDone` is told of each that succeeded.
+   */
+  async run(
+    actions: readonly Action[],
+    instances: ReadonlyMap<string, Instance>,
+    onDone: (action: Action) => void = () => {},
+  ): Promise<void> {
+    try {
+      for (const action of actions) {
+        try {
+          await this.#run(action, instances);
+        } catch (error) {
+          throw explain(action, error, this.#options.logs);
+        }
+        onDone(action);
+        this.#options.afterAction?.(action);
+      }
+    } finally {
+      for (const { object } of this.#loading.values()) object.close();
+      this.#loading.clear();
+    }
+  }
+
+  /** All rows of one map of a complete instance. */
+  async dump(
+    key: string,
+    instance: Instance,
+    map: string,
+  ): Promise<{ count: number; keys: Buffer; values: Buffer }> {
+    return await this.#map(key, map, instance).dump();
+  }
+
+  /** Tag that the kernel computed for the program of a complete instance. */
+  tagOf(key: string): string {
+    const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
+    try {
+      return program.info().tag;
+    } finally {
+      program.close();
+    }
+  }
+
+  /** Runs the `SEC("syscall")` programs of a complete instance, as the one that reclaims sessions, off the event loop. */
+  async runHelpers(key: string): Promise<void> {
+    const folder = this.#options.pins.instance(key);
+    for (const name of names(folder)) {
+      if (!name.startsWith(HELPER)) continue;
+      const program = BpfProgram.openPinned(join(folder, name));
+      try {
+        if (program.type === ProgramType.Syscall) await program.testRunAsync({});
+      } finally {
+        program.close();
+      }
+    }
+  }
+
+  /** Lets go of descriptors; what is pinned lives on. */
+  close(): void {
+    for (const map of this.#shared.values()) map.close();
+    for (const maps of this.#maps.values()) for (const map of maps.values()) map.close();
+    for (const map of this.#graceMaps ?? []) map.close();
+    this.#shared.clear();
+    this.#maps.clear();
+    this.#graceMaps = undefined;
+  }
+
+  async #run(action: Action, instances: ReadonlyMap<string, Instance>): Promise<void> {
+    const { pins } = this.#options;
+    switch (action.op) {
+      case 'CreateMaps':
+        return await this.#createMaps();
+      case 'LoadEntry':
+        return await this.#loadEntry(action.hash);
+      case 'LoadInstance':
+        return await this.#loadInstance(action.key, action.instance);
+      case 'WriteMap':
+        return await this.#write(
+          this.#map(action.key, action.write.map, instances.get(action.key)),
+          action.write,
+        );
+      case 'SetSlot':
+        return this.#withProgram(action.key, (program) =>
+          this.#sharedMap('slots').setProgram(action.slot, program),
+        );
+      case 'PinProgram':
+        return this.#withProgram(action.key, (program) =>
+          program.pin(join(pins.instance(action.key), 'program')),
+        );
+      case 'WriteRows': {
+        const map = this.#sharedMap(action.map);
+        for (const [key, value] of action.rows) map.update(bytes(key), bytes(value));
+        return;
+      }
+      case 'DeleteRows': {
+        const map = this.#sharedMap(action.map);
+        for (const key of action.keys) map.delete(bytes(key));
+        return;
+      }
+      case 'WriteConfig':
+        return this.#writeConfig((value) => bytes(action.config).copy(value, 4));
+      case 'Flip':
+        return this.#writeConfig((value) => value.writeUInt32LE(action.epoch, 0));
+      case 'WriteEdges':
+        return this.#writeEdges(action.bank, action.edges);
+      case 'Grace':
+        return this.#grace();
+      case 'Attach':
+        return this.#attach(action.pin, action.ifindex, action.entry);
+      case 'UpdateLink':
+        return this.#updateLink(action.pin, action.entry);
+      case 'Detach':
+        return detach(pins.link(action.pin));
+      case 'ClearSlot':
+        this.#sharedMap('slots').clearProgram(action.slot);
+        return;
+      case 'RemoveInstance':
+        return this.#removeInstance(action.key);
+      case 'RemoveStateMaps': {
+        for (const pin of action.pins) unpin(pins.stateMap(action.cube, pin));
+        removeIfEmpty(join(pins.cube(action.cube), 'state'));
+        removeIfEmpty(pins.cube(action.cube));
+        return;
+      }
+      case 'RemoveEntry':
+        unpin(pins.program('entry', action.hash));
+        unpin(pins.program('dry', action.hash));
+    }
+  }
+
+  async #createMaps(): Promise<void> {
+    const { pins, objects } = this.#options;
+    pins.prepare();
+    const there = new Set(names(join(pins.root, 'node')));
+    const reuseMaps = Object.fromEntries(
+      SHARED_MAPS.filter((map) => there.has(map)).map((map) => [map, pins.sharedMap(map)]),
+    );
+    const programs = { entry: { load: false }, entry_dry: { load: false } };
+    const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps, programs });
+    try {
+      for (const map of SHARED_MAPS) if (!there.has(map)) object.map(map).pin(pins.sharedMap(map));
+    } finally {
+      object.close();
+    }
+  }
+
+  #sharedPaths(): Record<string, string> {
+    return Object.fromEntries(SHARED_MAPS.map((map) => [map, this.#options.pins.sharedMap(map)]));
+  }
+
+  async #loadEntry(hash: string): Promise<void> {
+    const { pins, objects } = this.#options;
+    const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps: this.#sharedPaths() });
+    try {
+      object.program('entry_dry').pin(pins.program('dry', hash), { replace: true });
+      object.program('entry').pin(pins.program('entry', hash));
+    } finally {
+      object.close();
+    }
+  }
+
+  async #loadInstance(key: string, instance: Instance): Promise<void> {
+    const { pins, objects, redirectPeer, gatewayMac } = this.#options;
+    const there = new Set(names(join(pins.cube(instance.cubePin), 'state')));
+    const reuseMaps = this.#sharedPaths();
+    for (const [map, pin] of instance.stateMaps) {
+      if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
+    }
+    const sizes = Object.entries(instance.sizes).filter(([map]) => reuseMaps[map] === undefined);
+    const object = await loadObject({
+      path: join(objects, `${instance.object}.o`),
+      reuseMaps,
+      mapSizes: Object.fromEntries(sizes),
+      variables: { ...instance.rodata, cube: encodeConstants(instance.slot, redirectPeer, gatewayMac) },
+    });
+    this.#loading.set(key, { object, program: instance.program });
+    mkdirSync(pins.instance(key), { recursive: true, mode: 0o700 });
+    mkdirSync(join(pins.cube(instance.cubePin), 'state'), { recursive: true, mode: 0o700 });
+    for (const [map, pin] of instance.stateMaps) {
+      if (!there.has(pin)) object.map(map).pin(pins.stateMap(instance.cubePin, pin));
+    }
+    for (const map of instance.configMaps) object.map(map).pin(join(pins.instance(key), map));
+    for (const [name, program] of object.programs) {
+      if (name !== instance.program) program.pin(join(pins.instance(key), `${HELPER}${name}`));
+    }
+  }
+
+  #withProgram(key: string, use: (program: BpfProgram) => void): void {
+    const loaded = this.#loading.get(key);
+    if (loaded !== undefined) {
+      use(loaded.object.program(loaded.program));
+      return;
+    }
+    const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
+    try {
+      use(program);
+    } finally {
+      program.close();
+    }
+  }
+
+  #sharedMap(name: string): BpfMap {
+    let map = this.#shared.get(name);
+    if (map === undefined) {
+      map = BpfMap.openPinned(this.#options.pins.sharedMap(name));
+      this.#shared.set(name, map);
+    }
+    return map;
+  }
+
+  #map(key: string, name: string, instance: Instance | undefined): BpfMap {
+    let maps = this.#maps.get(key);
+    if (maps === undefined) {
+      maps = new Map();
+      this.#maps.set(key, maps);
+    }
+    let map = maps.get(name);
+    if (map === undefined) {
+      const { pins } = this.#options;
+      const pin = instance?.stateMaps.get(name);
+      const path =
+        pin === undefined ? join(pins.instance(key), name) : pins.stateMap(instance?.cubePin ?? '', pin);
+      map = BpfMap.openPinned(path);
+      maps.set(name, map);
+    }
+    return map;
+  }
+
+  async #write(map: BpfMap, write: MapWrite): Promise<void> {
+    if (write.count === 0) return;
+    const large = write.count > SYNC_ROWS;
+    if (write.op === 'delete') {
+      if (large) await map.deleteBatch(write.keys);
+      else map.deleteBatchSync(write.keys);
+    } else if (large) {
+      await map.updateBatch(write.keys, write.values);
+    } else {
+      map.updateBatchSync(write.keys, write.values);
+    }
+  }
+
+  /** One array element: the kernel copies it word by word, and the epoch shares its word with no field that differs. */
+  #writeConfig(change: (value: Buffer) => void): void {
+    const map = this.#sharedMap('node_config');
+    const key = Buffer.alloc(4);
+    const value = map.lookup(key) ?? Buffer.alloc(24);
+    change(value);
+    map.update(key, value);
+  }
+
+  #writeEdges(bank: number, edges: readonly (readonly [number, bigint])[]): void {
+    const keys = Buffer.alloc(edges.length * 4);
+    const values = Buffer.alloc(edges.length * 8);
+    for (const [i, [index, word]] of edges.entries()) {
+      keys.writeUInt32LE(bank * CUBE_SLOTS * CUBE_PORTS + index, i * 4);
+      values.writeBigUInt64LE(word, i * 8);
+    }
+    this.#sharedMap('edges').updateBatchSync(keys, values);
+  }
+
+  /** The kernel lets an update of a map of maps wait until all running programs have ended (synchronize_rcu). */
+  #grace(): void {
+    if (this.#graceMaps === undefined) {
+      const inner = BpfMap.create({
+        name: 'grace',
+        type: MapType.Array,
+        keySize: 4,
+        valueSize: 4,
+        maxEntries: 1,
+      });
+      const outer = BpfMap.create({
+        name: 'graces',
+        type: MapType.ArrayOfMaps,
+        keySize: 4,
+        valueSize: 4,
+        maxEntries: 1,
+        innerMap: inner,
+      });
+      this.#graceMaps = [outer, inner];
+    }
+    const [outer, inner] = this.#graceMaps;
+    outer.setInner(Buffer.alloc(4), inner);
+  }
+
+  #attach(pin: string, ifindex: number, entry: string): void {
+    const { pins } = this.#options;
+    const program = BpfProgram.openPinned(pins.program('entry', entry));
+    try {
+      const link = TcxLink.create(program, ifindex, 'ingress');
+      try {
+        link.pin(pins.link(pin), { replace: true });
+      } finally {
+        link.close();
+      }
+    } finally {
+      program.close();
+    }
+  }
+
+  #updateLink(pin: string, entry: string): void {
+    const { pins } = this.#options;
+    const program = BpfProgram.openPinned(pins.program('entry', entry));
+    try {
+      const link = TcxLink.openPinned(pins.link(pin));
+      try {
+        link.update(program);
+      } finally {
+        link.close();
+      }
+    } finally {
+      program.close();
+    }
+  }
+
+  #removeInstance(key: string): void {
+    for (const map of this.#maps.get(key)?.values() ?? []) map.close();
+    this.#maps.delete(key);
+    removeFolder(this.#options.pins.instance(key), ['program']);
+  }
+}
+
+function bytes(hex: Hex): Buffer {
+  return Buffer.from(hex, 'hex');
+}
+
+/** Detaches and unpins; a link whose device is gone is unpinned only. */
+export function detach(path: string): void {
+  const link = TcxLink.openPinned(path);
+  try {
+    if (!link.info().defunct) link.detach();
+  } finally {
+    link.close();
+  }
+  unpin(path);
+}

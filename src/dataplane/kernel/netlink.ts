@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { InterfaceInfo } from '../graph.ts';
+import { ipJson } from './run.ts';
+
+export interface LinkInfo extends InterfaceInfo {
+  /** As `vxlan`, `veth`; empty for hardware. */
+  readonly kind: string;
+  /** VXLAN: UDP destination port. */
+  readonly vxlanPort?: number;
+  /** Without prefix length. */
+  readonly addresses: readonly string[];
+}
+
+/** What netlink tells of this network namespace. */
+export interface NetworkView {
+  readonly interfaces: ReadonlyMap<string, LinkInfo>;
+  /** Interface of the default route. */
+  readonly uplink: string | undefined;
+}
+
+interface IpLink {
+  ifindex: number;
+  ifname: string;
+  flags: string[];
+  mtu: number;
+  address?: string;
+  operstate?: string;
+  linkinfo?: { info_kind?: string; info_data?: { port?: number } };
+  addr_info?: { local?: string }[];
+}
+
+export async function readNetwork(): Promise<NetworkView> {
+  const [links, v4, v6] = await Promise.all([
+    ipJson(['address', 'show']),
+    ipJson(['-4', 'route', 'show', 'default']),
+    ipJson(['-6', 'route', 'show', 'default']),
+  ]);
+  const interfaces = new Map<string, LinkInfo>();
+  for (const link of links as unknown as IpLink[]) {
+    const port = link.linkinfo?.info_data?.port;
+    interfaces.set(link.ifname, {
+      name: link.ifname,
+      ifindex: link.ifindex,
+      mtu: link.mtu,
+      mac: link.address ?? '',
+      up: link.flags.includes('UP') && (link.flags.includes('LOWER_UP') || link.operstate === 'UNKNOWN'),
+      kind: link.linkinfo?.info_kind ?? '',
+      ...(port === undefined ? {} : { vxlanPort: port }),
+      addresses: (link.addr_info ?? []).flatMap((a) => (a.local === undefined ? [] : [a.local])),
+    });
+  }
+  const uplink = [...v4, ...v6].map((route) => route.dev).find((dev) => typeof dev === 'string');
+  return { interfaces, uplink: uplink as string | undefined };
+}
+
+const RESTART_MS = 500;
+
+/** Tells of every change of links, addresses and routes here; it reads nothing of what changed, that is readNetwork's. */
+export class NetworkMonitor {
+  readonly #onChange: () => void;
+  #child: ChildProcess | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  start(): void {
+    // util-linux' setpriv: it ends with the agent, also when that is killed.
+    const argv = ['--pdeathsig', 'KILL', '--', 'ip', '-oneline', 'monitor', 'link', 'address', 'route'];
+    const child = spawn('setpriv', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.#child = child;
+    createInterface(child.stdout).on('line', () => this.#onChange());
+    const again = () => {
+      if (this.#stopped || this.#child !== child) return;
+      this.#child = undefined;
+      // What was missed meanwhile is read as a whole.
+      this.#restart = setTimeout(() => {
+        this.start();
+        this.#onChange();
+      }, RESTART_MS);
+    };
+    child.once('error', again).once('close', again);
+  }
+
+  /** Process id of the monitor, for tests that end it. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#restart);
+    this.#child?.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
+import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type RowMap } from '../state.ts';
+import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
+import { names, type Pins, SHARED_MAPS } from './pins.ts';
+
+const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
+
+/** Reads back what earlier agents pinned. Cheap next to one packet of a chain per millisecond: about 10 ms. */
+export function observe(pins: Pins): KernelState {
+  const shared = new Set(names(join(pins.root, 'node')));
+  const ready = SHARED_MAPS.every((map) => shared.has(map));
+  const { instances, programs } = observeInstances(pins);
+  const stateMaps = new Map<string, Set<string>>();
+  for (const cube of names(join(pins.root, 'cubes'))) {
+    const maps = names(join(pins.cube(cube), 'state'));
+    if (maps.length > 0) stateMaps.set(cube, new Set(maps));
+  }
+  const entries = observeEntries(pins);
+  const links = observeLinks(pins, entries);
+  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links };
+  const { epoch, config } = observeConfig(pins);
+  return {
+    ready,
+    entry: [...entries.values()][0],
+    oldEntries: [...entries.values()].slice(1),
+    epoch,
+    config,
+    banks: observeEdges(pins),
+    slots: observeSlots(pins, programs),
+    instances,
+    stateMaps,
+    rows: Object.fromEntries(ROW_MAPS.map((map) => [map, observeRows(pins, map)])) as Record<
+      RowMap,
+      Map<Hex, Hex>
+    >,
+    links,
+    graceDue: true,
+  };
+}
+
+function withMap<T>(path: string, read: (map: BpfMap) => T): T {
+  const map = BpfMap.openPinned(path);
+  try {
+    return read(map);
+  } finally {
+    map.close();
+  }
+}
+
+function programId(path: string): number {
+  const program = BpfProgram.openPinned(path);
+  try {
+    return program.info().id;
+  } finally {
+    program.close();
+  }
+}
+
+function observeInstances(pins: Pins): {
+  instances: Map<string, ObservedInstance>;
+  programs: Map<number, string>;
+} {
+  const instances = new Map<string, ObservedInstance>();
+  const programs = new Map<number, string>();
+  for (const cube of names(join(pins.root, 'cubes'))) {
+    for (const name of names(pins.cube(cube))) {
+      if (name === 'state') continue;
+      const key = `${cube}/${name}`;
+      const complete = names(pins.instance(key)).includes('program');
+      instances.set(key, { complete });
+      if (complete) programs.set(programId(join(pins.instance(key), 'program')), key);
+    }
+  }
+  return { instances, programs };
+}
+
+/** Program id → hash of the object that it came from. */
+function observeEntries(pins: Pins): Map<number, string> {
+  const entries = new Map<number, string>();
+  for (const name of names(join(pins.root, 'programs'))) {
+    if (!name.startsWith('entry_')) continue;
+    const hash = name.slice('entry_'.length);
+    entries.set(programId(pins.program('entry', hash)), hash);
+  }
+  return entries;
+}
+
+function observeLinks(pins: Pins, entries: ReadonlyMap<number, string>): KernelState['links'] {
+  const links = new Map<string, { ifindex: number; entry: string | undefined }>();
+  for (const name of names(join(pins.root, 'links'))) {
+    if (name.endsWith('_new')) continue;
+    const link = TcxLink.openPinned(pins.link(name));
+    try {
+      const { ifindex, programId: id } = link.info();
+      links.set(name, { ifindex, entry: entries.get(id) });
+    } finally {
+      link.close();
+    }
+  }
+  return links;
+}
+
+function observeConfig(pins: Pins): { epoch: number; config: Hex } {
+  return withMap(pins.sharedMap('node_config'), (map) => {
+    const value = map.lookup(Buffer.alloc(4)) ?? Buffer.alloc(24);
+    return { epoch: value.readUInt32LE(0), config: value.subarray(4, 24).toString('hex') };
+  });
+}
+
+function observeEdges(pins: Pins): KernelState['banks'] {
+  return withMap(pins.sharedMap('edges'), (map) => {
+    const { count, keys, values } = map.dumpSync();
+    const banks: [Map<number, bigint>, Map<number, bigint>] = [new Map(), new Map()];
+    for (let i = 0; i < count; i++) {
+      const word = values.readBigUInt64LE(i * 8);
+      if (word === 0n) continue;
+      const index = keys.readUInt32LE(i * 4);
+      banks[(Math.floor(index / BANK_SIZE) % CUBE_BANKS) as 0 | 1].set(index % BANK_SIZE, word);
+    }
+    return banks;
+  });
+}
+
+function observeSlots(pins: Pins, programs: ReadonlyMap<number, string>): Map<number, string> {
+  return withMap(pins.sharedMap('slots'), (map) => {
+    const slots = new Map<number, string>();
+    for (let slot = 0; slot < CUBE_SLOTS; slot++) {
+      const id = map.programId(slot);
+      if (id !== undefined) slots.set(slot, programs.get(id) ?? '?');
+    }
+    return slots;
+  });
+}
+
+function observeRows(pins: Pins, name: RowMap): Map<Hex, Hex> {
+  return withMap(pins.sharedMap(name), (map) => {
+    const { count, keys, values } = map.dumpSync();
+    const rows = new Map<Hex, Hex>();
+    for (let i = 0; i < count; i++) {
+      const key = keys.toString('hex', i * map.keySize, (i + 1) * map.keySize);
+      rows.set(key, values.toString('hex', i * map.valueSize, (i + 1) * map.valueSize));
+    }
+    return rows;
+  });
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Where things of one node are pinned:
+ *
+ *   BPFFS/cubeplane/NODE/v1/node/MAP                     maps that all programs share
+ *                          /programs/entry_HASH, dry_HASH
+ *                          /cubes/CUBE/state/MAP_VERSION_SIZE
+ *                          /cubes/CUBE/SLOT_HASH/MAP     maps of one instance
+ *                          /cubes/CUBE/SLOT_HASH/program  pinned last: the instance is complete
+ *                          /links/INTERFACE
+ *
+ * `v1` is the version of the cube ABI: programs of two versions never share an array.
+ */
+import { mkdirSync, readdirSync, rmdirSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { AgentError } from '../errors.ts';
+import { CUBE_ABI } from '../layout.ts';
+import { pinNameOf, splitInstanceKey } from '../names.ts';
+import { unpin } from './addon/index.ts';
+
+/** BPF_FS_MAGIC of linux/magic.h. */
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+/** Maps of bpf/include/maps.h, in the order they are pinned; the prog array comes last. */
+export const SHARED_MAPS = [
+  'edges',
+  'node_config',
+  'attachments',
+  'attachment_counters',
+  'entry_drops',
+  'pods',
+  'overlay_sources',
+  'fragments',
+  'work',
+  'events',
+  'slots',
+] as const;
+
+export function isBpffs(path: string): boolean {
+  try {
+    return statfsSync(path).type === BPF_FS_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
+export class Pins {
+  /** Folder of the node, over all ABI versions. */
+  readonly nodeRoot: string;
+  readonly root: string;
+
+  constructor(bpffs: string, nodeName: string) {
+    this.nodeRoot = join(bpffs, 'cubeplane', pinNameOf(nodeName));
+    this.root = join(this.nodeRoot, `v${CUBE_ABI}`);
+  }
+
+  sharedMap(name: string): string {
+    return join(this.root, 'node', name);
+  }
+
+  program(name: 'entry' | 'dry', hash: string): string {
+    return join(this.root, 'programs', `${name}_${hash}`);
+  }
+
+  cube(pin: string): string {
+    return join(this.root, 'cubes', pin);
+  }
+
+  stateMap(cube: string, pin: string): string {
+    return join(this.cube(cube), 'state', pin);
+  }
+
+  instance(key: string): string {
+    const { cube, slot, hash } = splitInstanceKey(key);
+    return join(this.cube(cube), `${slot}_${hash}`);
+  }
+
+  link(pin: string): string {
+    return join(this.root, 'links', pin);
+  }
+
+  /** Makes the folders. Throws AgentError AbiMismatch when a newer agent has pins here. */
+  prepare(): void {
+    const other = names(this.nodeRoot).filter((name) => /^v\d+$/.test(name) && name !== `v${CUBE_ABI}`);
+    const newer = other.find((name) => Number(name.slice(1)) > CUBE_ABI);
+    if (newer !== undefined) {
+      throw new AgentError(
+        'AbiMismatch',
+        `${join(this.nodeRoot, newer)} holds pins of cube ABI ${newer.slice(1)}, and this agent speaks ${CUBE_ABI}`,
+        'start the newer agent again, or remove everything with its down command first',
+      );
+    }
+    for (const folder of ['node', 'programs', 'cubes', 'links']) {
+      mkdirSync(join(this.root, folder), { recursive: true, mode: 0o700 });
+    }
+  }
+}
+
+/** Entries of a folder; none when it is not there. */
+export function names(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Unpins everything in a folder, those named first before the others, and removes it. */
+export function removeFolder(folder: string, first: readonly string[] = []): void {
+  const all = names(folder);
+  for (const name of [...first.filter((n) => all.includes(n)), ...all.filter((n) => !first.includes(n))]) {
+    unpin(join(folder, name));
+  }
+  removeIfEmpty(folder);
+}
+
+export function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTEMPTY') throw error;
+  }
+}
