@@ -1,92 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Runs the twins of the CEL rules, and the checks of lists with keys, on an object that passed types and bounds. */
-import { LISTS, type PlacedRule, RULES } from './generated/rules.js';
+import { LISTS, RULES } from './generated/rules.js';
 import type { Kind } from './group.ts';
 import { RULE_LIBRARY } from './rule-library.ts';
 import type { Failure } from './validate.ts';
 
-interface Place {
-  value: unknown;
-  /** The value that stood at the same place before; undefined where there was none, or in a list without keys. */
-  old: unknown;
-  field: string;
+type Step = string | number;
+
+/**
+ * Called with every value that a path leads to. `old` is the value that stood there before; undefined where there was
+ * none, and inside of lists and maps. `trail` changes after the call: read it at once. Most values are good, so their
+ * field is made into text by those who need it only.
+ */
+type Visit = (value: unknown, old: unknown, trail: readonly Step[]) => void;
+
+function walk(value: unknown, old: unknown, path: readonly string[], trail: Step[], visit: Visit): void {
+  const segment = path[trail.length];
+  if (segment === undefined) {
+    visit(value, old, trail);
+    return;
+  }
+  if (value === null || typeof value !== 'object') return;
+  const enter = (step: Step, child: unknown, before: unknown): void => {
+    trail.push(step);
+    walk(child, before, path, trail, visit);
+    trail.pop();
+  };
+  if (segment !== '*') {
+    if (!Object.hasOwn(value, segment)) return;
+    const before = (old as Record<string, unknown> | undefined)?.[segment];
+    enter(segment, (value as Record<string, unknown>)[segment], before);
+  } else if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) enter(index, value[index], undefined);
+  } else {
+    for (const [key, child] of Object.entries(value)) enter(key, child, undefined);
+  }
 }
 
-/** Every value of the object that a path leads to. */
-function places(root: unknown, old: unknown, path: string[]): Place[] {
-  let found: Place[] = [{ value: root, old, field: '' }];
-  for (const segment of path) {
-    found = found.flatMap(({ value, old, field }): Place[] => {
-      if (value === null || typeof value !== 'object') return [];
-      if (segment !== '*') {
-        if (!Object.hasOwn(value, segment)) return [];
-        const before = (old as Record<string, unknown> | undefined)?.[segment];
-        return [
-          {
-            value: (value as never)[segment],
-            old: before,
-            field: field === '' ? segment : `${field}.${segment}`,
-          },
-        ];
-      }
-      if (Array.isArray(value)) {
-        return value.map((item, index) => ({ value: item, old: undefined, field: `${field}[${index}]` }));
-      }
-      return Object.entries(value).map(([key, item]) => ({
-        value: item,
-        old: undefined,
-        field: `${field}.${key}`,
-      }));
-    });
-  }
-  return found;
+/** `['spec', 'ports', 0]` → `spec.ports[0]`. */
+function fieldOf(trail: readonly Step[]): string {
+  return trail.reduce<string>((field, step) => {
+    if (typeof step === 'number') return `${field}[${step}]`;
+    return field === '' ? step : `${field}.${step}`;
+  }, '');
 }
 
 export function ruleFailures(kind: Kind, object: unknown, old: unknown): Failure[] {
-  return RULES[kind].flatMap((rule) =>
-    places(object, old, rule.path)
-      .filter((place) => !holds(rule, place))
-      .map(({ field }) => ({
+  const failures: Failure[] = [];
+  for (const rule of RULES[kind]) {
+    walk(object, old, rule.path, [], (value, before, trail) => {
+      // As in the API server, a rule about changes runs only where there is an old value.
+      if (rule.transition && before === undefined) return;
+      if (rule.twin(value, RULE_LIBRARY, before)) return;
+      failures.push({
         reason: rule.id,
-        field: `${field}${rule.field}`.replace(/^\./, ''),
+        field: `${fieldOf(trail)}${rule.field}`.replace(/^\./, ''),
         problem: rule.message,
         remedy: rule.remedy,
         rule: true,
-      })),
-  );
-}
-
-/** As in the API server, a rule about changes runs only where there is an old value. */
-function holds(rule: PlacedRule, { value, old }: Place): boolean {
-  if (rule.transition && old === undefined) return true;
-  return rule.twin(value, RULE_LIBRARY, old);
+      });
+    });
+  }
+  return failures;
 }
 
 /** Elements of a set that are equal, and elements of a map list with equal keys. */
 export function duplicates(kind: Kind, object: unknown): Failure[] {
-  return LISTS[kind].flatMap(({ path, keys }) =>
-    places(object, undefined, path).flatMap(({ value, field }) => {
+  const failures: Failure[] = [];
+  for (const { path, keys } of LISTS[kind]) {
+    walk(object, undefined, path, [], (list, _old, trail) => {
+      const items = list as unknown[];
+      if (items.length < 2) return;
       const seen = new Set<string>();
-      return (value as unknown[]).flatMap((item, index): Failure[] => {
-        const key = keys.length === 0 ? item : keys.map((name) => (item as Record<string, unknown>)[name]);
-        const text = JSON.stringify(key);
-        if (!seen.has(text)) {
-          seen.add(text);
-          return [];
-        }
-        const what =
-          keys.length === 0
-            ? text
-            : keys.map((name, i) => `${name} ${JSON.stringify((key as unknown[])[i])}`).join(', ');
-        return [
-          {
+      for (const [index, item] of items.entries()) {
+        const key = keyOf(item, keys);
+        if (seen.has(key)) {
+          failures.push({
             reason: 'DuplicateItem',
-            field: `${field}[${index}]`,
-            problem: `${what} stands there twice`,
+            field: fieldOf([...trail, index]),
+            problem: `${key} stands there twice`,
             remedy: 'remove one of the two or rename it',
-          },
-        ];
-      });
-    }),
-  );
+          });
+        }
+        seen.add(key);
+      }
+    });
+  }
+  return failures;
+}
+
+/** What an element is told apart by, as text for messages. */
+function keyOf(item: unknown, keys: readonly string[]): string {
+  if (keys.length === 0) return JSON.stringify(item);
+  return keys.map((name) => `${name} ${JSON.stringify((item as Record<string, unknown>)[name])}`).join(', ');
 }

@@ -55,7 +55,8 @@ export function validate(manifest: unknown, old?: CubeplaneObject): Validation {
       ),
     ]);
   }
-  const object = structuredClone(manifest);
+  // What is filled in below goes into copies: of metadata here, of the spec by withoutNulls.
+  const object: Plain = { ...manifest, metadata: structuredClone(manifest.metadata) };
   const head = checkHead(object);
   const called = nameOf(object);
   if (head.length > 0) return refuse(called, head);

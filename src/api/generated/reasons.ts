@@ -200,19 +200,19 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
   {
     "id": 36,
     "name": "PacketTooBig",
-    "description": "The packet is larger than the MTU of the way out and may not be cut. The sender is told by ICMP.",
+    "description": "The packet, or a segment of it, is larger than the MTU of the way out; the router does not cut packets, also without DF. The sender is told by ICMP.",
     "remedy": "Normal for path MTU discovery; if it does not end, something on the way drops ICMP."
   },
   {
     "id": 37,
     "name": "NotForRouter",
-    "description": "The destination MAC is not that of the port.",
+    "description": "The destination MAC is not that of the port: the frame was flooded or sent to a broadcast.",
     "remedy": "Look at the neighbour table of the sender; its gateway has another MAC."
   },
   {
     "id": 38,
     "name": "InvalidSource",
-    "description": "The source is a multicast, broadcast, loopback or unspecified address.",
+    "description": "The source is a multicast, broadcast, loopback, unspecified or IPv6 link-local address, or the router's own.",
     "remedy": "Look at what the sender runs."
   },
   {
@@ -224,26 +224,14 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
   {
     "id": 40,
     "name": "LocalDelivery",
-    "description": "The packet is for one of the router's own addresses, and it is not an echo.",
+    "description": "The packet is for one of the router's own addresses, and it is not an echo. The sender is told by ICMP.",
     "remedy": "Send it to a host; the router itself offers no service."
   },
   {
     "id": 41,
     "name": "ArpInvalid",
-    "description": "An ARP or neighbour discovery packet is malformed or asks for a foreign address.",
-    "remedy": "Look at the addresses of the port and at what the sender asks for."
-  },
-  {
-    "id": 42,
-    "name": "TunnelFailed",
-    "description": "The kernel refused the tunnel key.",
-    "remedy": "Check the overlay device and the route's remote address."
-  },
-  {
-    "id": 43,
-    "name": "NextHopUnresolved",
-    "description": "The MAC of the next hop or destination is not known on the port.",
-    "remedy": "Check that the next hop is up and answers ARP or neighbour discovery."
+    "description": "An ARP request or neighbour solicitation for an own address is malformed, or its sender claims that address.",
+    "remedy": "Look for a host that uses an address of the router."
   }
 ],
 };
