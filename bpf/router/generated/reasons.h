@@ -12,22 +12,18 @@
 #define DROP_UNREACHABLE 34
 /* TTL or hop limit ran out here. The sender is told by ICMP. */
 #define DROP_TTL_EXPIRED 35
-/* The packet is larger than the MTU of the way out and may not be cut. The sender is told by ICMP. */
+/* The packet, or a segment of it, is larger than the MTU of the way out; the router does not cut packets, also without DF. The sender is told by ICMP. */
 #define DROP_PACKET_TOO_BIG 36
-/* The destination MAC is not that of the port. */
+/* The destination MAC is not that of the port: the frame was flooded or sent to a broadcast. */
 #define DROP_NOT_FOR_ROUTER 37
-/* The source is a multicast, broadcast, loopback or unspecified address. */
+/* The source is a multicast, broadcast, loopback, unspecified or IPv6 link-local address, or the router's own. */
 #define DROP_INVALID_SOURCE 38
 /* The destination is a multicast, link-local, loopback or reserved address, which routers do not forward. */
 #define DROP_NOT_FORWARDABLE 39
-/* The packet is for one of the router's own addresses, and it is not an echo. */
+/* The packet is for one of the router's own addresses, and it is not an echo. The sender is told by ICMP. */
 #define DROP_LOCAL_DELIVERY 40
-/* An ARP or neighbour discovery packet is malformed or asks for a foreign address. */
+/* An ARP request or neighbour solicitation for an own address is malformed, or its sender claims that address. */
 #define DROP_ARP_INVALID 41
-/* The kernel refused the tunnel key. */
-#define DROP_TUNNEL_FAILED 42
-/* The MAC of the next hop or destination is not known on the port. */
-#define DROP_NEXT_HOP_UNRESOLVED 43
 
 /* Packets sent on by a route. */
 #define COUNT_FORWARDED 0

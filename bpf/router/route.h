@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Finds the route of a packet and sends it on by it. */
+#ifndef CUBEPLANE_ROUTER_ROUTE_H
+#define CUBEPLANE_ROUTER_ROUTE_H
+
+#include "router.h"
+
+/* Longest match. *length: of the prefix that matched, of 128 bits. */
+static __always_inline const struct route *route_find(const struct cube_ctx *c, const addr_t *dst,
+						      u32 *length)
+{
+	u32 family = addr_is_v4(dst) ? FAMILY_V4 : FAMILY_V6;
+	u64 *word = bpf_map_lookup_elem(&route_lengths, &family);
+	struct prefix_key key;
+	const struct route *route;
+	u64 lengths;
+	u32 hashed;
+
+	if (!word)
+		return NULL;
+	lengths = *(volatile u64 *)word;
+	hashed = lengths >> 32 & 0xff;
+	for (u32 i = 0; i < HASHED_LENGTHS && i < hashed; i++) {
+		*length = lengths >> 8 * i & 0xff;
+		prefix_of(dst, *length, &key);
+		route = bpf_map_lookup_elem(&routes_hash, &key);
+		if (route)
+			return route;
+	}
+	if (!(lengths >> 40 & 1))
+		return NULL;
+	count(c, COUNT_LPM_LOOKUPS);
+	key.length = 128;
+	__builtin_memcpy(&key.addr, dst, sizeof(key.addr));
+	*length = 0;
+	return bpf_map_lookup_elem(&routes_lpm, &key);
+}
+
+/* Where the route leads: tells the edge behind its port. */
+static __always_inline void route_follow(struct cube_work *w, const struct route *route)
+{
+	if (route->kind == ROUTE_TUNNEL) {
+		w->tunnel_remote = route->gateway;
+		w->tunnel_vni = route->vni;
+	} else {
+		w->next_hop = route->gateway; /* zero for ROUTE_PORT: the destination itself */
+	}
+}
+
+/* Whether the packet, or a segment of it, is longer than mtu. */
+static __always_inline bool route_exceeds(const struct cube_ctx *c, u32 mtu)
+{
+	const struct cube_work *w = c->work;
+	struct __sk_buff *skb = c->skb;
+	u32 gso = skb->gso_size, headers;
+	u8 offset;
+
+	if (likely(skb->len - ETH_HLEN <= mtu))
+		return false;
+	if (!gso)
+		return packet_length(c) > mtu;
+	if (gso == 0xffff) /* GSO_BY_FRAGS (SCTP): the sender has cut it to its path's MTU */
+		return false;
+	headers = w->l4_off - ETH_HLEN;
+	if (w->l4_proto == IPPROTO_UDP)
+		headers += 8;
+	else if (w->l4_proto == IPPROTO_TCP && !bpf_skb_load_bytes(skb, w->l4_off + 12, &offset, 1))
+		headers += (offset >> 4) * 4;
+	return headers + gso > mtu;
+}
+
+/* RFC 1624, as ip_decrease_ttl() of the kernel. Returns 0 or a negative number. */
+static __always_inline long decrement_ttl(struct cube_ctx *c)
+{
+	struct __sk_buff *skb = c->skb;
+	u8 ttl = c->work->ttl - 1;
+
+	if (c->work->flags & PKT_IPV4) {
+		struct ipv4_header *ip = (void *)(long)skb->data + ETH_HLEN;
+		u32 sum;
+
+		if (unlikely((void *)(ip + 1) > (void *)(long)skb->data_end)) {
+			if (bpf_skb_pull_data(skb, ETH_HLEN + sizeof(*ip)))
+				return -1;
+			ip = (void *)(long)skb->data + ETH_HLEN;
+			if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+				return -1;
+		}
+		sum = ip->checksum + bpf_htons(0x0100);
+		ip->checksum = sum + (sum >= 0xffff);
+		ip->ttl = ttl;
+	} else if (bpf_skb_store_bytes(skb, ETH_HLEN + 7, &ttl, 1, BPF_F_RECOMPUTE_CSUM)) {
+		/* no checksum of IPv6's own makes up for the change in CHECKSUM_COMPLETE */
+		return -1;
+	}
+	c->work->ttl = ttl;
+	return 0;
+}
+
+/* Returns 0 with *port set, or fills *o. */
+static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, u32 *port)
+{
+	struct cube_work *w = c->work;
+	const addr_t *dst = packet_dst(w);
+	const struct route *route;
+	u32 length = 0;
+
+	if (unlikely(w->ttl <= 1)) {
+		*o = (struct outcome){DROP_TTL_EXPIRED, ERROR_TIME_EXCEEDED, 0};
+		return -1;
+	}
+	route = route_find(c, dst, &length);
+	if (unlikely(!route)) {
+		*o = (struct outcome){DROP_NO_ROUTE, ERROR_NO_ROUTE, 0};
+		return -1;
+	}
+	cube_decide(c, route->kind, (u64)length << 32 | route->port);
+	if (unlikely(route->kind >= ROUTE_BLACKHOLE)) {
+		*o = route->kind == ROUTE_BLACKHOLE
+			 ? (struct outcome){DROP_BLACKHOLE, 0, 0}
+			 : (struct outcome){DROP_UNREACHABLE, ERROR_HOST_UNREACHABLE, 0};
+		return -1;
+	}
+	/* the broadcast address of a connected prefix (RFC 2644), not of point-to-point links (RFC
+	 * 3021) */
+	if (route->flags & ROUTE_CONNECTED && w->flags & PKT_IPV4 && length < 127 &&
+	    unlikely(!(~bpf_ntohl(dst->words[3]) & (0xffffffff >> ((length - 96) & 31))))) {
+		*o = (struct outcome){DROP_NOT_FORWARDABLE, 0, 0};
+		return -1;
+	}
+	if (unlikely(route_exceeds(c, route->mtu))) {
+		*o = (struct outcome){DROP_PACKET_TOO_BIG, ERROR_TOO_BIG, route->mtu};
+		return -1;
+	}
+	route_follow(w, route);
+	*port = route->port;
+	count(c, COUNT_FORWARDED);
+	if (route->kind == ROUTE_TUNNEL)
+		count(c, COUNT_TUNNELLED);
+	if (decrement_ttl(c)) {
+		*o = (struct outcome){DROP_REWRITE_FAILED, 0, 0};
+		return -1;
+	}
+	return 0;
+}
+
+/* Our own packets are routed like others; what has no route goes back to where its cause came from.
+ */
+static __always_inline u32 route_reply(struct cube_ctx *c)
+{
+	const struct route *route;
+	u32 length;
+
+	route = route_find(c, packet_dst(c->work), &length);
+	if (!route || route->kind >= ROUTE_BLACKHOLE)
+		return c->port;
+	route_follow(c->work, route);
+	return route->port;
+}
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The router: forwards IPv4 and IPv6 by destination (RFC 1812, RFC 8200), answers ARP, neighbour
+ * discovery and echo for the addresses of its ports, and tells senders by ICMP why a packet went no
+ * further.
+ *
+ *   router.h     maps
+ *   route.h      longest match, MTU, TTL
+ *   neighbour.h  ARP and neighbour discovery
+ *
+ * Decisions that a reader may wonder about:
+ * - IPv4 packets over the MTU are never cut, also without DF: a program cannot. They are dropped
+ * with "fragmentation needed", from which also a sender that leaves DF clear learns to cut them
+ * itself (RFC 1191 section 3).
+ * - IPv4 source routes are dropped (RFC 7126 4.3, 4.4); other options are carried and not acted on.
+ * Extension headers are carried; the router is no target of a routing header.
+ * - The IPv4 header checksum is not verified; the update is incremental, so that a wrong one stays
+ * wrong and the receiver drops the packet.
+ * - 169.254.0.0/16 follows the routes (clouds serve metadata there); fe80::/10 is never forwarded
+ * (RFC 4291 2.5.6).
+ * - No redirects are sent.
+ */
+#include "route.h"
+#include "neighbour.h"
+
+/* What admit() makes of a packet, beside a filled outcome. */
+#define ADMIT_FORWARD 0
+#define ADMIT_LOCAL   1 /* for an own address */
+#define ADMIT_ARP     2
+#define ADMIT_ND      3
+#define ADMIT_PASS    4 /* control traffic that is not ours */
+#define ADMIT_DROP    5
+
+#define PACKET_HOST 0
+
+#define V4_LINK_GROUPS 0xe0000000 /* 224.0.0.0/24: never forwarded (RFC 5771 4) */
+
+static __always_inline bool is_for_router(struct __sk_buff *skb)
+{
+	mac_t dst, gateway = cube.gateway_mac;
+
+	/* the device's own MAC, or the gateway MAC, which devices of pods do not have */
+	return skb->pkt_type == PACKET_HOST ||
+	       (!bpf_skb_load_bytes(skb, 0, &dst, sizeof(dst)) && mac_equal(&dst, &gateway));
+}
+
+/*
+ * A tag with VLAN id 0 carries a priority only (IEEE 802.1Q 9.6) and is taken off. Any other
+ * belongs to another network than the port's. Returns 0 or a negative number.
+ */
+static __noinline int remove_tag(struct cube_ctx *c)
+{
+	struct cube_work *w = c->work;
+	u32 tag = w->l3_off - ETH_HLEN;
+
+	if (w->vlan || bpf_skb_vlan_pop(c->skb))
+		return -1;
+	w->l3_off -= tag;
+	w->l4_off -= tag;
+	w->inner_l3_off -= tag;
+	w->inner_l4_off -= tag;
+	return 0;
+}
+
+/* Loose and strict source route (RFC 791 3.1). A cut list of options counts as one too. */
+static __noinline bool has_source_route(struct cube_ctx *c)
+{
+	struct cube_work *w = c->work;
+	u8 options[40] = {};
+	u32 length = w->l4_off - ETH_HLEN - sizeof(struct ipv4_header);
+	u32 off = 0;
+
+	if (!length || length > sizeof(options) ||
+	    bpf_skb_load_bytes(c->skb, ETH_HLEN + sizeof(struct ipv4_header), options, length))
+		return true;
+	for (int i = 0; i < sizeof(options) && off < length; i++) {
+		u8 type, size;
+
+		if (off > sizeof(options) - 2)
+			return false; /* a last byte: end or padding */
+		type = options[off];
+		size = options[off + 1];
+		if (type == 0)
+			return false;
+		if (type == 131 || type == 137)
+			return true;
+		if (type == 1)
+			size = 1;
+		else if (size < 2)
+			return true;
+		off += size;
+	}
+	return false;
+}
+
+/* The control traffic of one link: IGMP, MLD, router solicitations, routing protocols. */
+static __always_inline bool is_link_group(const struct cube_work *w, const addr_t *dst)
+{
+	return w->flags & PKT_IPV4 ? (bpf_ntohl(dst->words[3]) & 0xffffff00) == V4_LINK_GROUPS
+				   : dst->bytes[0] == 0xff && (dst->bytes[1] & 15) <= 2;
+}
+
+static __always_inline int admit(struct cube_ctx *c, struct outcome *o)
+{
+	struct cube_work *w = c->work;
+	const addr_t *src = packet_src(w), *dst = packet_dst(w);
+	const struct own_address *own;
+
+	if (unlikely(!(w->flags & PKT_IP)))
+		return w->flags & PKT_ARP ? ADMIT_ARP : ADMIT_PASS;
+	*o = (struct outcome){DROP_UNSUPPORTED, 0, 0};
+	if (unlikely(w->vlan || w->l3_off != ETH_HLEN || c->skb->vlan_present) && remove_tag(c))
+		return ADMIT_DROP;
+	if (unlikely(w->flags & PKT_ND))
+		return ADMIT_ND;
+	if (unlikely(w->flags & PKT_MULTICAST)) {
+		o->reason = DROP_NOT_FORWARDABLE;
+		return is_link_group(w, dst) ? ADMIT_PASS : ADMIT_DROP;
+	}
+	if (unlikely(!is_for_router(c->skb))) {
+		o->reason = DROP_NOT_FOR_ROUTER;
+		return ADMIT_DROP;
+	}
+	o->reason = DROP_INVALID_SOURCE;
+	if (w->flags & PKT_IPV4 ? v4_is_special(src->words[3])
+				: v6_is_special(src) || addr_is_link_local(src))
+		return ADMIT_DROP;
+	own = own_lookup(src);
+	if (unlikely(own && own->delivery != c->port))
+		return ADMIT_DROP;
+	o->reason = DROP_UNSUPPORTED;
+	if (unlikely(w->flags & PKT_OPTIONS && w->flags & PKT_IPV4 && has_source_route(c)))
+		return ADMIT_DROP;
+	if (unlikely(own_lookup(dst)))
+		return ADMIT_LOCAL;
+	o->reason = DROP_NOT_FORWARDABLE;
+	if (w->flags & PKT_IPV4 ? v4_is_special(dst->words[3])
+				: v6_is_special(dst) || addr_is_link_local(dst))
+		return ADMIT_DROP;
+	return ADMIT_FORWARD;
+}
+
+/* A packet for an own address. Returns 0 when it is to be sent by *port, else *o says why not. */
+static __always_inline int deliver(struct cube_ctx *c, struct outcome *o, u32 *port)
+{
+	struct cube_work *w = c->work;
+	const struct own_address *own = own_lookup(packet_dst(w));
+	int answer = echo_reply(c);
+
+	*o = (struct outcome){DROP_LOCAL_DELIVERY, 0, 0};
+	if (answer == REPLY_READY) {
+		count(c, COUNT_ECHO_REPLIES);
+		*port = route_reply(c);
+		return 0;
+	}
+	if (answer == REPLY_FAILED) {
+		o->reason = DROP_REWRITE_FAILED;
+		return -1;
+	}
+	if (own && own->delivery != NO_DELIVERY && own->delivery != c->port) {
+		w->next_hop = (addr_t){};
+		*port = own->delivery;
+		return 0;
+	}
+	if (w->flags & PKT_PORTS && !(w->flags & PKT_ICMP_ERROR)) {
+		o->error = ERROR_PORT_UNREACHABLE;
+	} else if (w->l4_proto != IPPROTO_ICMP && w->l4_proto != IPPROTO_ICMPV6 &&
+		   !(w->flags & PKT_IPV6 && w->flags & PKT_OPTIONS)) {
+		o->error = ERROR_PROTOCOL_UNREACHABLE;
+		o->info = w->flags & PKT_IPV6 ? 6 : 0; /* where the unknown next header stands */
+	}
+	return -1;
+}
+
+/* The address that errors about packets of this port come from. False: there is none. */
+static __always_inline bool error_source(struct cube_ctx *c, addr_t *source)
+{
+	u32 port = c->port;
+	struct router_port *p = bpf_map_lookup_elem(&router_ports, &port);
+
+	if (!p)
+		return false;
+	*source = c->work->flags & PKT_IPV4 ? p->source_v4 : p->source_v6;
+	return !addr_is_zero(source);
+}
+
+/* Tells the sender. Returns 0 when the packet is now the answer and to be sent by *port. */
+static __always_inline int tell_sender(struct cube_ctx *c, const struct outcome *o, u32 *port)
+{
+	addr_t source;
+	int answer;
+
+	/* "not for forwarding" and "no such port" come from the address that was asked (RFC
+	 * 1812 4.3.2.4) */
+	if (o->reason == DROP_LOCAL_DELIVERY)
+		source = *packet_dst(c->work);
+	else if (!error_source(c, &source))
+		addr_set_v4(&source, bpf_htonl(0xc0000008)); /* 192.0.0.8 (RFC 7600 4.8) */
+	if (addr_is_v4(&source) != !!(c->work->flags & PKT_IPV4))
+		answer = REPLY_FORBIDDEN; /* an IPv6 error needs a source of the router's own */
+	else
+		answer = icmp_error(c, o->error, o->info, &source);
+	if (answer == REPLY_FORBIDDEN || answer == REPLY_LIMITED)
+		count(c, COUNT_ICMP_SUPPRESSED);
+	if (answer != REPLY_READY)
+		return -1;
+	count(c, COUNT_ICMP_ERRORS);
+	*port = route_reply(c);
+	return 0;
+}
+
+CUBE(router)
+{
+	struct outcome o;
+	u32 port = c->port;
+	int verdict = admit(c, &o);
+
+	if (likely(verdict == ADMIT_FORWARD)) {
+		verdict = route_forward(c, &o, &port);
+	} else if (verdict == ADMIT_LOCAL) {
+		verdict = deliver(c, &o, &port);
+	} else if (verdict == ADMIT_ARP || verdict == ADMIT_ND) {
+		int reason = verdict == ADMIT_ARP ? answer_arp(c) : answer_solicitation(c);
+
+		if (reason == NEIGHBOUR_FOREIGN)
+			return cube_pass(c);
+		if (reason != NEIGHBOUR_ANSWERED)
+			return cube_drop(c, reason);
+		count(c, COUNT_ARP_REPLIES);
+		verdict = 0;
+	} else if (verdict == ADMIT_PASS) {
+		return cube_pass(c);
+	} else {
+		return cube_drop(c, o.reason);
+	}
+	if (unlikely(verdict)) {
+		cube_count_drop(c, o.reason);
+		if (!o.error || tell_sender(c, &o, &port))
+			return TC_ACT_SHOT;
+	}
+	return cube_output(c, port);
+}
