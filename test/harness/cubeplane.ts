@@ -111,7 +111,7 @@ export async function startAgent(node: Node, source: AgentSource): Promise<Agent
   return agent;
 }
 
-/** Starts the operator on a machine that reaches the API server; resolves when it leads. */
+/** Starts the operator on a machine that reaches the API server; resolves when it runs. */
 export async function startOperator(machine: Pick<Node, 'namespace'>, kubeconfig: string): Promise<Running> {
   const operator = await machine.namespace.start('operator', [
     process.execPath,
@@ -119,6 +119,6 @@ export async function startOperator(machine: Pick<Node, 'namespace'>, kubeconfig
     '--kubeconfig',
     kubeconfig,
   ]);
-  await operator.waitForOutput(/lead/i);
+  await operator.waitForOutput(/operator started/);
   return operator;
 }
