@@ -134,6 +134,12 @@ export const cubeTable: KindSchema = {
       description: 'Revision of the rows',
       priority: 1,
     },
+    {
+      name: 'Age',
+      type: 'date',
+      jsonPath: '.metadata.creationTimestamp',
+      description: 'Time since creation',
+    },
   ],
   selectableFields: ['.spec.type'],
 };
