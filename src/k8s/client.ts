@@ -253,7 +253,7 @@ export class KubeClient {
     const digest = digestOf(tls);
     if (this.#dispatcher !== undefined && digest === this.#tlsDigest) return this.#dispatcher;
     const old = this.#dispatcher;
-    this.#dispatcher = dispatcherOf(tls, this.#connection.proxyUrl);
+    this.#dispatcher = dispatcherOf(tls, this.#connection);
     this.#tlsDigest = digest;
     if (old !== undefined) {
       // Running watches end by themselves; new requests use the new certificate.
@@ -274,7 +274,7 @@ export async function connect(options: KubeconfigOptions = {}): Promise<KubeClie
   return new KubeClient(await loadConnection(options));
 }
 
-function dispatcherOf(tls: TlsMaterial, proxyUrl: string | undefined): Dispatcher {
+function dispatcherOf(tls: TlsMaterial, { proxyUrl, socketPath }: Connection): Dispatcher {
   const common = { allowH2: false, keepAliveTimeout: KEEP_ALIVE_MS, keepAliveMaxTimeout: KEEP_ALIVE_MS };
   const connectOptions = {
     ...tls,

@@ -202,7 +202,7 @@ function remedyOf(code: KubeErrorCode, at: { verb: string }, fields: readonly Fi
     case 'Invalid':
       return named === '' ? 'correct the object as the message says' : `correct ${named}`;
     case 'TooManyRequests':
-      return 'the API server limits this account; the request is tried again later';
+      return 'the API server is busy or limits this account; the request is tried again later';
     case 'BadRequest':
       return 'the request is malformed for this API server: check that it is Kubernetes 1.32 or newer';
     default:

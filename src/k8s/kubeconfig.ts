@@ -21,6 +21,8 @@ export interface Connection {
   namespace: string;
   /** Proxy URL of the kubeconfig's cluster. */
   proxyUrl?: string;
+  /** Unix socket to connect to instead, as `kubectl proxy --unix-socket` makes one. */
+  socketPath?: string;
   /** Read again for each new dispatcher, so that rotated certificates are picked up. */
   tls(): Promise<TlsMaterial>;
   /** Read again for each request; implementations cache for at most 60 s. */
