@@ -25,9 +25,12 @@ const TCP = 6;
 const UDP = 17;
 const SCTP = 132;
 
-/** Seconds of CLOCK_MONOTONIC → the programs' unit of 2^30 ns, rounded up. */
+/** 2^30 ns, the programs' unit of time, in seconds. */
+const UNIT = 2 ** 30 / 1e9;
+
+/** A duration in the programs' unit, rounded up. */
 export function coarse(seconds: number): number {
-  return Math.ceil((seconds * 1e9) / 2 ** 30);
+  return Math.ceil(seconds / UNIT);
 }
 
 export interface Drain {
@@ -52,7 +55,7 @@ export class Backends {
   #changed = new Set<number>();
   /** Live before: their new rows are written when no frontend points to them any more. */
   #leaving = new Set<number>();
-  /** id → deadline in seconds. */
+  /** id → deadline in the programs' unit, as in the row. */
   readonly #draining = new Map<number, number>();
   #adopting = true;
   now = 0;
@@ -158,7 +161,7 @@ export class Backends {
       }
       const deadline = this.#word(id, DEADLINE);
       if (deadline === 0) this.#startDrain(id);
-      else this.#draining.set(id, (deadline * 2 ** 30) / 1e9);
+      else this.#draining.set(id, deadline);
     }
   }
 
@@ -212,10 +215,11 @@ export class Backends {
 
   #startDrain(id: number): void {
     const proto = this.#rows[id * ROW + 18] as number;
-    const end = this.now + (proto === TCP || proto === SCTP ? this.#drain.stream : this.#drain.datagram);
+    const drain = proto === UDP ? this.#drain.datagram : this.#drain.stream;
+    const deadline = Math.max(1, Math.floor(this.now / UNIT) + coarse(drain));
     this.#rows[id * ROW + FLAGS] = LIVE;
-    this.#setWord(id, DEADLINE, Math.max(1, coarse(end)));
-    this.#draining.set(id, end);
+    this.#setWord(id, DEADLINE, deadline);
+    this.#draining.set(id, deadline);
     this.#leaving.add(id);
   }
 
@@ -223,9 +227,10 @@ export class Backends {
   tick(now: number): number | undefined {
     this.now = Math.max(this.now, now);
     let next: number | undefined;
-    for (const [id, end] of this.#draining) {
-      if (coarse(this.now) <= coarse(end)) {
-        next = next === undefined ? end : Math.min(next, end);
+    const passed = Math.floor(this.now / UNIT);
+    for (const [id, deadline] of this.#draining) {
+      if (passed <= deadline) {
+        next = Math.min(next ?? deadline, deadline);
         continue;
       }
       this.#draining.delete(id);
@@ -236,7 +241,7 @@ export class Backends {
       this.#leaving.add(id);
       this.#freed.push(id);
     }
-    return next === undefined ? undefined : next + 1.1;
+    return next === undefined ? undefined : (next + 1) * UNIT;
   }
 
   /** `arriving` before any frontend points to them, `leaving` after none does. */

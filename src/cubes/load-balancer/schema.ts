@@ -231,15 +231,15 @@ export const schema: CubeTypeSchema = {
   maps: [
     {
       name: 'frontends',
-      class: 'state',
+      class: 'config',
       key: 'address, port, protocol',
-      value: 'base and size in picks as one word, flags',
+      value: 'base and size in picks as one word, group, affinity, flags',
       writer: 'agent',
       description: 'Where clients reach services.',
     },
     {
       name: 'picks',
-      class: 'state',
+      class: 'config',
       key: 'place',
       value: 'backend id',
       writer: 'agent',
@@ -279,7 +279,7 @@ export const schema: CubeTypeSchema = {
     },
     {
       name: 'source_ranges',
-      class: 'state',
+      class: 'config',
       key: 'frontend and prefix',
       value: 'none',
       writer: 'agent',

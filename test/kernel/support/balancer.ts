@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A load balancer in a chain of its own, filled through its image as the agent does it. Both its ports end in the
+ * probe, so a result tells where a packet went and what it was then.
+ */
+import type { Backend, Frontend, LoadBalancer, Service } from '../../../src/api/generated/types.ts';
+import type { ImageChange, Problem } from '../../../src/cubes/cube-type.ts';
+import {
+  established as codec,
+  type Session,
+  type SessionState,
+} from '../../../src/cubes/load-balancer/generated/codec.ts';
+import { LoadBalancerImage } from '../../../src/cubes/load-balancer/image.ts';
+import { schema } from '../../../src/cubes/load-balancer/schema.ts';
+import { loadBalancer } from '../../../src/cubes/load-balancer/type.ts';
+import { Chain, type ChainCube, type RunOptions, type RunResult } from './chain.ts';
+
+export const SERVER = 0;
+export const CLIENT = 1;
+const TUPLE = 40;
+
+export const SPEC: LoadBalancer = {
+  algorithm: 'Random',
+  scopes: ['ClusterIP', 'External', 'LoadBalancer', 'NodePort'],
+  noBackends: 'Reject',
+  drainSeconds: 60,
+  udpDrainSeconds: 0,
+  hairpin: { ipv4: '169.254.99.1', ipv6: 'fd00:c0be::1' },
+  rejects: { errorsPerSecond: 1000, burst: 1000 },
+  sessions: {
+    maxEstablished: 16384,
+    maxEmbryonic: 4096,
+    maxAffinity: 1024,
+    maxBackends: 1024,
+    maxFrontends: 1024,
+    maxPicks: 262144,
+    timeouts: {
+      tcpSyn: 60,
+      tcpEstablished: 86400,
+      tcpClosing: 120,
+      udp: 30,
+      udpStream: 180,
+      sctp: 3600,
+      icmp: 30,
+    },
+  },
+};
+
+export function frontend(addresses: string[], options: Partial<Frontend> = {}): Frontend {
+  return {
+    name: '',
+    addresses,
+    port: 80,
+    protocol: 'TCP',
+    scope: 'ClusterIP',
+    affinity: { type: 'None', timeoutSeconds: 10800 },
+    sourceRanges: [],
+    trafficPolicy: 'Cluster',
+    ...options,
+  };
+}
+
+export function backend(address: string, options: Partial<Backend> & { port?: number } = {}): Backend {
+  const { port = 8080, ...rest } = options;
+  return { address, weight: 1, state: 'Ready', node: 'node-a', ports: [{ name: '', port }], ...rest };
+}
+
+export function service(name: string, frontends: Frontend[], backends: Backend[]): Service {
+  return { namespace: 'default', name, frontends, backends };
+}
+
+/** One half of a session as the kernel has it. */
+export interface Half {
+  readonly table: 'established' | 'embryonic';
+  readonly reverse: boolean;
+  readonly src: string;
+  readonly dst: string;
+  readonly sport: number;
+  readonly dport: number;
+  readonly proto: number;
+  readonly session: Session;
+  readonly key: Buffer;
+}
+
+export class Balancer {
+  readonly chain: Chain;
+  readonly cube: ChainCube;
+  readonly spec: LoadBalancer;
+  readonly image: LoadBalancerImage;
+
+  private constructor(chain: Chain, cube: ChainCube, spec: LoadBalancer, node: string) {
+    this.chain = chain;
+    this.cube = cube;
+    this.spec = spec;
+    this.image = new LoadBalancerImage(spec, node);
+    this.image.settle();
+  }
+
+  static async open(options: { spec?: Partial<LoadBalancer>; node?: string } = {}): Promise<Balancer> {
+    const spec = { ...SPEC, ...options.spec };
+    const input = { namespace: 'n', name: 'lb', uid: 'u', spec, ports: [] };
+    const node = {
+      name: options.node ?? 'node-a',
+      gatewayMac: '02:c0:be:00:00:01',
+      overlayVni: 1,
+      redirectPeer: true,
+    };
+    const { rodata, sizes } = loadBalancer.instance(input, node);
+    const chain = await Chain.open();
+    const cube = await chain.add({
+      object: 'load-balancer',
+      schema,
+      slot: 1,
+      variables: rodata,
+      mapSizes: sizes,
+    });
+    chain.watch(1, SERVER, CLIENT);
+    return new Balancer(chain, cube, spec, node.name);
+  }
+
+  /** Sets services, each as a table of its own name, and writes what changes. */
+  set(...services: Service[]): readonly Problem[] {
+    this.image.tick(Number(process.hrtime.bigint() / 1000000n) / 1000);
+    const problems = services.flatMap((one) => this.image.setTable(`n/${one.name}`, [one]));
+    this.apply(this.image.take());
+    return problems;
+  }
+
+  remove(name: string): void {
+    this.image.setTable(`n/${name}`, undefined);
+    this.apply(this.image.take());
+  }
+
+  apply(change: ImageChange): void {
+    for (const { map, op, keys, values } of [...change.writes, ...change.afterGrace]) {
+      if (op === 'update') this.cube.map(map).updateBatchSync(keys, values);
+      else this.cube.map(map).deleteBatchSync(keys);
+    }
+  }
+
+  /** A frame that comes in on the side of the clients. */
+  client(frame: Uint8Array, options?: RunOptions): RunResult {
+    this.chain.attach({ kind: 'interface' }, this.cube, CLIENT);
+    return this.chain.run(frame, options);
+  }
+
+  /** A frame that comes in on the side of the backends. */
+  server(frame: Uint8Array, options?: RunOptions): RunResult {
+    this.chain.attach({ kind: 'interface' }, this.cube, SERVER);
+    return this.chain.run(frame, options);
+  }
+
+  /** All halves of all sessions. */
+  halves(): Half[] {
+    return (['established', 'embryonic'] as const).flatMap((table) => {
+      const { count, keys, values } = this.cube.map(table).dumpSync();
+      return Array.from({ length: count }, (_, i) => {
+        const key = keys.subarray(i * TUPLE, (i + 1) * TUPLE);
+        return {
+          table,
+          reverse: key[37] === 1,
+          ...codec.decodeKey(key),
+          session: codec.decodeValue(values, i * codec.valueSize),
+          key: Buffer.from(key),
+        };
+      });
+    });
+  }
+
+  /** Lets time pass for all sessions: their last packet was that many seconds earlier. */
+  age(seconds: number): void {
+    for (const half of this.halves()) {
+      const state: SessionState = {
+        ...half.session.state,
+        seen: (half.session.state.seen - Math.ceil((seconds * 1e9) / 2 ** 30)) >>> 0, // may be before the boot
+      };
+      const value = Buffer.alloc(codec.valueSize);
+      codec.encodeValue({ ...half.session, state }, value);
+      this.cube.map(half.table).update(half.key, value);
+    }
+  }
+
+  clear(): void {
+    for (const table of ['established', 'embryonic', 'affinity', 'reply_buckets']) {
+      const map = this.cube.map(table);
+      const { keys, count } = map.dumpSync();
+      if (count > 0) map.deleteBatchSync(keys);
+    }
+  }
+
+  close(): void {
+    this.chain.close();
+  }
+}
