@@ -282,6 +282,7 @@ function dispatcherOf(tls: TlsMaterial, { proxyUrl, socketPath }: Connection): D
     keepAlive: true,
     keepAliveInitialDelay: 15_000,
   };
+  if (socketPath !== undefined) return new Agent({ ...common, connect: { ...connectOptions, socketPath } });
   if (proxyUrl !== undefined) return new ProxyAgent({ uri: proxyUrl, requestTls: tls, ...common });
   return new Agent({ ...common, connect: connectOptions });
 }

@@ -359,8 +359,12 @@ describe('the operator', () => {
     await settled(operator);
     await applyService('odd');
     await applySlice('odd', 1, ['10.244.0.9']);
-    await cluster.api.mergePatch('/api/v1/namespaces/default/services/odd', {
-      metadata: { annotations: { 'service.beta.kubernetes.io/load-balancer-source-ranges': 'everybody' } },
+    await cluster.api.create('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'odd-2', namespace: 'default', labels: { 'kubernetes.io/service-name': 'odd' } },
+      addressType: 'FQDN',
+      endpoints: [{ addresses: ['example.org'] }],
     });
     interface Event extends KubeObject {
       reason: string;
@@ -370,11 +374,16 @@ describe('the operator', () => {
     await until('the event', async () => {
       const events = await cluster.api.list<Event>('/apis/events.k8s.io/v1/namespaces/default/events');
       return events.some(
-        (e) => e.regarding.name === 'odd' && e.reason === 'InvalidCIDR' && e.note.includes('everybody'),
+        (e) =>
+          e.regarding.name === 'odd' &&
+          e.reason === 'NotSupported' &&
+          e.note.includes('default/odd-2: addressType: addresses of type FQDN'),
       );
     });
     await cluster.api.delete('/api/v1/namespaces/default/services/odd');
-    await cluster.api.delete('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/odd-1');
+    for (const name of ['odd-1', 'odd-2']) {
+      await cluster.api.delete(`/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/${name}`);
+    }
     await until(
       'its table is gone',
       async () => !('service.default.odd.0' in ((await output()).tables ?? {})),
