@@ -183,7 +183,7 @@ function cubeTypePage(type: CubeTypeSchema): string {
       type.counters.map(({ id, name, description }) => [String(id), `\`${name}\``, description]),
     ),
     '\n## Maps\n',
-    '`state` maps are kept over revisions of the spec, `config` maps are made anew by each, `shared` ones belong to the node.\n',
+    '`state` maps are kept over revisions of the spec, `config` maps are made anew by each, `shared` ones belong to the node. Every cube also has `port_counters` (packets and bytes a port), `drops` (packets a drop reason) and `counters` (the table above).\n',
     table(
       ['Map', 'Class', 'Key', 'Value', 'Writer', 'What it holds'],
       type.maps.map((map) => [`\`${map.name}\``, map.class, map.key, map.value, map.writer, map.description]),

@@ -15,6 +15,8 @@ export const ACCEPTED_REASONS = {
   MissingPort: 'A port that the type needs is neither linked nor listed.',
   LinkCycle: 'The links form a loop that packets would follow for ever.',
   AddressConflict: 'Two ports have the same address, or overlapping prefixes.',
+  WrongNode: 'It is for another node than the one whose agent found it.',
+  SctpPortChange: 'A backend of an SCTP service listens on another port than the service.',
   KernelFeatureMissing: 'The kernel of the node lacks a feature that it needs.',
   UnknownVariable: 'A variable stands in a text that the node cannot resolve.',
 } as const;
@@ -41,6 +43,7 @@ export const PROGRAMMED_REASONS = {
   WaitingForCommit: 'The commit record does not name this revision yet.',
   WaitingForMembers: 'Members of the committed revision have not arrived.',
   NotPermitted: 'The agent may not do it: a capability is missing.',
+  ObjectMissing: 'The object file of the program is not there.',
   ProgramRefused: "The kernel's verifier refused the program.",
   MapFull: 'A map cannot hold all rows.',
   BpffsNotMounted: 'The BPF file system is not mounted.',
@@ -91,6 +94,8 @@ export type ReadyReason = keyof typeof READY_REASONS;
 
 /** Reasons why a manifest is refused before it becomes an object; a CEL rule's own reason stands in its schema. */
 export const MANIFEST_REASONS = {
+  Syntax: 'The text is no YAML or JSON.',
+  DuplicateObject: 'The same object stands in the directory twice.',
   NotAnObject: 'The document is not a mapping.',
   UnknownVersion: 'The apiVersion is not one that this release reads.',
   UnknownKind: 'The kind does not belong to the API group.',

@@ -249,7 +249,7 @@ export const schema: CubeTypeSchema = {
       name: 'backends',
       class: 'state',
       key: 'backend id',
-      value: 'address, port, generation, state',
+      value: 'address, port, generation, deadline',
       writer: 'agent',
       description: 'Who serves.',
     },
@@ -284,6 +284,14 @@ export const schema: CubeTypeSchema = {
       value: 'none',
       writer: 'agent',
       description: 'Clients that may use a frontend.',
+    },
+    {
+      name: 'reply_buckets',
+      class: 'state',
+      key: 'prefix of senders',
+      value: 'time when the bucket is full again',
+      writer: 'program',
+      description: 'Limit on RSTs and ICMP errors.',
     },
   ],
 };
