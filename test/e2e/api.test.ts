@@ -159,6 +159,57 @@ describe('the API server', () => {
     expect(stdout).toMatch(/destination\s+<string> -required-\n\s+Prefix that the route is for/);
   });
 
+  test('serves kubectl edit, patch, describe, wait and delete', async () => {
+    const fixture = valid.find(({ name }) => name === 'cube-minimal') as Fixture;
+    await cluster.kubectl(['apply', '-f', fixture.path]);
+    const editor = { KUBE_EDITOR: `sed -i 's/maxRoutes: .*/maxRoutes: 2048/'` };
+    await cluster.kubectl(['edit', 'cube', 'minimal'], { env: editor });
+    await cluster.kubectl([
+      'patch',
+      'cube',
+      'minimal',
+      '--type=merge',
+      '-p',
+      '{"spec":{"router":{"mtu":1400}}}',
+    ]);
+    const edited = await kubectlJson(['get', 'cube', 'minimal']);
+    expect(edited.spec).toMatchObject({ router: { maxRoutes: 2048, mtu: 1400 } });
+
+    const refused = ['patch', 'cube', 'minimal', '--type=merge', '-p', '{"spec":{"nodeName":"node-b"}}'];
+    await expect(cluster.kubectl(refused)).rejects.toThrow(
+      /spec.nodeName: .*the node of a cube cannot be changed/,
+    );
+
+    const ready = {
+      type: 'Ready',
+      status: 'True',
+      reason: 'Ready',
+      message: 'Packets pass',
+      observedGeneration: 3,
+    };
+    const status = {
+      conditions: [{ ...ready, lastTransitionTime: '2026-01-01T00:00:00Z' }],
+      program: { tag: 'x' },
+    };
+    const write = (body: object) =>
+      cluster.kubectl([
+        'patch',
+        'cube',
+        'minimal',
+        '--subresource=status',
+        '--type=merge',
+        '-p',
+        JSON.stringify({ status: body }),
+      ]);
+    await expect(write(status)).rejects.toThrow(/status.program.tag/);
+    await write({ ...status, program: { tag: '0123456789abcdef', abi: 1 } });
+    await cluster.kubectl(['wait', '--for=condition=Ready', '--timeout=5s', 'cube/minimal']);
+    const { stdout } = await cluster.kubectl(['describe', 'cube', 'minimal']);
+    expect(stdout).toMatch(/Conditions:[\s\S]*Message:\s+Packets pass[\s\S]*Tag:\s+0123456789abcdef/);
+    await cluster.kubectl(['delete', 'cube', 'minimal']);
+    await expect(cluster.kubectl(['get', 'cube', 'minimal'])).rejects.toThrow(/NotFound/);
+  });
+
   test('keeps two managers of one chain apart under server-side apply', async () => {
     const apply = async (manager: string, cube: string, path: object[] = []): Promise<Stored> => {
       const manifest = {
