@@ -61,6 +61,22 @@ export async function readSnapshot(directory: string, stateRoot: string): Promis
   return { manifests, problems, objects: derive(manifests, agents) };
 }
 
+/** What an API server would fill in until an agent has written a status; see src/api/schemas/conditions.ts. */
+const pending = (...types: string[]) => ({
+  conditions: types.map((type) => ({
+    type,
+    status: 'Unknown',
+    reason: 'Pending',
+    message: 'Waiting for the agent of the node',
+    lastTransitionTime: '1970-01-01T00:00:00Z',
+  })),
+});
+const DEFAULT_STATUS: Readonly<Record<string, unknown>> = {
+  Cube: pending('Accepted', 'ResolvedRefs', 'Programmed', 'Ready'),
+  CubeLink: pending('Accepted', 'ResolvedRefs', 'Programmed', 'Ready'),
+  CubeNode: pending('Programmed', 'Ready'),
+};
+
 async function lastGoodTexts(stateRoot: string, nodes: readonly string[]): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const node of nodes) {
@@ -90,7 +106,8 @@ function derive(
   const anyLedger = [...agents.values()][0]?.ledger ?? new Ledger();
   const dress = (object: KubeManifest, agent: AgentState | undefined): ViewObject => {
     const meta = (agent?.ledger ?? anyLedger).see(object, now);
-    const status = agent?.statuses.get(keyOfObject(object))?.status ?? object.status;
+    const status =
+      agent?.statuses.get(keyOfObject(object))?.status ?? object.status ?? DEFAULT_STATUS[object.kind];
     return {
       ...object,
       metadata: { ...object.metadata, ...meta },
