@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+What tests do with sockets beyond client.ts and server.ts. Each command prints one JSON object.
+
+    sockets.py serve PORT               TCP: takes or gives bytes (see bulk); UDP: sends each datagram back
+    sockets.py bulk ADDRESS PORT BYTES  sends BYTES and receives BYTES over TCP, compares hashes
+    sockets.py udp ADDRESS PORT BYTES TRIES
+                                        sends a datagram until it comes back whole
+    sockets.py connect ADDRESS PORT     the error of a TCP connection attempt, or null
+    sockets.py refused ADDRESS PORT     the error of a connected UDP socket after sending, or null
+    sockets.py shared PORT ADDRESS PORT ADDRESS PORT ROUNDS
+                                        two TCP connections from one source port, asked in turn
+    sockets.py hold ADDRESS PORT COUNT  opens connections, says "ready"; at SIGUSR1 asks each one
+    sockets.py datagram ADDRESS PORT    sends the hexadecimal datagrams of standard input
+"""
+import errno
+import hashlib
+import json
+import random
+import resource
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+
+CHUNK = 1 << 16
+
+
+def family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def chunks(count: int):
+    """Bytes that no shift or repetition of a segment leaves the same."""
+    generator = random.Random(count)
+    block = generator.randbytes(CHUNK)
+    for index in range(0, count, CHUNK):
+        yield struct.pack(">Q", index) + block[8 : min(CHUNK, count - index)]
+
+
+def receive(connection: socket.socket, count: int) -> str:
+    digest = hashlib.sha256()
+    while count > 0:
+        data = connection.recv(min(count, 1 << 20))
+        if not data:
+            raise ConnectionError("closed early")
+        digest.update(data)
+        count -= len(data)
+    return digest.hexdigest()
+
+
+def give(connection: socket.socket, count: int) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks(count):
+        digest.update(chunk)
+        connection.sendall(chunk)
+    return digest.hexdigest()
+
+
+def read_line(connection: socket.socket) -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = connection.recv(1)
+        if not data:
+            raise ConnectionError("closed early")
+        line += data
+    return line.decode().strip()
+
+
+def serve_connection(connection: socket.socket) -> None:
+    with connection:
+        direction, count = read_line(connection).split()
+        work = receive if direction == "take" else give
+        connection.sendall((work(connection, int(count)) + "\n").encode())
+        connection.recv(1)
+
+
+def serve(port: str) -> None:
+    listener = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+    datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    datagrams.bind(("::", int(port)))
+
+    def echo() -> None:
+        while True:
+            try:
+                data, peer = datagrams.recvfrom(65535)
+                datagrams.sendto(data, peer)
+            except OSError:
+                continue  # an ICMP error about an answer
+
+    threading.Thread(target=echo, daemon=True).start()
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+
+
+def bulk(address: str, port: str, count: str) -> dict:
+    result = {}
+    for direction, own in (("take", give), ("give", receive)):
+        with socket.create_connection((address, int(port)), timeout=20) as connection:
+            began = time.monotonic()
+            connection.sendall(f"{direction} {count}\n".encode())
+            mine = own(connection, int(count))
+            result[direction] = mine == read_line(connection)
+            result[direction + "Seconds"] = round(time.monotonic() - began, 3)
+    return result
+
+
+def udp(address: str, port: str, count: str, tries: str) -> dict:
+    data = b"".join(chunks(int(count)))
+    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+        client.settimeout(1)
+        client.connect((address, int(port)))
+        for attempt in range(1, int(tries) + 1):
+            try:
+                client.send(data)
+                answer = client.recv(65535)
+                return {"whole": answer == data, "tries": attempt}
+            except OSError as error:
+                last = errno.errorcode.get(error.errno or 0, str(error))
+        return {"whole": False, "tries": int(tries), "error": last}
+
+
+def connect(address: str, port: str) -> dict:
+    began = time.monotonic()
+    error = None
+    try:
+        socket.create_connection((address, int(port)), timeout=5).close()
+    except OSError as failure:
+        error = errno.errorcode.get(failure.errno or 0, str(failure))
+    return {"error": error, "seconds": round(time.monotonic() - began, 3)}
+
+
+def refused(address: str, port: str) -> dict:
+    began = time.monotonic()
+    error = None
+    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+        client.settimeout(3)
+        client.connect((address, int(port)))
+        try:
+            client.send(b"who\n")
+            client.recv(100)
+        except OSError as failure:
+            error = errno.errorcode.get(failure.errno or 0, str(failure))
+    return {"error": error, "seconds": round(time.monotonic() - began, 3)}
+
+
+def ask(connection: socket.socket) -> str:
+    connection.sendall(b"who\n")
+    return read_line(connection)
+
+
+def shared(source: str, a1: str, p1: str, a2: str, p2: str, rounds: str) -> dict:
+    connections = []
+    for address, port in ((a1, p1), (a2, p2)):
+        client = socket.socket(family(address), socket.SOCK_STREAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        client.settimeout(5)
+        client.bind(("::" if ":" in address else "0.0.0.0", int(source)))
+        client.connect((address, int(port)))
+        connections.append(client)
+    answers = [[ask(client).split()[0] for client in connections] for _ in range(int(rounds))]
+    return {
+        "answers": [sorted(set(column)) for column in zip(*answers)],
+        "rounds": len(answers),
+        "ports": [client.getsockname()[1] for client in connections],
+    }
+
+
+def hold(address: str, port: str, count: str) -> dict:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, int(count) + 64)), hard))
+    go = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: go.set())
+    connections = [socket.create_connection((address, int(port)), timeout=10) for _ in range(int(count))]
+    for connection in connections:
+        ask(connection)
+    print("ready", flush=True)
+    go.wait()
+    alive, errors = 0, {}
+    for connection in connections:
+        try:
+            ask(connection)
+            alive += 1
+        except OSError as failure:
+            name = errno.errorcode.get(failure.errno or 0, str(failure))
+            errors[name] = errors.get(name, 0) + 1
+    return {"alive": alive, "errors": errors}
+
+
+def datagram(address: str, port: str) -> dict:
+    sent = 0
+    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+        for line in sys.stdin:
+            client.sendto(bytes.fromhex(line), (address, int(port)))
+            sent += 1
+    return {"sent": sent}
+
+
+COMMANDS = {
+    "serve": serve,
+    "bulk": bulk,
+    "udp": udp,
+    "connect": connect,
+    "refused": refused,
+    "shared": shared,
+    "hold": hold,
+    "datagram": datagram,
+}
+print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])), flush=True)

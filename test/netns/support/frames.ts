@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Namespace } from '../../harness/netns.ts';
+import type { Running } from '../../harness/process.ts';
+
+const TOOL = new URL('../../harness/tools/frames.py', import.meta.url).pathname;
+
+/** Sends frames out of an interface, as they are. */
+export async function sendFrames(
+  namespace: Namespace,
+  device: string,
+  frames: readonly Uint8Array[],
+): Promise<void> {
+  const input = frames.map((frame) => `${Buffer.from(frame).toString('hex')}\n`).join('');
+  await namespace.exec(['python3', TOOL, 'send', device], { input });
+}
+
+export interface SniffOptions {
+  /** Bytes that a frame must hold, anywhere; all of them. */
+  readonly match?: readonly Uint8Array[];
+  /** Ends after so many; 1 by default. */
+  readonly count?: number;
+  /** Ends after so long; 5 s by default. */
+  readonly seconds?: number;
+}
+
+/** Frames that an interface receives, from now on. */
+export class Sniffer {
+  readonly #running: Running;
+
+  constructor(running: Running) {
+    this.#running = running;
+  }
+
+  /** Waits until there are as many as asked for, or time is over. */
+  async frames(): Promise<Buffer[]> {
+    await this.#running.exited();
+    const lines = (await this.#running.output()).split('\n').filter((line) => /^[0-9a-f]+$/.test(line));
+    return lines.map((line) => Buffer.from(line, 'hex'));
+  }
+}
+
+let sniffers = 0;
+
+/** Starts to listen on an interface; resolves when nothing is missed any more. */
+export async function sniff(
+  namespace: Namespace,
+  device: string,
+  options: SniffOptions = {},
+): Promise<Sniffer> {
+  const { match = [], count = 1, seconds = 5 } = options;
+  const running = await namespace.start(`sniff-${++sniffers}`, [
+    ...['python3', TOOL, 'sniff', device, '--count', String(count), '--seconds', String(seconds)],
+    ...match.flatMap((bytes) => ['--match', Buffer.from(bytes).toString('hex')]),
+  ]);
+  await running.waitForOutput(/ready/);
+  return new Sniffer(running);
+}

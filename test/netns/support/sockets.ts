@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Namespace } from '../../harness/netns.ts';
+import type { Running } from '../../harness/process.ts';
+
+const TOOL = new URL('../../harness/tools/sockets.py', import.meta.url).pathname;
+
+async function ask<T>(namespace: Namespace, args: readonly (string | number)[], input = ''): Promise<T> {
+  const argv = ['python3', TOOL, ...args.map(String)];
+  const { stdout } = await namespace.exec(argv, { input, timeoutMs: 60_000 });
+  return JSON.parse(stdout) as T;
+}
+
+/** Starts a server that takes and gives bytes over TCP and sends datagrams back. */
+export async function startBulkServer(namespace: Namespace, port: number): Promise<Running> {
+  const server = await namespace.start(`bulk-server-${port}`, ['python3', TOOL, 'serve', String(port)]);
+  await server.waitForOutput(/ready/);
+  return server;
+}
+
+export interface BulkReport {
+  /** Whether the server's hash of what was sent is the client's own. */
+  readonly take: boolean;
+  /** The same for what was received. */
+  readonly give: boolean;
+  readonly takeSeconds: number;
+  readonly giveSeconds: number;
+}
+
+/** Sends so many bytes and receives as many. */
+export const transfer = (from: Namespace, address: string, port: number, bytes: number) =>
+  ask<BulkReport>(from, ['bulk', address, port, bytes]);
+
+/** Sends a datagram, again after each second without an answer, until it comes back whole. */
+export const echoDatagram = (from: Namespace, address: string, port: number, bytes: number, tries = 5) =>
+  ask<{ whole: boolean; tries: number; error?: string }>(from, ['udp', address, port, bytes, tries]);
+
+/** `error` is errno's name, null for success; `seconds` how long it took to know. */
+export interface Attempt {
+  readonly error: string | null;
+  readonly seconds: number;
+}
+
+export const connectTcp = (from: Namespace, address: string, port: number) =>
+  ask<Attempt>(from, ['connect', address, port]);
+
+/** Sends a datagram on a connected socket and waits for an answer or an ICMP error. */
+export const sendUdp = (from: Namespace, address: string, port: number) =>
+  ask<Attempt>(from, ['refused', address, port]);
+
+export interface SharedReport {
+  /** Names of the backends that answered, by connection. */
+  readonly answers: readonly (readonly string[])[];
+  readonly rounds: number;
+  readonly ports: readonly number[];
+}
+
+/** Two connections to two places from one source port. */
+export const shareSourcePort = (
+  from: Namespace,
+  source: number,
+  a: { address: string; port: number },
+  b: { address: string; port: number },
+  rounds: number,
+) => ask<SharedReport>(from, ['shared', source, a.address, a.port, b.address, b.port, rounds]);
+
+/** Sends datagrams from a socket of the namespace's own. */
+export const sendDatagrams = (
+  from: Namespace,
+  address: string,
+  port: number,
+  datagrams: readonly Uint8Array[],
+) =>
+  ask<{ sent: number }>(
+    from,
+    ['datagram', address, port],
+    datagrams.map((bytes) => `${Buffer.from(bytes).toString('hex')}\n`).join(''),
+  );
+
+/** Connections that were opened, were asked once, and stay idle. */
+export class Held {
+  readonly #running: Running;
+
+  constructor(running: Running) {
+    this.#running = running;
+  }
+
+  /** Asks each connection once more and ends. */
+  async check(): Promise<{ alive: number; errors: Record<string, number> }> {
+    this.#running.kill('SIGUSR1');
+    await this.#running.exited(60_000);
+    const line = (await this.#running.output()).trim().split('\n').at(-1) ?? '';
+    return JSON.parse(line) as { alive: number; errors: Record<string, number> };
+  }
+}
+
+let held = 0;
+
+export async function holdConnections(
+  from: Namespace,
+  address: string,
+  port: number,
+  count: number,
+): Promise<Held> {
+  const argv = ['python3', TOOL, 'hold', address, String(port), String(count)];
+  const running = await from.start(`hold-${++held}`, argv);
+  await running.waitForOutput(/ready/, 60_000);
+  return new Held(running);
+}
