@@ -50,7 +50,9 @@ function leftovers(run: string, before: Traces): Record<string, string[]> {
     namespaces: [...now.namespaces].filter(
       (name) => !before.namespaces.has(name) && !others.some((id) => name.startsWith(`cpl-${id}-`)),
     ),
-    pins: [...now.pins].filter((path) => !before.pins.has(path)),
+    pins: [...now.pins].filter(
+      (path) => !before.pins.has(path) && !others.some((id) => path.startsWith(`cpl-${id}`)),
+    ),
   };
 }
 

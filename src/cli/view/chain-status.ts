@@ -1,105 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Condition, ServiceChain, ServiceChainStatus } from '../../api/generated/types.ts';
-import { LABELS } from '../../api/group.ts';
+import type { Condition, CubeNodeSpec, ServiceChain, ServiceChainStatus } from '../../api/generated/types.ts';
+import { specHash } from '../../api/hash.ts';
 import { selects } from '../../dataplane/sources/manifests/chains.ts';
-import type { KubeManifest } from '../../dataplane/sources/manifests/manifest-object.ts';
-import { revisionOf } from '../../operators/service-chain.ts';
+import { type KubeManifest, objectKey } from '../../dataplane/sources/manifests/manifest-object.ts';
+import { type MemberState, type NodeState, chainStatus as statusOf } from '../../operators/chain-status.ts';
 import type { ViewObject } from './object-view.ts';
 
-/** What each agent said of a chain. */
+/** What an agent of a directory said of a chain. */
 export interface ChainReport {
   readonly node: string;
   readonly conditions: readonly Condition[];
 }
 
 /**
- * The status of a chain, put together from what the agents of a directory wrote: in a cluster the operator does this.
- * `objects`: everything, members with their status included.
+ * The status of a chain, by the operator's own function, out of what the agents of a directory wrote.
+ *
+ * @param objects everything by key, members with their status included.
  */
 export function chainStatus(
   chain: ServiceChain,
   objects: ReadonlyMap<string, ViewObject>,
   reports: readonly ChainReport[],
 ): ServiceChainStatus {
-  const all = [...objects.values()];
-  const nodes = all.filter((object) => object.kind === 'Node' && selects(chain, object as KubeManifest));
-  const revision = revisionOf(chain);
-  const members = all.filter(
-    (object) =>
-      (object.kind === 'Cube' || object.kind === 'CubeLink') &&
-      object.metadata.namespace === chain.metadata.namespace &&
-      object.metadata.labels?.[LABELS.chain] === chain.metadata.name,
-  );
-  const notReady: string[] = [];
-  let updatedNodes = 0;
-  let readyNodes = 0;
-  for (const { metadata } of nodes) {
-    const own = members.filter((member) => (member.spec as { nodeName: string }).nodeName === metadata.name);
-    const held = objects.get(`CubeNode//${metadata.name}`)?.status as
-      | { chains?: { namespace: string; name: string; revision: string }[] }
-      | undefined;
-    const updated = held?.chains?.some(
-      (entry) =>
-        entry.name === chain.metadata.name &&
-        entry.namespace === chain.metadata.namespace &&
-        entry.revision === revision,
-    );
-    if (updated === true) updatedNodes += 1;
-    const waiting = own.find((member) => conditionOf(member, 'Ready')?.status !== 'True');
-    if (updated === true && own.length > 0 && waiting === undefined) readyNodes += 1;
-    else notReady.push(waiting === undefined ? metadata.name : `${metadata.name} (${waitingText(waiting)})`);
-  }
-  const refused = reports
-    .flatMap(({ conditions }) => conditions)
-    .find((condition) => condition.status === 'False');
-  const accepted: Condition =
-    refused ??
-    reports[0]?.conditions.find((condition) => condition.type === 'Accepted') ??
-    pending('Accepted', 'No agent has read it yet');
-  return {
-    observedGeneration: chain.metadata.generation ?? 1,
-    revision,
-    desiredNodes: nodes.length,
-    updatedNodes,
-    readyNodes,
-    conditions: [accepted, ready(nodes.length, readyNodes, notReady, refused, members)],
-  };
-}
-
-function ready(
-  desired: number,
-  readyNodes: number,
-  notReady: readonly string[],
-  refused: Condition | undefined,
-  members: readonly ViewObject[],
-): Condition {
+  const nodes = [...objects.values()]
+    .filter((object) => object.kind === 'Node' && selects(chain, object as KubeManifest))
+    .map(({ metadata }) => nodeState(chain, metadata.name, objects, reports));
+  const status = statusOf(chain, nodes, new Date());
   // The chain became what it is when the last of its members did.
-  const times = members.map((member) => conditionOf(member, 'Ready')?.lastTransitionTime ?? '').sort();
-  const make = (status: Condition['status'], reason: string, message: string): Condition => ({
-    type: 'Ready',
-    status,
-    reason,
-    message,
-    lastTransitionTime: times.at(-1) || EPOCH,
+  const times = nodes.flatMap(({ members }) => members.flatMap(({ conditions }) => [...conditions]));
+  const conditions = status.conditions.map((condition) => {
+    const same = times.filter(({ type }) => type === condition.type).map((one) => one.lastTransitionTime);
+    const latest = same.sort().at(-1);
+    return latest === undefined ? condition : { ...condition, lastTransitionTime: latest };
   });
-  if (refused !== undefined) return make('False', 'NotAccepted', refused.message);
-  if (desired === 0) return make('False', 'NoNodes', 'Its target selects no node');
-  if (readyNodes === desired) return make('True', 'Ready', 'Packets pass on all of its nodes');
-  return make('False', 'NodesNotReady', `Not ready on ${notReady.slice(0, 5).join(', ')}`);
+  return { ...status, conditions };
 }
 
-const EPOCH = '1970-01-01T00:00:00Z';
-
-function pending(type: string, message: string): Condition {
-  return { type, status: 'Unknown', reason: 'Pending', message, lastTransitionTime: EPOCH };
-}
-
-function conditionOf(object: ViewObject, type: string): Condition | undefined {
-  const { conditions } = (object.status ?? {}) as { conditions?: Condition[] };
-  return conditions?.find((condition) => condition.type === type);
-}
-
-function waitingText(member: ViewObject): string {
-  const condition = conditionOf(member, 'Ready');
-  return `${member.kind} ${member.metadata.name}: ${condition?.reason ?? 'no agent has said anything of it'}`;
+function nodeState(
+  chain: ServiceChain,
+  node: string,
+  objects: ReadonlyMap<string, ViewObject>,
+  reports: readonly ChainReport[],
+): NodeState {
+  const { name, namespace = '' } = chain.metadata;
+  const record = objects.get(objectKey('CubeNode', undefined, node))?.spec as CubeNodeSpec | undefined;
+  const commit = record?.chains.find((entry) => entry.name === name && entry.namespace === namespace);
+  const members = (commit?.members ?? []).map((member): MemberState => {
+    const object = objects.get(objectKey(member.kind, namespace, member.name));
+    const { conditions } = (object?.status ?? {}) as { conditions?: readonly Condition[] };
+    return {
+      object: `${member.kind} ${namespace}/${member.name}`,
+      current: object !== undefined && specHash({ spec: object.spec }) === member.hash,
+      generation: object?.metadata.generation ?? 0,
+      conditions: conditions ?? [],
+    };
+  });
+  const refused = reports
+    .filter((report) => report.node === node)
+    .flatMap((report) => report.conditions)
+    .find((condition) => condition.type === 'Accepted' && condition.status === 'False');
+  return {
+    node,
+    revision: commit?.revision,
+    members,
+    ...(refused === undefined ? {} : { problem: { reason: refused.reason, message: refused.message } }),
+  };
 }
