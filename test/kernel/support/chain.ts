@@ -276,6 +276,11 @@ export class Chain {
     return cube;
   }
 
+  /** The program that packets come in by. */
+  get entry(): BpfProgram {
+    return this.#entry.program('entry');
+  }
+
   /** One of the node-wide maps. */
   shared(name: (typeof SHARED)[number]): BpfMap {
     return this.#entry.map(name);
