@@ -99,6 +99,12 @@ export class Cache<T> {
     return this.#entries.get(key)?.resourceVersion;
   }
 
+  /** Writer: a new version with the value as it was. */
+  touch(key: string, resourceVersion: string): void {
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) entry.resourceVersion = resourceVersion;
+  }
+
   /** Writer: stores an entry. */
   set(key: string, resourceVersion: string, value: T): void {
     const before = this.#entries.get(key);

@@ -94,16 +94,24 @@ export class ItemSplitter {
     const from = this.#inItems ? (this.#itemStart >= 0 ? this.#itemStart : this.#kept) : 0;
     if (from > 0 || this.#buffer.length === 0 || this.#buffer.length > COMPACT_BYTES) {
       const left = this.#buffer.subarray(from);
-      this.#buffer = left.length === 0 ? chunk : Buffer.concat([left, chunk]);
+      this.#buffer = left.length === 0 ? chunk : join(left, chunk);
       this.#position -= from;
       this.#keyStart -= from;
       this.#restStart -= from;
       if (this.#itemStart >= 0) this.#itemStart -= from;
       this.#kept = 0;
     } else {
-      this.#buffer = Buffer.concat([this.#buffer, chunk]);
+      this.#buffer = join(this.#buffer, chunk);
     }
   }
+}
+
+/** Not from Node's pool: a caller's small copy in the same 64 KiB would keep these short-lived bytes alive. */
+function join(left: Buffer, right: Buffer): Buffer {
+  const joined = Buffer.allocUnsafeSlow(left.length + right.length);
+  left.copy(joined);
+  right.copy(joined, left.length);
+  return joined;
 }
 
 /** Cuts a watch's answer into lines; each is one JSON event. */

@@ -15,6 +15,9 @@ interface Flags {
   logLevel: string;
 }
 
+/** Less than the 30 s after which a kubelet kills. */
+const STOP_MS = 10_000;
+
 const program = new Command('cubeplane-operator')
   .description('Translates Services, EndpointSlices, Nodes and ServiceChains into Cubeplane objects.')
   .option('--kubeconfig <path>', "default: KUBECONFIG, the pod's service account, ~/.kube/config")
@@ -39,6 +42,8 @@ async function run(flags: Flags): Promise<void> {
   log.info({ server: client.server, namespace: flags.namespace }, 'operator started');
   const end = async (signal: string): Promise<void> => {
     log.info({ signal }, 'stopping');
+    // An API server that hangs must not hold the process: what is unfinished, the next start does.
+    setTimeout(() => process.exit(1), STOP_MS).unref();
     server?.close();
     await operator.stop();
     await client.close();

@@ -153,6 +153,11 @@ function conditionsOf(object: KubeObject): Condition[] {
 }
 
 function trim<T extends object>(metadata: T): T {
-  const { managedFields: _, ownerReferences: __, ...rest } = metadata as T & Record<string, unknown>;
+  const {
+    managedFields: _,
+    ownerReferences: __,
+    resourceVersion: ___,
+    ...rest
+  } = metadata as T & Record<string, unknown>;
   return rest as unknown as T;
 }

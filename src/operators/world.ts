@@ -62,9 +62,10 @@ export class World {
     this.#options = options;
     const { namespace } = options;
     const own = { labelSelector: `${KUBERNETES_LABELS.managedBy}=${MANAGER}` };
-    this.#watch(NODES, this.nodes, nodeView);
-    this.#watch(SERVICES, this.services, serviceView);
-    this.#watch(ENDPOINT_SLICES, this.slices, sliceView);
+    // A kubelet writes its Node's status every few minutes, and a controller annotates slices: neither is news here.
+    this.#watch(NODES, this.nodes, nodeView, { same: sameJson });
+    this.#watch(SERVICES, this.services, serviceView, { same: sameJson });
+    this.#watch(ENDPOINT_SLICES, this.slices, sliceView, { same: sameJson });
     this.#watch(CUBE_TABLES, this.tables, tableView, { namespace, ...own });
     this.#watch(SERVICE_CHAINS, this.chains, chainView);
     this.#watch(CUBES, this.cubes, (object) => memberView('Cube', object));
@@ -107,7 +108,7 @@ export class World {
     type: ResourceType,
     cache: Cache<T>,
     transform: (object: KubeObject) => T | undefined,
-    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector'> = {},
+    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'same'> = {},
   ): void {
     const { client, log, idleTimeoutMs } = this.#options;
     const idle = idleTimeoutMs === undefined ? {} : { idleTimeoutMs };
@@ -120,3 +121,6 @@ const MEMBER_INDEXES = {
   node: (member: MemberView) => [member.node],
   chain: (member: MemberView) => (member.chain === undefined ? [] : [member.chain]),
 };
+
+const sameJson = (before: unknown, after: unknown): boolean =>
+  JSON.stringify(before) === JSON.stringify(after);
