@@ -19,12 +19,15 @@ export interface RunningPod {
   readonly published: PublishedPod;
 }
 
-/** The addresses and gateways of the `number`-th pod of a node, as {@link createPod} takes them. */
+/**
+ * The addresses and gateways of the `number`-th pod of a node, as {@link createPod} takes them. They are host prefixes:
+ * pods share no link, so a pod must not look for another one by ARP, but send everything to its gateway.
+ */
 export function podNetwork(cidrs: PodCidrs, number: number): Pick<PodOptions, 'addresses' | 'gateways'> {
-  const gateway = (cidr: string) => withoutLength(hostAddress(cidr, 1));
+  const host = (cidr: string, index: number) => withoutLength(hostAddress(cidr, index));
   return {
-    addresses: { ipv4: hostAddress(cidrs.ipv4, number), ipv6: hostAddress(cidrs.ipv6, number) },
-    gateways: { ipv4: gateway(cidrs.ipv4), ipv6: gateway(cidrs.ipv6) },
+    addresses: { ipv4: `${host(cidrs.ipv4, number)}/32`, ipv6: `${host(cidrs.ipv6, number)}/128` },
+    gateways: { ipv4: host(cidrs.ipv4, 1), ipv6: host(cidrs.ipv6, 1) },
   };
 }
 
