@@ -126,7 +126,7 @@ export function accept(
     for (const [ref, list] of graph.findings) if (!findings.has(ref)) findings.set(ref, list);
     let changed = false;
     for (const [ref, list] of graph.findings) {
-      if (!list.some((finding) => finding.condition === 'Accepted')) continue;
+      if (list.every((finding) => finding.condition === 'ResolvedRefs')) continue;
       const isCube = ref.startsWith('Cube ');
       const key = ref.slice(ref.indexOf(' ') + 1);
       const object = isCube ? cubes.get(key) : links.get(key);

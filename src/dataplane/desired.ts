@@ -39,7 +39,7 @@ export interface DesiredInput {
   readonly node: NodeInput;
   readonly observed: KernelState;
   readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
-  readonly pods: Iterable<PodRecord>;
+  readonly pods: readonly PodRecord[];
   readonly sources: OverlaySources;
   /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
   readonly objectHashes: ReadonlyMap<string, string>;

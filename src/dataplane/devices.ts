@@ -21,13 +21,26 @@ export function overlayMtu(underlayMtu: number, hasIPv6Remote: boolean): number 
   return underlayMtu - (hasIPv6Remote ? 70 : 50);
 }
 
-/** Lines for `ip -batch`; none when nothing differs. */
-export function planDevices(devices: ReadonlyMap<string, Device>, wish: DeviceWish): string[] {
-  return [...overlayLines(devices.get(OVERLAY_DEVICE), wish.overlay), ...stackLines(devices, wish.stack)];
+/** Lines for `ip -batch`: what has to be there before the graph changes, and what goes when nothing leads to it. */
+export interface DevicePlan {
+  readonly make: readonly string[];
+  readonly remove: readonly string[];
 }
 
-function overlayLines(device: Device | undefined, wish: DeviceWish['overlay']): string[] {
-  if (wish === undefined) return device === undefined ? [] : [`link delete ${OVERLAY_DEVICE}`];
+export function planDevices(devices: ReadonlyMap<string, Device>, wish: DeviceWish): DevicePlan {
+  const remove: string[] = [];
+  if (wish.overlay === undefined && devices.has(OVERLAY_DEVICE)) remove.push(`link delete ${OVERLAY_DEVICE}`);
+  if (!wish.stack && devices.has(STACK_DEVICES[0])) remove.push(`link delete ${STACK_DEVICES[0]}`);
+  return {
+    make: [
+      ...(wish.overlay === undefined ? [] : overlayLines(devices.get(OVERLAY_DEVICE), wish.overlay)),
+      ...(wish.stack ? stackLines(devices) : []),
+    ],
+    remove,
+  };
+}
+
+function overlayLines(device: Device | undefined, wish: { port: number; mtu: number }): string[] {
   const settings = `address ${GATEWAY_MAC} mtu ${wish.mtu}`;
   const make = [
     `link add ${OVERLAY_DEVICE} ${settings} type vxlan external nolearning dstport ${wish.port}`,
@@ -40,10 +53,9 @@ function overlayLines(device: Device | undefined, wish: DeviceWish['overlay']): 
   return [`link set ${OVERLAY_DEVICE} ${settings} up`];
 }
 
-function stackLines(devices: ReadonlyMap<string, Device>, wish: boolean): string[] {
+function stackLines(devices: ReadonlyMap<string, Device>): string[] {
   const [host, chain] = STACK_DEVICES;
   const device = devices.get(host);
-  if (!wish) return device === undefined ? [] : [`link delete ${host}`];
   const up = [`link set ${host} up`, `link set ${chain} up`];
   if (device === undefined)
     return [`link add ${host} address ${GATEWAY_MAC} type veth peer name ${chain}`, ...up];

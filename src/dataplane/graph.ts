@@ -27,7 +27,8 @@ export interface InterfaceInfo {
 }
 
 export interface Finding {
-  readonly condition: 'Accepted' | 'ResolvedRefs';
+  /** `Programmed`: the kernel refused this very generation; it is kept out until it is tried again. */
+  readonly condition: 'Accepted' | 'ResolvedRefs' | 'Programmed';
   /** PascalCase. */
   readonly reason: string;
   readonly message: string;
@@ -78,6 +79,15 @@ export interface GraphInput {
   readonly uplink: string | undefined;
   /** MTU that the overlay device has or will have. */
   readonly overlayMtu: number;
+  /** Cubes whose program or rows the kernel refused, by key. */
+  readonly refused?: ReadonlyMap<string, Refused>;
+}
+
+export interface Refused {
+  readonly uid: string;
+  readonly generation: number;
+  readonly reason: string;
+  readonly message: string;
 }
 
 const UPLINK = '$(node.uplink)';
@@ -134,6 +144,12 @@ class Resolver {
   }
 
   #takeCube(object: CubeObject): void {
+    const refused = this.#input.refused?.get(keyOf(object.metadata));
+    const { uid, generation } = object.metadata;
+    if (refused?.uid === uid && refused.generation === generation) {
+      this.#find(refOf('Cube', object.metadata), 'Programmed', refused.reason, refused.message);
+      return;
+    }
     const refusal = this.#refusalOf(object);
     const type = this.#input.types.get(object.spec.type);
     if (refusal !== undefined) this.#find(refOf('Cube', object.metadata), 'Accepted', ...refusal);

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { type Action, describeAction } from './actions.ts';
+import type { AgentOptions } from './agent-options.ts';
+import { AgentError, textOf } from './errors.ts';
+import { clock, earlier } from './images.ts';
+import { kernelFeatures } from './kernel/kernel.ts';
+import { NetworkMonitor } from './kernel/netlink.ts';
+import type { PlugRequest } from './plug-request.ts';
+import { Plugging } from './plugging.ts';
+import type { PodRecord } from './pod-record.ts';
+import { PodStore } from './pods.ts';
+import { Reconciler } from './reconciler.ts';
+import { report } from './report.ts';
+import type { SourceHealth } from './sources/source.ts';
+import type { Failure } from './status.ts';
+import { StatusWriter } from './statuses.ts';
+import { Store } from './store.ts';
+
+/** Events that come together are one round. */
+const COALESCE_MS = 5;
+/** Freed rows wait at most this long for their grace. */
+const GRACE_MS = 50;
+const RETRY_MS = { first: 250, most: 30_000 } as const;
+/** The kernel's own clean-up of sessions, and the sweep of dead pods. */
+const HOUSEKEEPING_MS = 30_000;
+
+export interface AgentHealth {
+  readonly node: string;
+  readonly source: string;
+  readonly version: string;
+  readonly synced: boolean;
+  readonly sourceHealth: SourceHealth;
+  readonly cubes: number;
+  readonly pods: number;
+  readonly tables: number;
+  /** Rounds since the start. */
+  readonly rounds: number;
+  readonly failure?: Failure;
+  readonly waiting: Readonly<Record<string, string>>;
+}
+
+/**
+ * The agent of one node. It takes objects from its source, follows the network, and makes the kernel match: one round at
+ * a time, each from the whole present state, so that no event can be lost. What fails is reported and tried again.
+ */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #store: Store;
+  readonly #pods: PodStore;
+  readonly #reconciler: Reconciler;
+  readonly #plugging: Plugging;
+  readonly #statuses: StatusWriter;
+  readonly #monitor: NetworkMonitor;
+  readonly #kernel = kernelFeatures();
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #graceTimer: NodeJS.Timeout | undefined;
+  #dueTimer: NodeJS.Timeout | undefined;
+  #housekeeping: NodeJS.Timeout | undefined;
+  #lastRound = 0;
+  #isScheduled = false;
+  #networkChanged = true;
+  #isWhole = true;
+  #failures = 0;
+  #failure: Failure | undefined;
+  #rounds = 0;
+  #stopped = false;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#store = new Store(options.node, () => this.#wake());
+    this.#pods = new PodStore(join(options.stateDir, 'pods'));
+    this.#reconciler = new Reconciler(options, this.#store, this.#pods);
+    this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
+    this.#statuses = new StatusWriter(options.source, options.log);
+    this.#monitor = new NetworkMonitor(() => {
+      this.#networkChanged = true;
+      this.#wake();
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#pods.load((message) => this.#options.log.warn({}, message));
+    this.#reconciler.loadCommitted();
+    this.#monitor.start();
+    await this.#options.source.start(this.#store);
+    this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING_MS);
+    this.#housekeeping.unref();
+    this.#wake();
+  }
+
+  /** Ends the agent; what is in the kernel stays and goes on. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer, this.#housekeeping])
+      clearTimeout(timer);
+    await this.#options.source.stop();
+    this.#monitor.stop();
+    await this.#queue;
+    await this.#reconciler.writeAfterGrace().catch(() => {});
+    await this.#statuses.stop();
+    this.#reconciler.close();
+  }
+
+  async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
+    return await this.#exclusively(() => this.#plugging.plug(request));
+  }
+
+  async unplug(namespace: string, name: string): Promise<boolean> {
+    return await this.#exclusively(() => this.#plugging.unplug(namespace, name));
+  }
+
+  /** What would be done now, from a fresh look at the kernel; empty when nothing differs. */
+  async plan(): Promise<Action[]> {
+    return await this.#exclusively(() => this.#reconciler.dryRun());
+  }
+
+  async planText(): Promise<string[]> {
+    return (await this.plan()).map(describeAction);
+  }
+
+  pods(): PodRecord[] {
+    return [...this.#pods.values()];
+  }
+
+  /** Lets one mass removal pass. */
+  allowRemoval(): void {
+    this.#reconciler.allowRemoval = true;
+    this.#isWhole = true;
+    this.#wake();
+  }
+
+  /** Resolves when everything that has been handed over so far is in the kernel and reported, or has failed. */
+  async settled(): Promise<void> {
+    while (this.#isScheduled) await new Promise((resolve) => setTimeout(resolve, 2));
+    await this.#queue;
+    await this.#statuses.flush();
+  }
+
+  health(): AgentHealth {
+    return {
+      node: this.#options.node,
+      source: this.#options.source.name,
+      version: this.#options.version ?? '0.0.0',
+      synced: this.#store.isSynced,
+      sourceHealth: this.#options.source.health(),
+      cubes: this.#reconciler.running.size,
+      pods: this.#pods.size,
+      tables: this.#store.tables.size,
+      rounds: this.#rounds,
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+      waiting: Object.fromEntries(this.#reconciler.waiting),
+    };
+  }
+
+  #wake(): void {
+    if (this.#stopped || this.#isScheduled) return;
+    this.#isScheduled = true;
+    const wait = Math.max(0, this.#lastRound + COALESCE_MS - performance.now());
+    this.#timer = setTimeout(() => {
+      void this.#exclusively(() => this.#round());
+    }, wait);
+  }
+
+  /** Rounds and requests, one after the other. */
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return await result;
+  }
+
+  async #round(): Promise<void> {
+    this.#isScheduled = false;
+    this.#rounds++;
+    try {
+      if (this.#networkChanged) {
+        this.#networkChanged = false;
+        this.#isWhole = true;
+        await this.#reconciler.refreshNetwork();
+      }
+      await this.#work();
+      this.#failures = 0;
+      this.#failure = undefined;
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#lastRound = performance.now();
+    this.#scheduleImages();
+    this.#report();
+  }
+
+  async #work(): Promise<void> {
+    if (this.#store.takeGraphChange()) this.#isWhole = true;
+    if (this.#isWhole) {
+      await this.#reconciler.reconcile();
+      this.#isWhole = false;
+      return;
+    }
+    if (!this.#store.isSynced) return;
+    const changes = this.#reconciler.takeTables();
+    if (changes.some(({ before, after }) => (before ?? after)?.type === 'Route')) {
+      // Tunnel routes say which sources the overlay lets in.
+      await this.#reconciler.writeTables(changes);
+      await this.#reconciler.reconcile();
+      return;
+    }
+    this.#afterGrace(await this.#reconciler.writeTables(changes));
+  }
+
+  #afterGrace(isPending: boolean): void {
+    if (!isPending) return;
+    this.#graceTimer ??= setTimeout(() => {
+      this.#graceTimer = undefined;
+      void this.#exclusively(() => this.#reconciler.writeAfterGrace()).catch((error) => this.#failed(error));
+    }, GRACE_MS);
+  }
+
+  #failed(error: unknown): void {
+    this.#isWhole = true;
+    this.#failures++;
+    const code = error instanceof AgentError ? error.code : 'KernelError';
+    this.#failure = { reason: code, message: textOf(error) };
+    const stack = error instanceof AgentError ? undefined : (error as Error).stack;
+    this.#options.log.error({ code, stack }, textOf(error));
+    if (this.#stopped) return;
+    // A cube that the kernel refused is kept out at once; it and everything else is tried again later.
+    const wait = Math.min(RETRY_MS.first * 2 ** (this.#failures - 1), RETRY_MS.most);
+    if (this.#reconciler.refused.size > 0 && this.#failures === 1) {
+      this.#wake();
+      return;
+    }
+    setTimeout(() => this.#wake(), wait).unref();
+  }
+
+  /** Calls images when they want to be called: drains end, affinities expire. */
+  #scheduleImages(): void {
+    clearTimeout(this.#dueTimer);
+    let due: number | undefined;
+    for (const { dueAt } of this.#reconciler.running.values()) due = earlier(due, dueAt);
+    if (due === undefined || this.#stopped) return;
+    const wait = Math.max(200, (due - clock()) * 1000 + 50);
+    this.#dueTimer = setTimeout(
+      () => void this.#exclusively(() => this.#tick()),
+      Math.min(wait, 2 ** 31 - 1),
+    );
+  }
+
+  async #tick(): Promise<void> {
+    const now = clock();
+    try {
+      for (const running of this.#reconciler.running.values()) {
+        if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
+      }
+      this.#afterGrace(await this.#reconciler.writeImages());
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#scheduleImages();
+  }
+
+  async #keepHouse(): Promise<void> {
+    await this.#exclusively(async () => {
+      try {
+        const swept = this.#plugging.sweep(performance.now());
+        if (swept.length > 0)
+          this.#options.log.info({ pods: swept }, 'pods without an interface were forgotten');
+        if (this.#reconciler.refused.size > 0) {
+          this.#reconciler.refused.clear();
+          this.#isWhole = true;
+        }
+        if (swept.length > 0 || this.#isWhole) this.#wake();
+        await this.#reconciler.runHelpers();
+      } catch (error) {
+        this.#failed(error);
+      }
+    });
+  }
+
+  #report(): void {
+    report({
+      store: this.#store,
+      reconciler: this.#reconciler,
+      writer: this.#statuses,
+      agentVersion: this.#options.version ?? '0.0.0',
+      kernel: this.#kernel,
+      failure: this.#failure,
+      now: new Date(),
+    });
+  }
+}

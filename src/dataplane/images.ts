@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The images of the cubes that run here: what their maps hold, fed with the tables that each cube selects. Which rows
+ * that makes is the cube type's knowledge; which writes reach the kernel when is the agent's.
+ */
+import type { CubeImage, ImageChange, MapWrite, NodeInput, Problem } from '../cubes/cube-type.ts';
+import type { InstancePlan } from './desired.ts';
+import { selects } from './objects.ts';
+import type { Instance } from './state.ts';
+import { type PackedTable, type TableChange, unpack } from './tables.ts';
+
+export interface Running {
+  readonly key: string;
+  readonly instance: Instance;
+  plan: InstancePlan;
+  readonly image: CubeImage;
+  /** Keys of the tables that the image holds. */
+  readonly tables: Set<string>;
+  readonly problems: Map<string, readonly Problem[]>;
+  /** Writes that wait for packets under way. */
+  afterGrace: MapWrite[];
+  /** When the image wants to be called, in seconds of the programs' clock. */
+  dueAt: number | undefined;
+}
+
+/** Reads all rows of a map of a complete instance. */
+export type Dump = (map: string) => Promise<{ count: number; keys: Buffer; values: Buffer }>;
+
+/** Seconds of CLOCK_MONOTONIC, the clock of the programs. */
+export function clock(): number {
+  return Number(process.hrtime.bigint() / 1_000_000_000n);
+}
+
+/** Rows of one table, parsed at most once for all images of a change. */
+type Rows = (table: PackedTable) => readonly unknown[];
+
+export function parseOnce(): Rows {
+  let last: PackedTable | undefined;
+  let rows: readonly unknown[] = [];
+  return (table) => {
+    if (table !== last) rows = unpack(table);
+    last = table;
+    return rows;
+  };
+}
+
+/**
+ * An image for an instance. Where `dump` is given its rows are read from the kernel first: those of `maps`. Otherwise
+ * `previous` hands over what it knows of the state maps.
+ */
+export async function startImage(options: {
+  key: string;
+  instance: Instance;
+  plan: InstancePlan;
+  node: NodeInput;
+  tables: ReadonlyMap<string, PackedTable>;
+  previous?: CubeImage;
+  adopt?: { dump: Dump; maps: readonly string[] };
+}): Promise<Running> {
+  const { key, instance, plan, node, tables, previous, adopt } = options;
+  const { cube } = plan;
+  const image = cube.type.image(cube.input, node, previous);
+  for (const map of adopt?.maps ?? []) {
+    const { count, keys, values } = (await adopt?.dump(map)) ?? { count: 0, keys: NONE, values: NONE };
+    if (count > 0) image.adopt(map, count, keys, values);
+  }
+  const dueAt = image.tick(clock());
+  const running: Running = {
+    key,
+    instance,
+    plan,
+    image,
+    tables: new Set(),
+    problems: new Map(),
+    afterGrace: [],
+    dueAt,
+  };
+  for (const table of tables.values()) setTable(running, table, unpack);
+  image.settle();
+  return running;
+}
+
+const NONE = Buffer.alloc(0);
+
+/** Maps of an instance whose rows user space writes. */
+export function agentMaps(plan: InstancePlan, of?: 'state' | 'config'): string[] {
+  return Object.entries(plan.cube.type.maps)
+    .filter(([, map]) => map.writer === 'agent' && (of === undefined || map.class === of))
+    .map(([name]) => name);
+}
+
+function wants(running: Running, table: PackedTable): boolean {
+  const { object } = running.plan.cube;
+  if (table.namespace !== (object.metadata.namespace ?? '')) return false;
+  const selection = object.spec.tables?.find(({ type }) => type === table.type);
+  return selection !== undefined && selects(selection.selector, table.labels);
+}
+
+function setTable(running: Running, table: PackedTable, rows: Rows): boolean {
+  if (!wants(running, table)) return unsetTable(running, table.key);
+  running.tables.add(table.key);
+  note(running, table.key, running.image.setTable(table.key, rows(table), table.slice));
+  return true;
+}
+
+function unsetTable(running: Running, key: string): boolean {
+  if (!running.tables.delete(key)) return false;
+  note(running, key, running.image.setTable(key, undefined));
+  running.problems.delete(key);
+  return true;
+}
+
+function note(running: Running, key: string, problems: readonly Problem[]): void {
+  if (problems.length === 0) running.problems.delete(key);
+  else running.problems.set(key, problems);
+}
+
+/** Passes changes of tables on; additions before removals. Returns whether the image heard of any. */
+export function feed(running: Running, changes: readonly TableChange[], rows: Rows): boolean {
+  let heard = false;
+  for (const { after } of changes) if (after !== undefined) heard = setTable(running, after, rows) || heard;
+  for (const { key, after } of changes) if (after === undefined) heard = unsetTable(running, key) || heard;
+  if (heard) running.dueAt = earlier(running.dueAt, running.image.tick(clock()));
+  return heard;
+}
+
+/** After `Cube.spec.tables` changed: the image gets what it selects now and loses what it does not. */
+export function reselect(
+  running: Running,
+  plan: InstancePlan,
+  tables: ReadonlyMap<string, PackedTable>,
+): void {
+  const before = JSON.stringify(running.plan.cube.object.spec.tables ?? []);
+  running.plan = plan;
+  if (JSON.stringify(plan.cube.object.spec.tables ?? []) === before) return;
+  for (const table of tables.values()) if (!running.tables.has(table.key)) setTable(running, table, unpack);
+  for (const key of [...running.tables]) {
+    const table = tables.get(key);
+    if (table === undefined || !wants(running, table)) unsetTable(running, key);
+  }
+}
+
+export function earlier(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined) return b;
+  return b === undefined ? a : Math.min(a, b);
+}
+
+export function isEmpty(change: ImageChange): boolean {
+  return change.writes.length === 0 && change.afterGrace.length === 0;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs';
+import { formatAddress, masked, parsePrefix } from '../api/ip.ts';
+import { AgentError } from './errors.ts';
+import { macInside, setUpPod } from './kernel/pod-network.ts';
+import { GATEWAY_MAC } from './layout.ts';
+import { gatewaysOf, type PlugRequest, recordOf } from './plug-request.ts';
+import type { PodRecord } from './pod-record.ts';
+import type { PodStore } from './pods.ts';
+import type { Reconciler } from './reconciler.ts';
+import type { Store } from './store.ts';
+
+/** How long a pod whose interface is gone is remembered: a CNI may make it again under the same name. */
+const SWEEP_MS = 60_000;
+
+/** Plugs pods in and out. Its methods run one at a time, and never during a round of the agent. */
+export class Plugging {
+  readonly #node: string;
+  readonly #pods: PodStore;
+  readonly #store: Store;
+  readonly #reconciler: Reconciler;
+  readonly #missingSince = new Map<string, number>();
+
+  constructor(node: string, pods: PodStore, store: Store, reconciler: Reconciler) {
+    this.#node = node;
+    this.#pods = pods;
+    this.#store = store;
+    this.#reconciler = reconciler;
+  }
+
+  /** Idempotent. On failure everything is as it was. Throws AgentError. */
+  async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
+    const portAddresses = [...this.#reconciler.effective.cubes.values()].flatMap(({ spec }) =>
+      (spec.ports ?? []).flatMap((port) => port.addresses ?? []),
+    );
+    const podCIDRs = this.#podCIDRs();
+    let record = recordOf(request, {
+      nodeName: this.#node,
+      podCIDRs,
+      pods: this.#pods.values(),
+      portAddresses,
+    });
+    if (record.gateways?.length === 0) {
+      record = { ...record, gateways: gatewaysOf(record.addresses, podCIDRs.flatMap(firstHost)) };
+    }
+    await this.#reconciler.refreshNetwork();
+    if (!this.#reconciler.network.interfaces.has(record.interface)) {
+      throw new AgentError(
+        'InterfaceNotFound',
+        `pod ${record.namespace}/${record.name}: node ${this.#node} has no interface ${record.interface}`,
+        'name the host end of the pod’s veth pair, in the network namespace of the agent',
+      );
+    }
+    if (record.mac === '' || record.netns !== undefined) {
+      const mac = await macInside(record);
+      if (record.mac !== '' && record.mac !== mac) {
+        throw new AgentError(
+          'InvalidRequest',
+          `pod ${record.namespace}/${record.name}: its interface has the MAC ${mac}, not ${record.mac}`,
+          'leave the MAC out, or correct it',
+        );
+      }
+      record = { ...record, mac };
+    }
+    const key = `${record.namespace}/${record.name}`;
+    const before = this.#pods.get(key);
+    await setUpPod(record, {
+      routes: request.routes === true,
+      ...(request.mtu === undefined ? {} : { mtu: request.mtu }),
+    });
+    this.#pods.put(record);
+    try {
+      await this.#reconciler.reconcile();
+    } catch (error) {
+      if (before === undefined) this.#pods.remove(record.namespace, record.name);
+      else this.#pods.put(before);
+      throw error;
+    }
+    return { ...record, gatewayMac: GATEWAY_MAC };
+  }
+
+  /** Returns whether it was plugged. A pod or interface that is gone already is no error. */
+  async unplug(namespace: string, name: string): Promise<boolean> {
+    if (!this.#pods.remove(namespace, name)) return false;
+    await this.#reconciler.refreshNetwork();
+    await this.#reconciler.reconcile();
+    return true;
+  }
+
+  /** Forgets pods whose interface has been gone for long, or whose network namespace is gone too. Returns their keys. */
+  sweep(now: number): string[] {
+    const swept: string[] = [];
+    for (const { namespace, name, interface: device, netns } of [...this.#pods.values()]) {
+      const key = `${namespace}/${name}`;
+      if (this.#reconciler.network.interfaces.has(device)) {
+        this.#missingSince.delete(key);
+        continue;
+      }
+      const since = this.#missingSince.get(key) ?? now;
+      this.#missingSince.set(key, since);
+      const namespaceGone = netns !== undefined && !existsSync(netns);
+      if (!namespaceGone && now - since < SWEEP_MS) continue;
+      this.#pods.remove(namespace, name);
+      this.#missingSince.delete(key);
+      swept.push(key);
+    }
+    return swept;
+  }
+
+  #podCIDRs(): string[] {
+    const spec = this.#store.node?.spec;
+    return [...(spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]))];
+  }
+}
+
+/** The first host of a range with its length: the address that $(node.podCIDRs…gateway) stands for. */
+function firstHost(cidr: string): string[] {
+  const prefix = parsePrefix(cidr);
+  if (prefix === undefined) return [];
+  const base = masked(prefix);
+  return [`${formatAddress({ family: base.family, value: base.value + 1n })}/${prefix.length}`];
+}
