@@ -33,7 +33,11 @@ static __always_inline const struct route *route_find(const struct cube_ctx *c, 
 	key.length = 128;
 	__builtin_memcpy(&key.addr, dst, sizeof(key.addr));
 	*length = 0;
-	return bpf_map_lookup_elem(&routes_lpm, &key);
+	route = bpf_map_lookup_elem(&routes_lpm, &key);
+	/* ::/0 is shorter than any IPv4 prefix, so behind it there is no other match */
+	if (route && family == FAMILY_V4 && route->flags & ROUTE_V6)
+		return NULL;
+	return route;
 }
 
 /* Where the route leads: tells the edge behind its port. */

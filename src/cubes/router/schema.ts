@@ -33,7 +33,7 @@ export const schema: CubeTypeSchema = {
         { typeName: 'IcmpLimit', default: {} },
       ),
       mtu: integer(
-        'Largest packet on every port that sets none itself. Without it the MTU of what each port is linked to.',
+        'Largest packet on every port. A smaller MTU of a port, or of what it is linked to, holds there.',
         1280,
         65535,
         { unit: 'bytes of IP packet' },

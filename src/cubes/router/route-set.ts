@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import { prefixName, type RouteRow } from './desired.ts';
+
+/** Where a route comes from: connected and static ones come before those of tables. */
+interface Candidate {
+  /** '' for the spec, else `namespace/name` of the table. */
+  readonly source: string;
+  readonly row: RouteRow;
+}
+
+export const SPEC = '';
+
+/**
+ * All routes of all sources, and which of them is in force for each prefix: the spec's before a table's; among tables
+ * the one whose `namespace/name` is smaller, whatever came first, so that all nodes agree.
+ */
+export class RouteSet {
+  readonly #candidates = new Map<string, Candidate[]>();
+  readonly #bySource = new Map<string, Set<string>>();
+
+  /** Prefixes. */
+  get size(): number {
+    return this.#candidates.size;
+  }
+
+  has(prefix: string): boolean {
+    return this.#candidates.has(prefix);
+  }
+
+  /** The route in force for a prefix. */
+  winner(prefix: string): RouteRow | undefined {
+    return this.#candidates.get(prefix)?.[0]?.row;
+  }
+
+  prefixes(): Iterable<string> {
+    return this.#candidates.keys();
+  }
+
+  prefixesOf(source: string): ReadonlySet<string> {
+    return this.#bySource.get(source) ?? new Set();
+  }
+
+  /** Adds or replaces a source's route for a prefix. Returns the source whose differing route shares the prefix. */
+  add(source: string, row: RouteRow): string | undefined {
+    const prefix = prefixName(row);
+    const list = (this.#candidates.get(prefix) ?? []).filter((candidate) => candidate.source !== source);
+    const other = list.find((candidate) => !sameRoute(candidate.row, row));
+    list.push({ source, row });
+    list.sort((a, b) => (a.source < b.source ? -1 : 1));
+    this.#candidates.set(prefix, list);
+    const prefixes = this.#bySource.get(source);
+    if (prefixes) prefixes.add(prefix);
+    else this.#bySource.set(source, new Set([prefix]));
+    return other?.source;
+  }
+
+  remove(source: string, prefix: string): void {
+    const prefixes = this.#bySource.get(source);
+    prefixes?.delete(prefix);
+    if (prefixes?.size === 0) this.#bySource.delete(source);
+    const rest = (this.#candidates.get(prefix) ?? []).filter((candidate) => candidate.source !== source);
+    if (rest.length > 0) this.#candidates.set(prefix, rest);
+    else this.#candidates.delete(prefix);
+  }
+}
+
+export function sameRoute(a: RouteRow, b: RouteRow): boolean {
+  return (
+    a.kind === b.kind &&
+    a.flags === b.flags &&
+    a.port === b.port &&
+    a.mtu === b.mtu &&
+    a.vni === b.vni &&
+    a.gateway === b.gateway
+  );
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The router as the agent knows it. */
+import type { Router } from '../../api/generated/types.ts';
+import type { CubeInput, CubeType, InstanceConfig, NodeInput } from '../cube-type.ts';
+import { desired } from './desired.ts';
+import { constants, maps } from './generated/codec.ts';
+import { RouterImage } from './image.ts';
+import { ownFilter } from './own-filter.ts';
+
+function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
+  const { icmp, ...spec } = cube.spec;
+  const interval = icmp.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / icmp.errorsPerSecond));
+  const { own } = desired(cube, node);
+  return {
+    rodata: {
+      own_filter: constants.own_filter.encode(ownFilter(own.map(({ addr }) => addr))),
+      reply_limit: constants.reply_limit.encode({ interval, tolerance: interval * BigInt(icmp.burst - 1) }),
+    },
+    // twice the limit: rows are added before others leave
+    sizes: { routes_hash: 2 * spec.maxRoutes, routes_lpm: 2 * spec.maxRoutes },
+    config: { spec, ports: cube.ports, overlayVni: node.overlayVni },
+  };
+}
+
+export const router: CubeType<Router> = {
+  type: 'Router',
+  member: 'router',
+  object: 'router',
+  program: 'router',
+  layer: 3,
+  fixedPorts: {},
+  firstNamedPort: 0,
+  tableTypes: ['Route'],
+  maps: {
+    routes_hash: { class: 'config', writer: 'agent', codec: maps.routes_hash, version: 1 },
+    routes_lpm: { class: 'config', writer: 'agent', codec: maps.routes_lpm, version: 1 },
+    route_lengths: { class: 'config', writer: 'agent', codec: maps.route_lengths, version: 1 },
+    own_addresses: { class: 'config', writer: 'agent', codec: maps.own_addresses, version: 1 },
+    router_ports: { class: 'config', writer: 'agent', codec: maps.router_ports, version: 1 },
+    reply_buckets: { class: 'state', writer: 'program', codec: maps.reply_buckets, version: 1 },
+    reply_scratch: { class: 'config', writer: 'program', codec: maps.reply_scratch, version: 1 },
+  },
+  check: (cube) => desired(cube, { overlayVni: 1 }).problems,
+  instance,
+  image: (cube, node) => new RouterImage(cube, node),
+};
