@@ -300,9 +300,7 @@ export interface Router {
    * Limit on the ICMP and ICMPv6 errors that the router sends, for each source prefix (IPv4 /24, IPv6 /64).
    */
   icmp: IcmpLimit;
-  /**
-   * Largest packet on every port that sets none itself. Without it the MTU of what each port is linked to.
-   */
+  /** Largest packet on every port. A smaller MTU of a port, or of what it is linked to, holds there. */
   mtu?: number;
   /** Routes that fit: connected, static and from tables together. */
   maxRoutes: number;
