@@ -6,7 +6,7 @@ import { errorOfCause, errorOfStatus, isKubeError, KubeError } from './errors.ts
 import { type Connection, type KubeconfigOptions, loadConnection, type TlsMaterial } from './kubeconfig.ts';
 import { apiVersionOf, describe, type KubeObject, pathOf, type ResourceType } from './resource.ts';
 
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface RequestOptions {
   method?: Method;
@@ -35,7 +35,7 @@ export interface ByteStream {
 
 /** Server-side apply's media type; JSON is valid YAML. */
 export const APPLY_PATCH = 'application/apply-patch+yaml';
-export const MERGE_PATCH = 'application/merge-patch+json';
+const MERGE_PATCH = 'application/merge-patch+json';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5_000;

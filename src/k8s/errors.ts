@@ -24,7 +24,7 @@ export interface FieldCause {
 }
 
 /** The Kubernetes `Status` object that carries an error (meta/v1). */
-export interface StatusBody {
+interface StatusBody {
   kind?: string;
   message?: string;
   reason?: string;

@@ -11,7 +11,7 @@ export interface ResourceType {
   readonly namespaced: boolean;
 }
 
-export interface OwnerReference {
+interface OwnerReference {
   apiVersion: string;
   kind: string;
   name: string;
@@ -20,7 +20,7 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
-export interface ObjectMeta {
+interface ObjectMeta {
   name?: string;
   namespace?: string;
   uid?: string;
@@ -68,12 +68,6 @@ export function keyOf(meta: { namespace?: string | undefined; name?: string | un
   return meta.namespace === undefined ? (meta.name ?? '') : `${meta.namespace}/${meta.name ?? ''}`;
 }
 
-/** The reverse of {@link keyOf}. */
-export function splitKey(key: string): { namespace?: string; name: string } {
-  const slash = key.indexOf('/');
-  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** What an error message calls an object: `Service default/web`. */
 export function describe(
   type: ResourceType,
@@ -100,8 +94,6 @@ const cubeplane = (plural: string, kind: string, namespaced = true): ResourceTyp
 
 export const NODES = core('nodes', 'Node', false);
 export const SERVICES = core('services', 'Service');
-export const PODS = core('pods', 'Pod');
-export const NAMESPACES = core('namespaces', 'Namespace', false);
 export const ENDPOINT_SLICES: ResourceType = {
   group: 'discovery.k8s.io',
   version: 'v1',

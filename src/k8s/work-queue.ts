@@ -5,7 +5,7 @@ import { type Log, SILENT } from './log.ts';
 
 /** What a handler may answer: nothing, or when it wants to see the key again. */
 export type HandlerResult = undefined | { againAfterMs: number };
-export type Handler = (key: string, signal: AbortSignal) => Promise<HandlerResult>;
+type Handler = (key: string, signal: AbortSignal) => Promise<HandlerResult>;
 
 export interface WorkQueueOptions {
   /** For logs and metrics. */

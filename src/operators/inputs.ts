@@ -6,7 +6,7 @@
 
 type Maybe<T> = T | null | undefined;
 
-export interface InputMeta {
+interface InputMeta {
   name?: string;
   namespace?: string;
   uid?: string;

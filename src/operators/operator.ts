@@ -61,7 +61,7 @@ interface Term {
   controllers: readonly { queue: WorkQueue; stop(): Promise<void> }[];
 }
 
-export const LEASE_NAME = 'cubeplane-operator';
+const LEASE_NAME = 'cubeplane-operator';
 const DEFAULT_NAMESPACE = 'cubeplane-system';
 
 /**

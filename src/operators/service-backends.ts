@@ -54,7 +54,7 @@ export function backendsOf(
  * State of an endpoint (KEP-1672). `ready` absent means ready, `serving` absent means as `ready`. A Service with
  * publishNotReadyAddresses wants every endpoint.
  */
-export function stateOf(endpoint: EndpointInput, publishNotReady: boolean): State {
+function stateOf(endpoint: EndpointInput, publishNotReady: boolean): State {
   const { ready, serving, terminating } = endpoint.conditions ?? {};
   const isReady = ready ?? true;
   if (isReady || publishNotReady) return 'Ready';
