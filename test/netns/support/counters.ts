@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counters of one node, read from its pinned maps as any monitoring would. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { COMMON_DROP_REASONS } from '../../../src/api/schemas/drop-reasons.ts';
 import { CUBE_TYPES, type CubeTypeName } from '../../../src/cubes/generated/index.ts';
@@ -37,6 +37,15 @@ async function sums(path: string): Promise<number[][]> {
       result[Buffer.from(keys).readUInt32LE(entry * 4)] = sum;
     }
     return result;
+  } finally {
+    map.close();
+  }
+}
+
+async function countRows(path: string): Promise<number> {
+  const map = BpfMap.openPinned(path);
+  try {
+    return (await map.dump()).count;
   } finally {
     map.close();
   }
@@ -79,6 +88,17 @@ export class Counters {
       for (const [id, [count = 0]] of counts.entries()) totals[id] = [(totals[id]?.[0] ?? 0) + count];
     }
     return named(totals, CUBE_TYPES[type].counters);
+  }
+
+  /** Rows of a map of a cube, in all its instances that are in the kernel. */
+  async rows(key: string, map: string): Promise<number> {
+    const folder = this.pins.cube(pinNameOf(key));
+    let rows = 0;
+    for (const instance of names(folder)) {
+      const path = join(folder, instance, map);
+      if (/^\d+_/.test(instance) && existsSync(path)) rows += await countRows(path);
+    }
+    return rows;
   }
 
   /** What passed the ports of a cube, by number of the port. */

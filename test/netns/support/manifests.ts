@@ -47,11 +47,11 @@ export function podPrefixes(index: number): { ipv4: string; ipv6: string } {
   return { ipv4: `10.244.${index + 1}.`, ipv6: `fd00:244:0:${index + 1}::` };
 }
 
-/** Addresses and gateways of pod `number` (2–254) of the `index`-th node. */
+/** Addresses and gateways of pod `number` (2–254) of the `index`-th node: host prefixes, so that all goes by the gateway. */
 export function podNetwork(index: number, number: number): { addresses: DualStack; gateways: DualStack } {
   const { ipv4, ipv6 } = podPrefixes(index);
   return {
-    addresses: { ipv4: `${ipv4}${number}/24`, ipv6: `${ipv6}${number.toString(16)}/64` },
+    addresses: { ipv4: `${ipv4}${number}/32`, ipv6: `${ipv6}${number.toString(16)}/128` },
     gateways: { ipv4: `${ipv4}1`, ipv6: `${ipv6}1` },
   };
 }

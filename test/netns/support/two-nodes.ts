@@ -128,6 +128,17 @@ export class TwoNodes {
     throw new Error(`not ready after ${timeoutMs} ms: ${missing.join('; ')}`);
   }
 
+  /** Waits until the balancer of the sample chain holds so many frontends: address, port and protocol. */
+  async untilFrontends(index: number, count: number, timeoutMs = 20_000): Promise<void> {
+    const { counters, node } = this.worker(index);
+    let held = 0;
+    for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(50)) {
+      held = await counters.rows(`${SYSTEM}/kubernetes.ilb.${node.name}`, 'frontends');
+      if (held === count) return;
+    }
+    throw new Error(`${held} frontends on ${node.name} after ${timeoutMs} ms, not ${count}`);
+  }
+
   async close(): Promise<void> {
     await this.lab.close();
   }
