@@ -65,6 +65,7 @@ export class Agent {
   #failures = 0;
   #failure: Failure | undefined;
   #rounds = 0;
+  readonly #ready = Promise.withResolvers<void>();
   #stopped = false;
 
   constructor(options: AgentOptions) {
@@ -78,6 +79,11 @@ export class Agent {
       this.#networkChanged = true;
       this.#wake();
     });
+  }
+
+  /** Settles with the first round after all objects are known that succeeds. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
   }
 
   async start(): Promise<void> {
@@ -182,6 +188,7 @@ export class Agent {
       await this.#work();
       this.#failures = 0;
       this.#failure = undefined;
+      if (this.#store.isSynced) this.#ready.resolve();
     } catch (error) {
       this.#failed(error);
     }

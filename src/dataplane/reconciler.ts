@@ -39,7 +39,14 @@ import type { Store } from './store.ts';
 import { type TableChange, unpack } from './tables.ts';
 
 /** Actions that wait until all objects have been seen. */
-const PRUNING = new Set<Action['op']>(['ClearSlot', 'RemoveInstance', 'RemoveStateMaps', 'Detach', 'DeleteRows', 'RemoveEntry']);
+const PRUNING = new Set<Action['op']>([
+  'ClearSlot',
+  'RemoveInstance',
+  'RemoveStateMaps',
+  'Detach',
+  'DeleteRows',
+  'RemoveEntry',
+]);
 /** All that is done before, where it is not known what was in force: pods can be plugged. */
 const PLUGGING = new Set<Action['op']>(['CreateMaps', 'LoadEntry', 'WriteRows', 'Attach']);
 

@@ -12,16 +12,20 @@ import { run } from './run.ts';
 export const OBJECTS = fileURLToPath(new URL('../../../build/bpf', import.meta.url));
 export const BPFFS = '/sys/fs/bpf';
 
-/** Mounts the BPF file system where it is missing. Throws AgentError BpffsNotMounted. */
+/**
+ * Makes sure that a folder is on a BPF file system; below the usual mount point that is mounted where it is missing. Throws
+ * AgentError BpffsNotMounted.
+ */
 export async function ensureBpffs(path: string): Promise<void> {
   if (isBpffs(path)) return;
-  const remedy = `mount it: mount -t bpf bpf ${path}`;
-  if (path !== BPFFS) throw new AgentError('BpffsNotMounted', `${path} is not on a BPF file system`, remedy);
+  const below = path === BPFFS || path.startsWith(`${BPFFS}/`);
+  const remedy = `mount it: mount -t bpf bpf ${below ? BPFFS : path}`;
+  if (!below) throw new AgentError('BpffsNotMounted', `${path} is not on a BPF file system`, remedy);
   try {
-    mkdirSync(path, { recursive: true });
-    await run(['mount', '-t', 'bpf', 'bpf', path]);
+    if (!isBpffs(BPFFS)) await run(['mount', '-t', 'bpf', 'bpf', BPFFS]);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new AgentError('BpffsNotMounted', `there is no BPF file system at ${path}`, remedy, error);
+    throw new AgentError('BpffsNotMounted', `there is no BPF file system at ${BPFFS}`, remedy, error);
   }
 }
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AgentLog } from './agent-options.ts';
+import { isAgentRunning } from './client.ts';
+import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
+import { AgentError, textOf } from './errors.ts';
+import { removeKernelState } from './kernel/down.ts';
+import { BPFFS } from './kernel/kernel.ts';
+import { readNetwork } from './kernel/netlink.ts';
+import { ipBatch } from './kernel/run.ts';
+
+export interface DownOptions {
+  readonly node: string;
+  /** The node's own folder of state. */
+  readonly stateDir: string;
+  readonly bpffs?: string;
+  readonly log: AgentLog;
+}
+
+/**
+ * Removes everything that agents of this node ever made: attachments first, then programs, maps, devices and state. What
+ * is gone already is passed over; what cannot be removed is reported at the end, after all the rest. Run it in the node's
+ * network namespace. Throws AgentError, AlreadyRunning while the agent runs.
+ */
+export async function down(options: DownOptions): Promise<void> {
+  if (await isAgentRunning(options.stateDir)) {
+    throw new AgentError(
+      'AlreadyRunning',
+      `the agent of node ${options.node} is running`,
+      'end it first: it would make everything anew',
+    );
+  }
+  const failures: string[] = [];
+  const attempt = async (work: () => unknown) => {
+    try {
+      await work();
+    } catch (error) {
+      failures.push(textOf(error));
+    }
+  };
+  await attempt(() => failures.push(...removeKernelState(options.bpffs ?? BPFFS, options.node)));
+  await attempt(async () => {
+    const { interfaces } = await readNetwork();
+    for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0]]) {
+      if (interfaces.has(device)) await ipBatch([`link delete ${device}`]);
+    }
+  });
+  for (const name of ['pods', 'logs', 'committed.json', 'agent.sock']) {
+    await attempt(() => rmSync(join(options.stateDir, name), { recursive: true, force: true }));
+  }
+  if (failures.length > 0) {
+    throw new AgentError(
+      'KernelError',
+      `not everything could be removed: ${failures.join('; ')}`,
+      'run it again as root',
+    );
+  }
+  options.log.info({ node: options.node }, 'everything was removed');
+}

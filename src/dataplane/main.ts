@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+import { CUBES } from '../cubes/registry.ts';
+import { Agent } from './agent.ts';
+import type { AgentOptions } from './agent-options.ts';
+import { isAgentRunning } from './client.ts';
+import { AgentError } from './errors.ts';
+import { AgentServer } from './server.ts';
+
+export type RunOptions = Omit<AgentOptions, 'types'> & Partial<Pick<AgentOptions, 'types'>>;
+
+export interface RunningAgent {
+  readonly agent: Agent;
+  /** Resolves when the kernel first holds what the objects say; while something fails it waits. */
+  readonly ready: Promise<void>;
+  /** Ends the agent and leaves the data plane working. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the agent of a node in this process, which must run in the node's network namespace. `stateDir` is the node's own
+ * folder. Throws AgentError AlreadyRunning when another agent has it.
+ */
+export async function runAgent(options: RunOptions): Promise<RunningAgent> {
+  if (await isAgentRunning(options.stateDir)) {
+    throw new AgentError(
+      'AlreadyRunning',
+      `an agent of node ${options.node} is running already`,
+      'end it first, or choose another --state-dir',
+    );
+  }
+  const agent = new Agent({ types: CUBES, ...options });
+  const server = new AgentServer(agent, options.stateDir);
+  await server.start(options.stateDir);
+  try {
+    await agent.start();
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return {
+    agent,
+    ready: agent.ready,
+    stop: async () => {
+      await server.stop();
+      await agent.stop();
+    },
+  };
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
+import type { AgentHealth } from './agent.ts';
+import type { PlugRequest } from './plug-request.ts';
+import type { PodRecord } from './pod-record.ts';
+
+export interface Methods {
+  plug: { params: PlugRequest; result: PodRecord & { gatewayMac: string } };
+  unplug: { params: { namespace: string; name: string }; result: { wasPlugged: boolean } };
+  /** Actions that would be run now, one line each. */
+  plan: { params: Record<string, never>; result: { actions: string[] } };
+  pods: { params: Record<string, never>; result: { pods: PodRecord[] } };
+  status: { params: Record<string, never>; result: AgentHealth };
+  /** Lets a mass removal that a guard holds back pass. */
+  allowRemoval: { params: Record<string, never>; result: Record<string, never> };
+}
+
+export type Method = keyof Methods;
+
+export interface Request {
+  method: Method;
+  params: unknown;
+}
+
+export type Response =
+  | { ok: true; result: unknown }
+  | { ok: false; error: { code: string; message: string; remedy: string } };
+
+export const SOCKET_NAME = 'agent.sock';
+/** A request longer than this is none of ours. */
+export const MAX_LINE = 65_536;

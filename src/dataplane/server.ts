@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Agent } from './agent.ts';
+import { AgentError, textOf } from './errors.ts';
+import type { PlugRequest } from './plug-request.ts';
+import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
+
+/** Serves requests on a socket that only root can open. */
+export class AgentServer {
+  readonly #agent: Agent;
+  readonly #path: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(agent: Agent, stateDir: string) {
+    this.#agent = agent;
+    this.#path = join(stateDir, SOCKET_NAME);
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  /** Call it only when no other agent of the node runs: it takes the socket over. Throws AgentError. */
+  async start(stateDir: string): Promise<void> {
+    // sizeof(sun_path) - 1 of unix(7).
+    if (Buffer.byteLength(this.#path) > 107) {
+      throw new AgentError(
+        'StateUnreadable',
+        `the path of the socket ${this.#path} is longer than 107 bytes`,
+        'choose a shorter --state-dir',
+      );
+    }
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    rmSync(this.#path, { force: true });
+    const mask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject);
+        this.#server.listen(this.#path, resolve);
+      });
+    } finally {
+      process.umask(mask);
+    }
+    chmodSync(this.#path, 0o600);
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    rmSync(this.#path, { force: true });
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    let text = '';
+    socket.setEncoding('utf8');
+    socket.on('error', () => {});
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > MAX_LINE) {
+        socket.destroy();
+        return;
+      }
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        const line = text.slice(0, end);
+        text = text.slice(end + 1);
+        void this.#answer(line).then((response) => {
+          if (!socket.destroyed) socket.write(`${JSON.stringify(response)}\n`);
+        });
+      }
+    });
+  }
+
+  async #answer(line: string): Promise<Response> {
+    try {
+      const { method, params } = JSON.parse(line) as Request;
+      return { ok: true, result: await this.#call(method, params) };
+    } catch (error) {
+      const known = error instanceof AgentError ? error : undefined;
+      return {
+        ok: false,
+        error: {
+          code: known?.code ?? 'InvalidRequest',
+          message: known?.message ?? textOf(error),
+          remedy: known?.remedy ?? '',
+        },
+      };
+    }
+  }
+
+  async #call(method: Method, params: unknown): Promise<unknown> {
+    switch (method) {
+      case 'plug':
+        return await this.#agent.plug(params as PlugRequest);
+      case 'unplug': {
+        const { namespace, name } = params as { namespace: string; name: string };
+        return { wasPlugged: await this.#agent.unplug(namespace, name) };
+      }
+      case 'plan':
+        return { actions: await this.#agent.planText() };
+      case 'pods':
+        return { pods: this.#agent.pods() };
+      case 'status':
+        return this.#agent.health();
+      case 'allowRemoval':
+        this.#agent.allowRemoval();
+        return {};
+      default:
+        throw new AgentError(
+          'InvalidRequest',
+          `there is no method ${String(method)}`,
+          'use the command line of the same version',
+        );
+    }
+  }
+}
