@@ -132,6 +132,8 @@ export class PackedTable {
   #free: number[] = [];
   #queue: number[] = [];
   #wanted = 0;
+  /** What the kernel has in rows that are dirty: a value that comes back is not written. */
+  #original = new Map<number, Uint8Array>();
 
   constructor(map: string, keySize: number, valueSize: number, max: number) {
     this.map = map;
@@ -215,6 +217,11 @@ export class PackedTable {
     return this.#chunk(row).subarray(at, at + this.valueSize);
   }
 
+  /** The value that the kernel has, where it has the row; as `value`. */
+  kernelValue(row: number): Uint8Array {
+    return this.#original.get(row) ?? this.value(row);
+  }
+
   key(row: number): Uint8Array {
     const at = this.#at(row);
     return this.#chunk(row).subarray(at, at + this.keySize);
@@ -245,12 +252,9 @@ export class PackedTable {
     const chunk = this.#chunk(row);
     const start = this.#at(row) + this.keySize;
     let same = (is & PRESENT) !== 0;
-    for (let i = 0; i < this.valueSize; i++) {
-      if (chunk[start + i] !== value[valueAt + i]) {
-        same = false;
-        chunk[start + i] = value[valueAt + i] as number;
-      }
-    }
+    for (let i = 0; i < this.valueSize && same; i++) same = chunk[start + i] === value[valueAt + i];
+    if (!same && is & PRESENT && !(is & DIRTY)) this.#original.set(row, this.value(row).slice());
+    if (!same) chunk.set(value.subarray(valueAt, valueAt + this.valueSize), start);
     if (same) this.#setState(row, is | WANTED);
     else this.#queueUp(row, is | WANTED | DIRTY);
     return row;
@@ -285,7 +289,8 @@ export class PackedTable {
       const state = this.#state(row) & ~QUEUED;
       this.#setState(row, state);
       if (state & WANTED) {
-        if (state & DIRTY) updates.push(row);
+        if (state & DIRTY && this.#differs(row)) updates.push(row);
+        else this.#setState(row, state & ~DIRTY);
       } else if (state & PRESENT) {
         deletes.push(row);
       } else {
@@ -293,10 +298,16 @@ export class PackedTable {
       }
     }
     this.#queue = [];
+    this.#original.clear();
     const result = { updates: this.#pack('update', updates), deletes: this.#pack('delete', deletes) };
     for (const row of updates) this.#setState(row, WANTED | PRESENT);
     for (const row of deletes) this.#drop(row);
     return result;
+  }
+
+  #differs(row: number): boolean {
+    const original = this.#original.get(row);
+    return !original || !this.value(row).every((byte, i) => byte === original[i]);
   }
 
   #drop(row: number): void {

@@ -74,6 +74,8 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
   const backends: { address: string; port: number; proto: number; weight: number }[] = [];
   const known = new Map<string, number>();
   const name = `${service.namespace}/${service.name}`;
+  /** An address and port that is listed twice, as an external and as a load balancer's one, is what it is first. */
+  const places = new Set<string>();
 
   for (const frontend of service.frontends) {
     if (!spec.scopes.includes(frontend.scope)) continue;
@@ -129,6 +131,9 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
         if (row) row.weight = Math.max(row.weight, weight);
       }
       for (const address of addresses) {
+        const place = `${address} ${frontend.port} ${proto}`;
+        if (places.has(place)) continue;
+        places.add(place);
         frontends.push({
           address,
           port: frontend.port,

@@ -7,6 +7,9 @@
  */
 import { hashBytes } from '../packed-table.ts';
 
+/** As many names with one hash, or with neighbouring ones, do not occur. */
+const COLLISIONS = 16;
+
 export class Groups {
   readonly #ids = new Map<string, { id: number; users: number }>();
   readonly #names = new Map<number, string>();
@@ -23,12 +26,13 @@ export class Groups {
       known.users++;
       return known.id;
     }
-    let id = this.#previous.get(name) ?? hint;
-    if (id === 0 || this.#names.has(id)) {
-      const bytes = Buffer.from(name.padEnd(Math.ceil(name.length / 4) * 4));
-      id = hashBytes(bytes, 0, bytes.length & ~3);
-      while (id === 0 || this.#names.has(id)) id = (id + 1) >>> 0;
-    }
+    const bytes = Buffer.alloc(Math.ceil(Buffer.byteLength(name) / 4) * 4);
+    bytes.write(name);
+    let id = hashBytes(bytes, 0, bytes.length);
+    const before = this.#previous.get(name) ?? hint;
+    // a hint further from the hash than collisions take a number is that of another service that had the row
+    if (before !== 0 && (before - id) >>> 0 < COLLISIONS && !this.#names.has(before)) id = before;
+    while (id === 0 || this.#names.has(id)) id = (id + 1) >>> 0;
     this.#ids.set(name, { id, users: 1 });
     this.#names.set(id, name);
     return id;

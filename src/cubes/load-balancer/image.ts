@@ -31,6 +31,7 @@ const BASE = 0;
 const SIZE = 4;
 const GROUP = 8;
 const MAX_RANGES = 65536;
+const scratchKey = new Uint8Array(codec.keySize);
 
 /** What a service holds of the tables. */
 interface Held {
@@ -54,6 +55,11 @@ interface Plan {
 
 function wordAt(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
+
+/** The same for frontends that can share a segment. */
+function contentOf({ maglev, picks }: DesiredFrontend): string {
+  return `${maglev} ${picks.map(({ backend, weight }) => `${backend}*${weight}`).join()}`;
 }
 
 /** Whether something is remembered by the frontend's group. */
@@ -198,7 +204,7 @@ export class LoadBalancerImage implements CubeImage {
   ): Plan[] | undefined {
     const ids = held.map((word) => word >>> 1);
     const plans: Plan[] = [];
-    const made = new Map<DesiredFrontend['picks'], { base: number; size: number }>();
+    const made = new Map<string, { base: number; size: number }>();
     let fresh = 0;
     let problem: Problem | undefined;
     for (const frontend of frontends) {
@@ -209,14 +215,17 @@ export class LoadBalancerImage implements CubeImage {
         problem = full(name, 'frontends', 'maxFrontends', this.#frontends.max);
         break;
       }
-      let segment = made.get(frontend.picks);
+      const content = frontends.length > 1 ? contentOf(frontend) : '';
+      let segment = made.get(content);
+      const alike =
+        segment || content === '' ? [frontend] : frontends.filter((one) => contentOf(one) === content);
       if (segment) this.#picks.share(segment.base, segment.size);
-      else segment = this.#segment(frontend, backends, ids, this.#frontends.known(key));
+      else segment = this.#segment(alike, backends, ids);
       if (!segment) {
         problem = full(name, 'picks', 'maxPicks', this.#picks.max);
         break;
       }
-      made.set(frontend.picks, segment);
+      made.set(content, segment);
       plans.push({ key, frontend, ...segment });
     }
     if (!problem) return plans;
@@ -270,6 +279,7 @@ export class LoadBalancerImage implements CubeImage {
     const waiting = this.#waiting.get(text) ?? new Map<string, Uint8Array>();
     waiting.set(key, value);
     this.#waiting.set(text, waiting);
+    this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), true);
     if (held) held.parked = [...held.parked, text];
   }
 
@@ -277,6 +287,7 @@ export class LoadBalancerImage implements CubeImage {
     const waiting = this.#waiting.get(text);
     const value = waiting?.get(key);
     if (!waiting || !value) return;
+    this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), false);
     this.#picks.drop(wordAt(value, BASE), wordAt(value, SIZE));
     waiting.delete(key);
     if (waiting.size === 0) this.#waiting.delete(text);
@@ -301,6 +312,7 @@ export class LoadBalancerImage implements CubeImage {
       if (next !== undefined && value && heir) {
         this.#waiting.get(text)?.delete(next);
         if (this.#waiting.get(text)?.size === 0) this.#waiting.delete(text);
+        this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), false);
         heir.parked = heir.parked.filter((one) => one !== text);
         heir.frontends = [...heir.frontends, this.#put(rowKey, value, next)];
       } else {
@@ -316,7 +328,7 @@ export class LoadBalancerImage implements CubeImage {
   }
 
   #value({ frontend, base, size }: Plan, known: number, name: string, problems: Problem[]): Uint8Array {
-    const hint = known < 0 ? 0 : wordAt(this.#frontends.value(known), GROUP);
+    const hint = known < 0 ? 0 : wordAt(this.#frontends.kernelValue(known), GROUP);
     const group = isGrouped(frontend) ? this.groups.take(frontend.group, hint) : 0;
     if (group !== 0 && !this.#ranges.set(group, frontend.sourceRanges)) {
       problems.push({
@@ -342,25 +354,29 @@ export class LoadBalancerImage implements CubeImage {
     return value;
   }
 
-  /** The segment of a frontend: that of the kernel's row where it holds the same, else a new one. */
+  /** The segment of frontends that are alike: one that the kernel has for one of them, or a new one. */
   #segment(
-    frontend: DesiredFrontend,
+    alike: readonly DesiredFrontend[],
     backends: readonly DesiredBackend[],
     ids: Uint32Array,
-    row: number,
   ): { base: number; size: number } | undefined {
-    const { picks } = frontend;
+    const { picks, maglev } = alike[0] as DesiredFrontend;
     if (picks.length === 0) return { base: 0, size: 0 };
-    const segment = frontend.maglev ? maglevSegment(picks, backends, ids) : randomSegment(picks, ids);
-    if (row >= 0) {
-      const base = wordAt(this.#frontends.value(row), BASE);
-      if (wordAt(this.#frontends.value(row), SIZE) === segment.length && this.#picks.holds(base, segment)) {
-        this.#picks.share(base, segment.length);
-        return { base, size: segment.length };
+    const segment = maglev ? maglevSegment(picks, backends, ids) : randomSegment(picks, ids);
+    const size = segment.length;
+    for (const { address, port, proto } of alike) {
+      codec.encodeKey({ addr: address, port, proto }, scratchKey);
+      const row = this.#frontends.known(scratchKey);
+      if (row < 0) continue;
+      const value = this.#frontends.kernelValue(row);
+      const base = wordAt(value, BASE);
+      if (wordAt(value, SIZE) === size && this.#picks.holds(base, segment)) {
+        this.#picks.share(base, size);
+        return { base, size };
       }
     }
     const base = this.#picks.add(segment);
-    return base < 0 ? undefined : { base, size: segment.length };
+    return base < 0 ? undefined : { base, size };
   }
 
   settle(): void {

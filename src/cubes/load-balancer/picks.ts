@@ -21,9 +21,10 @@ export class Picks {
   #free = new Map<number, number[]>();
   #freePlaces = 0;
   #pending: Extent[] = [];
-  #written: Extent[] = [];
-  /** Users of a segment, by base. Size 0 has no segment. */
-  readonly #users = new Map<number, { size: number; users: number }>();
+  /** Segments, by base, that the kernel has not got. */
+  readonly #unwritten = new Set<number>();
+  /** Users of a segment, by base; parked ones want it but no frontend of the kernel points to it. Size 0 has none. */
+  readonly #users = new Map<number, { readonly size: number; users: number; parked: number }>();
   #used = 0;
   /** Segments of the kernel that no frontend has claimed yet: base → size. */
   readonly #adopted = new Map<number, number>();
@@ -155,7 +156,7 @@ export class Picks {
       entry.users++;
       return;
     }
-    this.#users.set(base, { size, users: 1 });
+    this.#users.set(base, { size, users: 1, parked: 0 });
     this.#used += size;
   }
 
@@ -165,7 +166,7 @@ export class Picks {
     const base = this.#allocate(ids.length);
     if (base < 0) return -1;
     this.#mirror.set(ids, base);
-    this.#written.push({ base, size: ids.length });
+    this.#unwritten.add(base);
     this.share(base, ids.length);
     return base;
   }
@@ -176,21 +177,32 @@ export class Picks {
     const entry = this.#users.get(base);
     if (!entry || --entry.users > 0) return;
     this.#users.delete(base);
+    this.#unwritten.delete(base);
     this.#used -= size;
     this.#pending.push({ base, size });
   }
 
+  /** One of its users waits for its place among the frontends (true), or has got it (false). */
+  park(base: number, size: number, parked: boolean): void {
+    const entry = size === 0 ? undefined : this.#users.get(base);
+    if (entry) entry.parked += parked ? 1 : -1;
+  }
+
   take(): MapWrite[] {
-    const count = this.#written.reduce((sum, { size }) => sum + size, 0);
+    const due = [...this.#unwritten].flatMap((base) => {
+      const entry = this.#users.get(base);
+      return entry && entry.users > entry.parked ? [{ base, size: entry.size }] : [];
+    });
+    const count = due.reduce((sum, { size }) => sum + size, 0);
     const keys = new Uint32Array(count);
     const values = new Uint32Array(count);
     let at = 0;
-    for (const { base, size } of this.#written) {
+    for (const { base, size } of due) {
       for (let i = 0; i < size; i++) keys[at + i] = base + i;
       values.set(this.#mirror.subarray(base, base + size), at);
       at += size;
+      this.#unwritten.delete(base);
     }
-    this.#written = [];
     for (const extent of this.#pending) this.#release(extent);
     this.#pending = [];
     if (count === 0) return [];
