@@ -41,7 +41,13 @@ export class Store implements SourceHandler {
       return;
     }
     if ((kind === 'CubeNode' || kind === 'Node') && metadata.name !== this.#name) return;
-    if (object.status !== undefined) this.statuses.set(`${kind} ${key}`, object.status);
+    if (
+      object.status !== undefined &&
+      !isDeepStrictEqual(this.statuses.get(`${kind} ${key}`), object.status)
+    ) {
+      this.statuses.set(`${kind} ${key}`, object.status);
+      this.#wake();
+    }
     const kept = { metadata, spec: object.spec };
     if (kind === 'Cube') this.#put(this.cubes, key, kept as CubeObject);
     else if (kind === 'CubeLink') this.#put(this.links, key, kept as LinkObject);
