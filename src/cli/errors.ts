@@ -53,6 +53,14 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
   Conflict: EXIT.conflict,
   AlreadyExists: EXIT.conflict,
   KubeconfigError: EXIT.failure,
+  InvalidRequest: EXIT.refused,
+  AddressNotOfNode: EXIT.refused,
+  AddressInUse: EXIT.conflict,
+  InterfaceInUse: EXIT.conflict,
+  AlreadyRunning: EXIT.conflict,
+  InterfaceNotFound: EXIT.notFound,
+  NamespaceNotFound: EXIT.notFound,
+  NotPlugged: EXIT.notFound,
 };
 
 const REMEDY_OF_CODE: Readonly<Record<string, string>> = {

@@ -211,6 +211,7 @@ ${examples('cubeplane up --manifests /etc/cubeplane', 'cubeplane up --node node-
     .option('--routes', 'set default routes inside the pod')
     .option('--mtu <bytes>', "MTU of the pod's interface", Number)
     .addOption(node())
+    .addOption(bpffs())
     .addOption(stateDir())
     .addHelpText(
       'after',
@@ -226,6 +227,7 @@ ${examples('cubeplane up --manifests /etc/cubeplane', 'cubeplane up --node node-
     .description('take a pod off the chain of its node')
     .argument('<pod>', 'NAMESPACE/NAME, or NAME in the namespace default')
     .addOption(node())
+    .addOption(bpffs())
     .addOption(stateDir())
     .addHelpText('after', examples('cubeplane unplug default/web-1 --node node-a'))
     .action(async (pod: string, options) => {
@@ -235,6 +237,7 @@ ${examples('cubeplane up --manifests /etc/cubeplane', 'cubeplane up --node node-
     .command('plan')
     .description('what the agent of a node would change in the kernel, and why it does not yet')
     .addOption(node())
+    .addOption(bpffs())
     .addOption(stateDir())
     .option('-o, --output <format>', 'json')
     .addHelpText(
