@@ -14,7 +14,6 @@ import {
   type KubeObject,
   NODES,
   type ResourceType,
-  splitKey,
 } from '../../k8s/resource.ts';
 import { AgentLease } from './agent-lease.ts';
 import type {
@@ -118,8 +117,9 @@ export class KubernetesSource implements Source {
     const cache = new Cache<Seen>();
     cache.onChange((change) => {
       if (change.type !== 'deleted' || this.#stopped) return;
-      const { namespace, name } = splitKey(change.key);
-      handler.delete(kind, namespace, name);
+      const [first = '', second] = change.key.split('/');
+      if (second === undefined) handler.delete(kind, undefined, first);
+      else handler.delete(kind, first, second);
     });
     const reflector = new Reflector<Seen>({
       client,
