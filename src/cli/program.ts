@@ -174,6 +174,14 @@ function agentCommands(program: Command): void {
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
     )
+    .addOption(
+      new Option(
+        '--redirect <mode>',
+        'how packets enter pods: at their end of the pair, or by way of its host end',
+      )
+        .choices(['peer', 'plain'])
+        .default('peer'),
+    )
     .addHelpText(
       'after',
       `

@@ -12,6 +12,7 @@ export interface UpOptions extends SourceOptions {
   readonly node?: string;
   readonly bpffs: string;
   readonly logLevel: string;
+  readonly redirect: 'peer' | 'plain';
 }
 
 /** Runs the agent until SIGTERM or SIGINT; what it has put into the kernel stays. */
@@ -24,7 +25,15 @@ export async function up(options: UpOptions): Promise<void> {
   const source = await openSource(options, node, stateRoot, log);
   const version = packageVersion();
   log.info({ node, source: source.name, version }, `agent of node ${node}: ${source.name}`);
-  const running = await runAgent({ node, source, stateDir, log, bpffs: options.bpffs, version });
+  const running = await runAgent({
+    node,
+    source,
+    stateDir,
+    log,
+    bpffs: options.bpffs,
+    version,
+    redirectPeer: options.redirect === 'peer',
+  });
   const ended = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   });
