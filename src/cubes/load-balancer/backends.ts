@@ -75,14 +75,16 @@ export class Backends {
   }
 
   #hash(bytes: Uint8Array, at: number): number {
-    key.set(bytes.subarray(at, at + FLAGS));
-    key[FLAGS] = 0;
+    for (let i = 0; i < FLAGS; i++) key[i] = bytes[at + i] as number;
     return hashBytes(key, 0, IDENTITY);
   }
 
   #find(identity: Uint8Array, at: number): number {
+    const rows = this.#rows;
     return this.#index.find(this.#hash(identity, at), (id) => {
-      for (let i = 0; i < FLAGS; i++) if (this.#rows[id * ROW + i] !== identity[at + i]) return false;
+      // backwards: identities differ in port and host first
+      for (let i = FLAGS - 1, row = id * ROW; i >= 0; i--)
+        if (rows[row + i] !== identity[at + i]) return false;
       return true;
     });
   }
@@ -176,7 +178,7 @@ export class Backends {
       if (free === undefined && this.#top >= this.max) return -1;
       id = free ?? this.#top;
       this.#reserve(id + 1);
-      this.#rows.set(identity.subarray(at, at + FLAGS), id * ROW);
+      for (let i = 0; i < FLAGS; i++) this.#rows[id * ROW + i] = identity[at + i] as number;
       this.#rows[id * ROW + FLAGS] = LIVE;
       this.#setWord(id, DEADLINE, 0);
       this.#index.add(this.#hash(this.#rows, id * ROW), id);

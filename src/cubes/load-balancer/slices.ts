@@ -33,7 +33,6 @@ function nameOf(service: Service): string {
 }
 
 function merge(parts: readonly Part[]): Service[] {
-  if (parts.length === 1) return [...(parts[0]?.rows ?? [])];
   const services = new Map<string, Service>();
   for (const part of parts) {
     for (const row of part.rows ?? []) {
@@ -75,6 +74,14 @@ export class Slices {
     const part: Part = { slice: slice ?? { owner: key, index: 0, count: 1, revision: '' }, rows };
     owner.parts.set(key, part);
     const { count, revision } = part.slice;
+    if (count === 1) {
+      part.rows = undefined;
+      const names = rows.map(nameOf);
+      const removed = owner.names.filter((old) => !names.includes(old));
+      owner.names = names;
+      changes.push({ owner: name, set: rows, removed });
+      return changes;
+    }
     const together = [...owner.parts.values()]
       .filter((one) => one.slice.revision === revision && one.slice.count === count)
       .sort((a, b) => a.slice.index - b.slice.index);
@@ -82,11 +89,10 @@ export class Slices {
       together.length === count && together.every((one, index) => one.slice.index === index && one.rows);
     if (!complete) return changes;
     const services = merge(together);
-    for (const one of together) if (count > 1) one.rows = undefined;
+    for (const one of together) one.rows = undefined;
     const names = services.map(nameOf);
     changes.push({ owner: name, set: services, removed: owner.names.filter((old) => !names.includes(old)) });
     owner.names = names;
-    if (count === 1) part.rows = undefined;
     return changes;
   }
 
