@@ -619,3 +619,19 @@ describe('a Node that goes', () => {
     await operator.running.stop();
   }, 60_000);
 });
+
+describe('a chain that goes', () => {
+  it('leaves the commit records and takes its cubes and links', async () => {
+    const operator = await startOperator();
+    await settled(operator);
+    expect(Object.keys((await output()).cubes ?? {})).not.toHaveLength(0);
+    await cluster.api.delete(`${CHAINS}/kubernetes`);
+    await until('nothing of it is left', async () => {
+      const { cubes, links } = await output();
+      return Object.keys({ ...cubes, ...links }).length === 0;
+    });
+    const [node] = await cluster.api.list<CubeNode>(`${GROUP}/cubenodes`);
+    expect(node?.spec.chains).toEqual([]);
+    await operator.running.stop();
+  }, 60_000);
+});
