@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent } from '../harness/cubeplane.ts';
 import type { Cluster } from '../harness/kube/cluster.ts';
 import { connect, createNamespace, type Namespace } from '../harness/netns.ts';
 import type { Running } from '../harness/process.ts';
 import { createNode, createPod, type Node, type Pod, type Underlay } from '../harness/topology.ts';
+import {
+  Manifests,
+  nodeObject,
+  podNetwork,
+  sampleChain,
+  serviceObjects,
+  vipsOf,
+} from '../netns/support/manifests.ts';
 
 /** A way from a client to a server that answers one byte with one byte. */
 export interface Path {
@@ -17,6 +28,8 @@ export interface Path {
 }
 
 export const PORT = 8080;
+/** Where {@link cubeplanePath}'s Service takes floods of datagrams. */
+export const SINK_PORT = 8081;
 const ROOT = new URL('../../', import.meta.url).pathname;
 
 /** Compiles the ping-pong program, once a run. Returns its path. */
@@ -163,4 +176,54 @@ export async function kubeProxyPath(
 async function answers(client: Namespace, address: string): Promise<boolean> {
   const { status } = await client.exec(['nc', '-z', '-w', '1', address, String(PORT)], { anyStatus: true });
   return status === 0;
+}
+
+/** How pods are reached from a chain. */
+export type RedirectMode = 'peer' | 'plain';
+
+/** Two pods of a node behind an agent that runs the chain of samples/service-chain.yaml, and a Service of one backend. */
+export async function cubeplanePath(
+  underlay: Underlay,
+  mode: RedirectMode,
+  index: number,
+): Promise<Path & { agent: Agent }> {
+  const node = await createNode(underlay, `cubeplane-${mode}`, index);
+  const manifests = new Manifests(join(node.namespace.directory, 'manifests'));
+  manifests.write('chain.yaml', sampleChain());
+  manifests.write('node.yaml', nodeObject(node, index));
+  const agent = new Agent(node, { manifests: manifests.directory }, ['--redirect', mode]);
+  await agent.start();
+  const pods: Pod[] = [];
+  for (const [number, name] of [
+    [10, 'client'],
+    [11, 'server'],
+  ] as const) {
+    const pod = await createPod(node, { name, ...podNetwork(index, number) });
+    await agent.plug(pod);
+    pods.push(pod);
+  }
+  const [client, server] = pods as [Pod, Pod];
+  const ports = [
+    { name: 'tcp', protocol: 'TCP', port: PORT, targetPort: PORT },
+    { name: 'udp', protocol: 'UDP', port: PORT, targetPort: PORT },
+    { name: 'sink', protocol: 'UDP', port: SINK_PORT, targetPort: SINK_PORT },
+  ] as const;
+  manifests.write(
+    'service.yaml',
+    ...serviceObjects({ name: 'web', number: 100 + index, ports, backends: [server] }),
+  );
+  return { ...pathOf(client, server, vipsOf(100 + index).ipv4), agent };
+}
+
+/** The same pods without the Service: what the chain costs that balances nothing. */
+export function podToPod(path: Path): Path {
+  return { ...path, address: path.backend };
+}
+
+/** Waits until a path carries a TCP connection to its end. */
+export async function untilAnswered(path: Path, timeoutMs = 20_000): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(50)) {
+    if (await answers(path.client, path.address)) return;
+  }
+  throw new Error(`${path.address} does not answer after ${timeoutMs} ms`);
 }

@@ -18,15 +18,18 @@ export class Agent {
   /** Holds one folder a node. */
   readonly stateDir: string;
   readonly bpffs: string;
+  /** More flags for `cubeplane up`. */
+  readonly flags: readonly string[];
   #running: Running | undefined;
   #starts = 0;
 
-  constructor(node: Node, source: AgentSource) {
+  constructor(node: Node, source: AgentSource, flags: readonly string[] = []) {
     const { lab } = node.underlay;
     this.node = node;
     this.source = source;
     this.stateDir = join(lab.directory, 'state');
     this.bpffs = labPins(lab.id);
+    this.flags = flags;
   }
 
   get running(): Running {
@@ -41,7 +44,16 @@ export class Agent {
       'manifests' in this.source
         ? ['--manifests', this.source.manifests]
         : ['--kubeconfig', this.source.kubeconfig];
-    const argv = [process.execPath, CLI, 'up', '--node', this.node.name, ...from, ...this.#places()];
+    const argv = [
+      process.execPath,
+      CLI,
+      'up',
+      '--node',
+      this.node.name,
+      ...from,
+      ...this.#places(),
+      ...this.flags,
+    ];
     this.#running = await this.node.namespace.start(`agent-${++this.#starts}`, argv);
     await this.#running.waitForOutput(/ready/, timeoutMs);
   }

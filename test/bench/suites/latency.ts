@@ -8,11 +8,14 @@ import type { Suite, SuiteOptions } from '../main.ts';
 import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
 import {
   buildPingpong,
+  cubeplanePath,
   kubeProxyPath,
   type Path,
   PORT,
+  podToPod,
   routedPath,
   serve,
+  untilAnswered,
   vethPath,
   wirePath,
 } from '../paths.ts';
@@ -32,6 +35,33 @@ async function p50(path: Path, pingpong: string, kind: string, count: number): P
     String(count),
   ]);
   return Number(stdout.split(' ')[0]);
+}
+
+const KINDS = ['tcp', 'udp', 'connect'] as const;
+/** Of a round trip through an empty redirecting program, in the same way of redirecting. */
+const WIRE_GOAL = 1.03;
+
+/** Every path next to the bare veth pair, and cubeplane's next to those that it is to be compared with. */
+function measuresOf(kind: string, values: Readonly<Record<string, number[]>>): Measure[] {
+  const of = (name: string): number[] => values[name] as number[];
+  const ratio = (name: string, other: string, goal?: number): Measure => {
+    const head = { name: `latency.${kind}.${name}/${other}`, unit: 'ratio', better: 'lower' } as const;
+    return measureOf(goal === undefined ? head : { ...head, goal }, ratios(of(name), of(other)));
+  };
+  const others = Object.keys(values).filter((name) => name !== 'veth');
+  return [
+    measureOf(
+      { name: `latency.${kind}.veth`, unit: 'us', better: 'lower' },
+      of('veth').map((ns) => ns / 1000),
+    ),
+    ...others.map((name) => ratio(name, 'veth')),
+    ...(['plain', 'peer'] as const).flatMap((mode) => [
+      ratio(`service-${mode}`, mode === 'peer' ? 'wire-peer' : 'wire', WIRE_GOAL),
+      ratio(`service-${mode}`, 'routed', 1),
+      ratio(`service-${mode}`, 'kube-proxy-nftables', 1),
+      ratio(`service-${mode}`, 'kube-proxy-iptables', 1),
+    ]),
+  ];
 }
 
 async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
@@ -54,30 +84,23 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
       const path = await kubeProxyPath(cluster, underlay, mode, 5 + index, (own) => serve(own, pingpong));
       paths[`kube-proxy-${mode}`] = path;
     }
+    for (const [index, mode] of (['plain', 'peer'] as const).entries()) {
+      say(`cubeplane, pods reached by ${mode === 'peer' ? 'redirect_peer' : 'redirect'}`);
+      const path = await cubeplanePath(underlay, mode, 7 + index);
+      await serve(path, pingpong);
+      await untilAnswered(path);
+      paths[`service-${mode}`] = path;
+      paths[`pods-${mode}`] = podToPod(path);
+    }
     const measures: Measure[] = [];
-    for (const kind of ['tcp', 'udp', 'connect']) {
+    for (const kind of KINDS) {
       const alternatives = Object.fromEntries(
         Object.entries(paths).map(([name, path]) => [name, () => p50(path, pingpong, kind, count)]),
       );
       const values = await interleave(rounds, alternatives, (round) =>
         say(`${kind}: round ${round} of ${rounds}`),
       );
-      const floor = values.veth as number[];
-      measures.push(
-        measureOf(
-          { name: `latency.${kind}.veth`, unit: 'us', better: 'lower' },
-          floor.map((ns) => ns / 1000),
-        ),
-      );
-      for (const [name, own] of Object.entries(values)) {
-        if (name === 'veth') continue;
-        measures.push(
-          measureOf(
-            { name: `latency.${kind}.${name}/veth`, unit: 'ratio', better: 'lower' },
-            ratios(own, floor),
-          ),
-        );
-      }
+      measures.push(...measuresOf(kind, values));
     }
     return measures;
   } finally {

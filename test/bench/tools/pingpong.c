@@ -5,8 +5,11 @@
  *   pingpong server tcp|udp ADDRESS PORT            answers until it is ended; prints "ready" when it listens
  *   pingpong client tcp|udp|connect ADDRESS PORT COUNT
  *                                                   prints p50, p99 and mean in ns, one line
- *   pingpong sink ADDRESS PORT                      counts UDP datagrams until stdin closes, then prints the count
- *   pingpong blast ADDRESS PORT SECONDS             sends 64-byte frames (22 B of payload over IPv4) as fast as it can
+ *   pingpong sink ADDRESS PORT                      counts UDP datagrams until stdin closes, then prints the count;
+ *                                                   one of one byte is answered and not counted
+ *   pingpong blast ADDRESS PORT SECONDS             sends 64-byte frames (22 B of payload over IPv4) as fast as it can,
+ *                                                   after two short questions and answers, which make it an established
+ *                                                   flow; prints how many, and the ns of processor time they took
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,12 +31,17 @@ static void die(const char *what)
 	exit(1);
 }
 
-static long now(void)
+static long clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static long now(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static int make_socket(const char *address, const char *port, int type, int listening)
@@ -137,16 +145,27 @@ static void client(const char *kind, const char *address, const char *port, long
 
 static void sink(int fd)
 {
-	struct mmsghdr messages[64] = {0};
+	static char bytes[64][64];
+	struct sockaddr_storage peer;
+	struct iovec parts[64];
+	struct mmsghdr messages[64];
 	struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
 	long count = 0;
 
+	for (int i = 0; i < 64; i++) {
+		parts[i] = (struct iovec){bytes[i], sizeof bytes[i]};
+		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
+	}
+	messages[0].msg_hdr.msg_name = &peer;
 	for (;;) {
 		int got;
 
 		poll(fds, 2, -1);
+		messages[0].msg_hdr.msg_namelen = sizeof peer;
 		got = recvmmsg(fd, messages, 64, MSG_DONTWAIT, NULL);
-		if (got > 0)
+		if (got == 1 && messages[0].msg_len == 1)
+			sendto(fd, bytes[0], 1, 0, (struct sockaddr *)&peer, messages[0].msg_hdr.msg_namelen);
+		else if (got > 0)
 			count += got;
 		else if (fds[1].revents)
 			break;
@@ -159,17 +178,24 @@ static void blast(int fd, int seconds)
 	char payload[22] = {0};
 	struct iovec part = {payload, sizeof payload};
 	struct mmsghdr messages[64];
-	long end = now() + seconds * 1000000000L, sent = 0;
+	struct timeval patience = {.tv_sec = 2};
+	long end, busy, sent = 0;
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	for (int i = 0; i < 2; i++)
+		if (write(fd, payload, 1) != 1 || read(fd, payload, 1) != 1)
+			die("question to the sink");
 	for (int i = 0; i < 64; i++)
 		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
+	end = now() + seconds * 1000000000L;
+	busy = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	while (now() < end) {
 		int did = sendmmsg(fd, messages, 64, 0);
 
 		if (did > 0)
 			sent += did;
 	}
-	printf("%ld\n", sent);
+	printf("%ld %ld\n", sent, clock_ns(CLOCK_PROCESS_CPUTIME_ID) - busy);
 }
 
 int main(int argc, char **argv)
