@@ -222,14 +222,22 @@ static __always_inline int cube_pass(struct cube_ctx *c)
 }
 
 /* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */
-static __always_inline long cube_set_macs(struct cube_ctx *c, const mac_t *dst)
+static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *dst,
+					       const mac_t *src)
 {
 	struct {
 		mac_t dst;
 		mac_t src;
-	} macs = {.dst = *dst, .src = cube.gateway_mac};
+	} macs = {.dst = *dst, .src = *src};
 
 	return bpf_skb_store_bytes(c->skb, 0, &macs, sizeof(macs), 0);
+}
+
+static __always_inline long cube_set_macs(struct cube_ctx *c, const mac_t *dst)
+{
+	mac_t src = cube.gateway_mac;
+
+	return cube_set_macs_from(c, dst, &src);
 }
 
 static __always_inline int cube_output_pod(struct cube_ctx *c)
@@ -273,8 +281,12 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 		flags = BPF_F_TUNINFO_IPV6;
 	}
 	mac_t mac = cube.gateway_mac;
+	mac_t src = mac;
 
-	if (cube_set_macs(c, &mac))
+	/* All overlay devices have the gateway MAC, and vxlan_set_mac() takes a frame that comes
+	 * from the device's own MAC for a loop and drops it without a count. */
+	src.bytes[5] ^= 0xff;
+	if (cube_set_macs_from(c, &mac, &src))
 		return cube_drop(c, DROP_REWRITE_FAILED);
 	if (bpf_skb_set_tunnel_key(c->skb, &key, sizeof(key), flags))
 		return cube_drop(c, DROP_REDIRECT_FAILED);
