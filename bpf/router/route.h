@@ -148,14 +148,20 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 	return 0;
 }
 
-/* Our own packets are routed like others; what has no route goes back to where its cause came from.
+/*
+ * Our own packets are routed like others; what has no route goes back to where its cause came from.
+ * An own address is the host's then: nobody else may send from it.
  */
 static __always_inline u32 route_reply(struct cube_ctx *c)
 {
+	const addr_t *dst = packet_dst(c->work);
+	const struct own_address *own = own_lookup(dst);
 	const struct route *route;
 	u32 length;
 
-	route = route_find(c, packet_dst(c->work), &length);
+	if (own)
+		return own->delivery == NO_DELIVERY ? c->port : own->delivery;
+	route = route_find(c, dst, &length);
 	if (!route || route->kind >= ROUTE_BLACKHOLE)
 		return c->port;
 	route_follow(c->work, route);

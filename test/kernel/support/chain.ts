@@ -173,7 +173,7 @@ export interface CubeOptions {
   redirectPeer?: boolean;
 }
 
-/** A cube of the chain. */
+/** A cube of the chain, named by its object; a second one of the same as `object@slot`. */
 export class ChainCube {
   readonly name: string;
   readonly slot: number;
@@ -182,8 +182,8 @@ export class ChainCube {
   readonly #reasons: ReadonlyMap<number, string>;
   readonly #counters: ReadonlyMap<number, string>;
 
-  constructor(options: CubeOptions, object: BpfObject) {
-    this.name = options.object;
+  constructor(options: CubeOptions, object: BpfObject, name: string) {
+    this.name = name;
     this.slot = options.slot;
     this.object = object;
     this.program = object.program(options.object.replaceAll('-', '_'));
@@ -271,7 +271,9 @@ export class Chain {
 
   /** Loads a cube into its slot (1–254). */
   async add(options: CubeOptions): Promise<ChainCube> {
-    const cube = new ChainCube(options, await this.#load(options.object, options.slot, options));
+    const { object, slot } = options;
+    const name = this.#cubes.some((cube) => cube.name === object) ? `${object}@${slot}` : object;
+    const cube = new ChainCube(options, await this.#load(object, slot, options), name);
     this.#cubes.push(cube);
     return cube;
   }
