@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Two properties of the whole graph, under a load that never pauses: an agent that dies at any moment, and a chain that is
+ * rewired while packets cross it, lose nothing. TCP alone would hide a loss by sending again, so datagrams and echoes,
+ * each of which counts, go along.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { BpfMap } from '../../src/dataplane/kernel/addon/index.ts';
+import type { Running } from '../harness/process.ts';
+import type { Pod } from '../harness/topology.ts';
+import { type Load, startLoad, startServer } from '../harness/traffic.ts';
+import { kernelState } from './support/kernel-state.ts';
+import { sampleChain, vipsOf } from './support/manifests.ts';
+import { named, PORT, TARGET } from './support/services.ts';
+import {
+  difference,
+  FAMILIES,
+  openTwoNodes,
+  SYSTEM,
+  type TwoNodes,
+  type Worker,
+} from './support/two-nodes.ts';
+
+jest.setTimeout(600_000);
+
+/** `npm run soak` asks for more. */
+const KILLS = Number(process.env.CUBEPLANE_KILLS ?? 20);
+const REWIRINGS = Number(process.env.CUBEPLANE_REWIRINGS ?? 100);
+
+let lab: TwoNodes;
+let client: Pod;
+const backends: Pod[] = [];
+
+beforeAll(async () => {
+  lab = await openTwoNodes('properties test');
+  client = await lab.addPod(0, 'client', 10);
+  backends.push(await lab.addPod(0, 'near', 11), await lab.addPod(1, 'far', 11));
+  for (const pod of backends) await startServer(pod.namespace, pod.name, TARGET);
+  lab.writeService({ name: 'web', number: 10, ports: named, backends });
+  for (const { index } of lab.workers) await lab.untilFrontends(index, 4);
+});
+afterAll(async () => {
+  await lab?.close();
+});
+
+/** Traffic from the client through the Service and past it, of which every lost packet shows. */
+class Traffic {
+  readonly #loads: Record<string, Load>;
+  readonly #pings: Record<string, Running>;
+
+  constructor(loads: Record<string, Load>, pings: Record<string, Running>) {
+    this.#loads = loads;
+    this.#pings = pings;
+  }
+
+  static async start(): Promise<Traffic> {
+    const loads: Record<string, Load> = {};
+    const pings: Record<string, Running> = {};
+    for (const family of FAMILIES) {
+      const vip = vipsOf(10)[family];
+      loads[`TCP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 20, long: 8 });
+      loads[`UDP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 10, udp: true });
+      for (const pod of backends) {
+        const name = `ping-${pod.name}-${family}`;
+        const argv = ['ping', '-n', '-q', '-i', '0.01', pod.addresses[family] ?? ''];
+        pings[name] = await client.namespace.start(name, argv);
+      }
+    }
+    return new Traffic(loads, pings);
+  }
+
+  /** Ends it; what was lost, by kind, and how much was sent. */
+  async end(): Promise<{ lost: Record<string, unknown>; requests: number; echoes: number }> {
+    const lost: Record<string, unknown> = {};
+    let requests = 0;
+    let echoes = 0;
+    for (const [name, load] of Object.entries(this.#loads)) {
+      const report = await load.end();
+      requests += report.requests;
+      if (report.failures.length > 0) lost[name] = report.failures;
+    }
+    for (const [name, ping] of Object.entries(this.#pings)) {
+      const from = (await ping.output()).length;
+      ping.kill('SIGINT');
+      await ping.exited();
+      const said = (await ping.output()).slice(from);
+      const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
+      echoes += Number(received);
+      // The last one may be under way.
+      if (!(Number(sent) - Number(received) <= 1)) lost[name] = said.trim();
+    }
+    return { lost, requests, echoes };
+  }
+}
+
+/** The sample chain, or with another router between balancer and router; each revision is a new one. */
+function chainOf(revision: number): object {
+  const chain = sampleChain();
+  const [ilb, router] = chain.spec.cubes;
+  // Members of the spec that make new programs: each revision runs on others than the one before.
+  ilb.loadBalancer.drainSeconds = 60 + (revision % 7);
+  router.router = { icmp: { errorsPerSecond: 100 + (revision % 5) } };
+  if (revision % 2 === 0) return chain;
+  const inside = ['ipv4', 'ipv6'].map((family) => `$(node.podCIDRs.${family})`);
+  const middle = {
+    name: 'middle',
+    type: 'Router',
+    router: {
+      routes: [
+        ...inside.map((destination) => ({ destination, type: 'Port', port: 'down' })),
+        ...['0.0.0.0/0', '::/0'].map((destination) => ({ destination, type: 'Port', port: 'up' })),
+      ],
+    },
+  };
+  chain.spec.cubes = [ilb, middle, router];
+  const cube = (name: string, port: string) => ({ type: 'Cube', cube: { name, port } });
+  delete chain.spec.path;
+  chain.spec.links = [
+    { name: 'pods', endpoints: [{ type: 'Pods' }, cube('ilb', 'pods')] },
+    { name: 'low', endpoints: [cube('ilb', 'server'), cube('middle', 'down')] },
+    { name: 'high', endpoints: [cube('middle', 'up'), cube('router', 'pods')] },
+    { name: 'overlay', endpoints: [cube('router', 'overlay'), { type: 'Overlay' }] },
+  ];
+  return chain;
+}
+
+/** Reasons of a packet that met a graph half changed. */
+const HALF_CHANGED = [
+  'NoEdge',
+  'StaleEpoch',
+  'ChainNotProgrammed',
+  'TailCallFailed',
+  'HopLimit',
+  'BackendInvalid',
+];
+
+/** Drops of all cubes of all nodes for one of those reasons. */
+async function halfChanged(): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  for (const { index, node } of lab.workers) {
+    for (const [cube, drops] of Object.entries(await lab.drops(index))) {
+      for (const reason of HALF_CHANGED) {
+        if (drops[reason] !== undefined) found[`${node.name} ${cube} ${reason}`] = drops[reason];
+      }
+    }
+  }
+  return found;
+}
+
+async function planOf({ agent }: Worker): Promise<string> {
+  return (await agent.cli(['plan'])).stdout.trim();
+}
+
+function epochOf({ counters }: Worker): number {
+  const map = BpfMap.openPinned(counters.pins.sharedMap('node_config'));
+  try {
+    return (map.lookup(Buffer.alloc(4)) ?? Buffer.alloc(4)).readUInt32LE(0);
+  } finally {
+    map.close();
+  }
+}
+
+async function untilEpochs(beyond: readonly number[], timeoutMs = 20_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (lab.workers.some((worker, i) => epochOf(worker) === beyond[i])) {
+    if (Date.now() > deadline) throw new Error(`no new graph within ${timeoutMs} ms`);
+    await sleep(10);
+  }
+}
+
+test(`${KILLS} agents that die at any moment lose nothing, and the next ones find all as it should be`, async () => {
+  const before = await halfChanged();
+  const traffic = await Traffic.start();
+  for (let round = 0; round < KILLS; round++) {
+    const worker = lab.worker(round % lab.workers.length);
+    // What changes differs, and so does how far the agent gets with it.
+    const change = round % 3;
+    if (change === 0) lab.manifests.write('chain.yaml', chainOf(round));
+    if (change === 1) {
+      const ports = named.map((port) => ({ ...port, port: 1000 + round }));
+      lab.writeService({ name: 'churn', number: 30, ports, backends: backends.slice(round % 2) });
+    }
+    if (change === 2) lab.writeService({ name: `more-${round}`, number: 40 + round, ports: named, backends });
+    await sleep(Math.random() * 150);
+    await worker.agent.kill();
+    await sleep(Math.random() * 50);
+    await worker.agent.start();
+  }
+  await sleep(500);
+  await lab.untilReady();
+  for (const worker of lab.workers) {
+    expect(await planOf(worker)).toMatch(/nothing to do/i);
+    const { counters, node, agent } = worker;
+    const kernel = await kernelState(counters.pins.nodeRoot, node);
+    await agent.kill();
+    await agent.start();
+    expect(await planOf(worker)).toMatch(/nothing to do/i);
+    expect(await kernelState(counters.pins.nodeRoot, node)).toEqual(kernel);
+  }
+  const { lost, requests, echoes } = await traffic.end();
+  expect(lost).toEqual({});
+  expect(requests).toBeGreaterThan(KILLS * 50);
+  expect(echoes).toBeGreaterThan(KILLS * 50);
+  expect(difference(before, await halfChanged())).toEqual({});
+});
+
+describe('a chain', () => {
+  test(`rewired ${REWIRINGS} times loses nothing, and no packet meets half a graph`, async () => {
+    lab.manifests.write('chain.yaml', chainOf(1000));
+    await sleep(1_000);
+    await lab.untilReady();
+    const before = await halfChanged();
+    const first = lab.workers.map(epochOf);
+    const middles: Record<string, number> = {};
+    const traffic = await Traffic.start();
+    for (let revision = 1001; revision <= 1000 + REWIRINGS; revision++) {
+      const epochs = lab.workers.map(epochOf);
+      lab.manifests.write('chain.yaml', chainOf(revision));
+      await untilEpochs(epochs);
+      await sleep(Math.random() * 40);
+      if (revision % 2 === 0) continue;
+      // Its counters go with it when it goes.
+      for (const { counters, node } of lab.workers) {
+        const drops = await counters.cube(`${SYSTEM}/kubernetes.middle.${node.name}`, 'Router');
+        for (const reason of HALF_CHANGED) {
+          if (drops[reason] !== undefined) middles[`${node.name} ${reason}`] = drops[reason];
+        }
+      }
+    }
+    const { lost, requests, echoes } = await traffic.end();
+    expect(lost).toEqual({});
+    expect(requests).toBeGreaterThan(REWIRINGS * 10);
+    expect(echoes).toBeGreaterThan(REWIRINGS * 10);
+    expect(difference(before, await halfChanged())).toEqual({});
+    expect(middles).toEqual({});
+    for (const [i, worker] of lab.workers.entries()) {
+      expect(epochOf(worker) - (first[i] ?? 0)).toBeGreaterThanOrEqual(REWIRINGS);
+    }
+  });
+});

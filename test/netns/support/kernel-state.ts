@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the agent made of the kernel, apart from what packets change: to compare before and after. */
+import { createHash } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { BpfMap } from '../../../src/dataplane/kernel/addon/index.ts';
+import { run } from '../../harness/process.ts';
+import type { Node } from '../../harness/topology.ts';
+
+/** Maps that programs write; a state map's pin goes on with `_VERSION_SIZE`. */
+const WRITTEN_BY_PACKETS =
+  /^(attachment_counters|entry_drops|fragments|work|events|port_counters|drops|counters|established|embryonic|affinity|reply_buckets|reply_scratch|scratch)(_\d+_\w+)?$/;
+
+/** Pin → id of what is pinned there, and a hash of the rows of maps that user space writes. */
+export type KernelState = Readonly<Record<string, string>>;
+
+export async function kernelState(pins: string, node: Node): Promise<KernelState> {
+  const state: Record<string, string> = {};
+  for (const path of pinned(pins)) {
+    const name = path.slice(pins.length + 1);
+    state[name] = basename(path) === 'slots' ? 'prog array' : await describe(path);
+  }
+  for (const link of await node.namespace.ipJson('link show')) {
+    state[`device ${link.ifname}`] = `${link.ifindex} ${link.address} ${link.mtu}`;
+  }
+  return state;
+}
+
+/** Paths of all pins below a folder, in order. */
+export function pinned(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      return entry.isDirectory() ? pinned(path) : [path];
+    });
+}
+
+async function describe(path: string): Promise<string> {
+  // An inode of the BPF file system stands for one object: it is another one when something else is pinned.
+  const inode = `inode ${statSync(path).ino}`;
+  if (WRITTEN_BY_PACKETS.test(basename(path)) || !(await isMap(path))) return inode;
+  const map = BpfMap.openPinned(path);
+  try {
+    const { count, keys, values } = await map.dump();
+    const rows: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const key = keys.subarray(i * map.keySize, (i + 1) * map.keySize);
+      const value = values.subarray(i * map.valueStride, (i + 1) * map.valueStride);
+      rows.push(`${key.toString('hex')} ${value.toString('hex')}`);
+    }
+    const hash = createHash('sha256').update(rows.sort().join('\n')).digest('hex').slice(0, 16);
+    return `${inode}, ${count} rows, ${hash}`;
+  } finally {
+    map.close();
+  }
+}
+
+async function isMap(path: string): Promise<boolean> {
+  try {
+    BpfMap.openPinned(path).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Numbers of all programs, maps and links of BPF on this machine, for leaks. */
+export async function bpfObjects(kind: 'prog' | 'map' | 'link'): Promise<number[]> {
+  const { stdout } = await run(['bpftool', '-j', kind, 'show']);
+  return (JSON.parse(stdout) as { id: number }[]).map(({ id }) => id);
+}
