@@ -215,7 +215,10 @@ export class Reconciler {
     const own = [...set.cubes.values()].flatMap(({ spec }) =>
       tunnelsOf((spec.router as { routes?: unknown[] } | undefined)?.routes ?? []),
     );
-    return overlaySources([...own, ...[...this.#tunnels.values()].flat()]);
+    // The route of this node's own pods is in the tables too: nobody else may send from there.
+    const here = new Set([...this.network.interfaces.values()].flatMap(({ addresses }) => addresses));
+    const all = [...own, ...[...this.#tunnels.values()].flat()];
+    return overlaySources(all.filter(({ remote }) => !here.has(remote)));
   }
 
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
