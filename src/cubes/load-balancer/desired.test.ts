@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from '@jest/globals';
+import type { Backend, Frontend, LoadBalancer } from '../../api/generated/types.ts';
+import { desired } from './desired.ts';
+
+const SPEC = {
+  algorithm: 'Random',
+  scopes: ['ClusterIP', 'LoadBalancer', 'NodePort'],
+  noBackends: 'Reject',
+} as LoadBalancer;
+
+const frontend = (options: Partial<Frontend> = {}): Frontend => ({
+  name: 'http',
+  addresses: ['10.96.0.1'],
+  port: 80,
+  protocol: 'TCP',
+  scope: 'ClusterIP',
+  affinity: { type: 'None', timeoutSeconds: 10 },
+  sourceRanges: [],
+  trafficPolicy: 'Cluster',
+  ...options,
+});
+const backend = (address: string, options: Partial<Backend> = {}): Backend => ({
+  address,
+  weight: 1,
+  state: 'Ready',
+  node: 'node-a',
+  ports: [{ name: 'http', port: 8080 }],
+  ...options,
+});
+const of = (frontends: Frontend[], backends: Backend[]) =>
+  desired(SPEC, 'node-a', { namespace: 'default', name: 'web', frontends, backends });
+/** Addresses that the first frontend picks from. */
+const picked = (result: ReturnType<typeof desired>, index = 0) =>
+  result.frontends[index]?.picks.map(({ backend: at }) => result.backends[at]?.address);
+
+describe('desired', () => {
+  test('each family is served by its own backends', () => {
+    const result = of(
+      [frontend({ addresses: ['10.96.0.1', 'fd00:96::1'] })],
+      [backend('10.244.0.1'), backend('fd00::1')],
+    );
+    expect(result.frontends.map(({ address }) => address)).toEqual(['10.96.0.1', 'fd00:96::1']);
+    expect([picked(result), picked(result, 1)]).toEqual([['10.244.0.1'], ['fd00::1']]);
+  });
+
+  test('a port of a backend belongs to the frontend of its name and protocol', () => {
+    const ports = [
+      { name: 'http', port: 8080 },
+      { name: 'dns', port: 53, protocol: 'UDP' as const },
+    ];
+    const result = of(
+      [frontend(), frontend({ name: 'dns', port: 53, protocol: 'UDP' }), frontend({ name: 'dns', port: 53 })],
+      [backend('10.244.0.1', { ports })],
+    );
+    expect(result.backends.map(({ port, proto }) => [port, proto])).toEqual([
+      [8080, 6],
+      [53, 17],
+    ]);
+    expect(result.frontends.map(({ picks }) => picks.length)).toEqual([1, 1, 0]);
+  });
+
+  test.each([
+    ['Ready before Serving', ['Ready', 'Serving', 'Terminating', 'NotReady'], [0]],
+    ['Serving where nothing is Ready', ['NotReady', 'Serving', 'Terminating'], [1]],
+    ['nobody', ['NotReady', 'Terminating'], []],
+  ] as const)('%s', (_, states, expected) => {
+    const backends = states.map((state, i) => backend(`10.244.0.${i}`, { state }));
+    const result = of([frontend()], backends);
+    expect(picked(result)).toEqual(expected.map((i) => `10.244.0.${i}`));
+    expect(result.backends).toHaveLength(states.length); // their sessions stay
+  });
+
+  test('weight 0 takes no connections and keeps its row', () => {
+    const result = of(
+      [frontend()],
+      [backend('10.244.0.1', { weight: 0 }), backend('10.244.0.2', { weight: 7 })],
+    );
+    expect(picked(result)).toEqual(['10.244.0.2']);
+    expect(result.backends.map(({ weight }) => weight)).toEqual([0, 7]);
+  });
+
+  test('a backend that is listed twice counts once, in its better state', () => {
+    const result = of([frontend()], [backend('10.244.0.1', { state: 'Terminating' }), backend('10.244.0.1')]);
+    expect(picked(result)).toEqual(['10.244.0.1']);
+    expect(result.backends).toHaveLength(1);
+  });
+
+  test('Local: its own backends; silence only where others have some', () => {
+    const local = [frontend({ trafficPolicy: 'Local' })];
+    const there = backend('10.244.0.2', { node: 'node-b' });
+    expect(picked(of(local, [backend('10.244.0.1'), there]))).toEqual(['10.244.0.1']);
+    expect(of(local, [there]).frontends).toMatchObject([{ picks: [], local: true }]);
+    expect(of(local, []).frontends).toMatchObject([{ picks: [], local: false, reject: true }]);
+  });
+
+  test('what is said at the frontend wins over the load balancer', () => {
+    const result = of([frontend({ algorithm: 'Maglev', noBackends: 'Drop' }), frontend({ port: 81 })], []);
+    expect(result.frontends).toMatchObject([
+      { maglev: true, reject: false },
+      { maglev: false, reject: true },
+    ]);
+  });
+
+  test('an address and port that is listed twice is what it is first', () => {
+    const result = of([frontend({ sourceRanges: ['10.0.0.0/8'] }), frontend({ scope: 'LoadBalancer' })], []);
+    expect(result.frontends).toMatchObject([{ sourceRanges: ['10.0.0.0/8'] }]);
+  });
+
+  test('what is not done names the service, the port and the remedy', () => {
+    const sctp = frontend({ protocol: 'SCTP', port: 2905 });
+    const result = of(
+      [sctp, frontend({ scope: 'NodePort', addresses: [], port: 80 })],
+      [backend('10.244.0.1')],
+    );
+    expect(result.problems).toEqual([
+      {
+        reason: 'SctpPortChange',
+        message: expect.stringMatching(/default\/web.*2905.*10\.244\.0\.1.*8080.*port/),
+      },
+      {
+        reason: 'NotSupported',
+        message: expect.stringMatching(/default\/web.*NodePort.*list the addresses/),
+      },
+    ]);
+    expect(of([frontend({ scope: 'External' })], []).frontends).toEqual([]);
+  });
+});
