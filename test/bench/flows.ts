@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { validate } from '../../src/api/validate.ts';
-import type { CubeInput, CubeType, ImageChange, NodeInput } from '../../src/cubes/cube-type.ts';
+import type { CubeImage, CubeInput, CubeType, ImageChange, NodeInput } from '../../src/cubes/cube-type.ts';
 import { schema as balancerSchema } from '../../src/cubes/load-balancer/schema.ts';
 import { loadBalancer } from '../../src/cubes/load-balancer/type.ts';
 import { schema as routerSchema } from '../../src/cubes/router/schema.ts';
@@ -78,6 +78,27 @@ async function addCube<Spec>(
 function write(cube: ChainCube, { writes }: ImageChange): void {
   for (const { map, op, keys, values } of writes) {
     if (op === 'update') cube.map(map).updateBatchSync(keys, values);
+  }
+}
+
+/** Hands out a load balancer of this spec in a chain of its own, loaded and empty, with its image. */
+export async function addBalancer<Result>(
+  spec: object,
+  use: (loaded: { cube: ChainCube; image: CubeImage }) => Result,
+): Promise<Result> {
+  const chain = await Chain.open();
+  try {
+    const input = {
+      namespace: 'default',
+      name: 'ilb',
+      uid: 'bench',
+      spec: specOf(loadBalancer, spec),
+      ports: [],
+    };
+    const cube = await addCube(chain, 1, loadBalancer, input, {});
+    return use({ cube, image: loadBalancer.image(input, NODE) });
+  } finally {
+    chain.close();
   }
 }
 
