@@ -377,7 +377,7 @@ class Resolver {
 
 function wrongNode(asked: string, here: string): [string, string] {
   return [
-    'WrongNode',
+    'Conflict',
     `spec.nodeName is ${asked}, but this agent serves ${here}; create it for the right node`,
   ];
 }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { Action } from './actions.ts';
+import { describeAction } from './actions.ts';
+import { applyAction } from './apply-action.ts';
+import { EdgeKind, edgeIndex, edgeSlot, edgeWord } from './layout.ts';
+import { instanceKey } from './names.ts';
+import { danglingSlots, plan } from './plan.ts';
+import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
+
+/** Which revision of which cube runs, and who is linked to whom: enough to make any desired state. */
+interface Shape {
+  readonly entry: number;
+  readonly cubes: readonly { readonly name: string; readonly revision: number }[];
+  readonly pods: readonly number[];
+  readonly interfaces: readonly number[];
+}
+
+const shape: fc.Arbitrary<Shape> = fc.record({
+  entry: fc.integer({ min: 1, max: 2 }),
+  cubes: fc.uniqueArray(
+    fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd'), revision: fc.integer({ min: 1, max: 3 }) }),
+    { selector: ({ name }) => name, maxLength: 4 },
+  ),
+  pods: fc.uniqueArray(fc.integer({ min: 10, max: 15 }), { maxLength: 3 }),
+  interfaces: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 3 }),
+});
+
+/** As desired.ts places instances: those that are complete keep their slot, others get a free one. */
+function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState): DesiredState {
+  const instances = new Map<string, Instance>();
+  const used = new Set([0, ...observed.slots.keys()]);
+  for (const key of observed.instances.keys()) used.add(Number(key.split('/')[1]?.split('_')[0]));
+  for (const { name, revision } of cubes) {
+    const there = [...observed.instances].find(
+      ([key, { complete }]) => complete && key.startsWith(`${name}/`) && key.endsWith(`_r${revision}`),
+    );
+    let slot = 1;
+    if (there !== undefined) slot = Number(there[0].split('/')[1]?.split('_')[0]);
+    else while (used.has(slot)) slot++;
+    used.add(slot);
+    instances.set(instanceKey(name, slot, `r${revision}`), {
+      cubeKey: `ns/${name}`,
+      cubePin: name,
+      slot,
+      hash: `r${revision}`,
+      object: 'turn',
+      program: 'turn',
+      rodata: {},
+      sizes: {},
+      stateMaps: new Map([['rows', `rows_1_${revision === 3 ? 64 : 32}`]]),
+      configMaps: ['label'],
+    });
+  }
+  const slots = [...instances.values()].map(({ slot }) => slot);
+  const edges = new Map<number, bigint>();
+  for (const [i, slot] of slots.entries()) {
+    edges.set(edgeIndex(slot, 0), edgeWord(EdgeKind.Cube, slots[(i + 1) % slots.length] ?? slot, 1));
+    edges.set(edgeIndex(0, i + 1), edgeWord(EdgeKind.Cube, slot, 0));
+  }
+  return {
+    entry: `e${entry}`,
+    instances,
+    edges,
+    config: '00'.repeat(20),
+    rows: {
+      attachments: new Map(
+        interfaces.map((i) => [`${i.toString(16).padStart(2, '0')}000000`, '00'.repeat(80)]),
+      ),
+      pods: new Map(pods.map((i) => [`${i}`.padStart(32, '0'), '00'.repeat(12)])),
+      overlay_sources: new Map(),
+    },
+    links: new Map(interfaces.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
+  };
+}
+
+function run(state: KernelState, actions: readonly Action[]): KernelState {
+  return actions.reduce(applyAction, state);
+}
+
+/** A killed agent leaves no mark of its grace: the next one must assume that packets are under way. */
+function restarted(state: KernelState): KernelState {
+  const slots = new Map(
+    [...state.slots].map(([slot, key]) => [slot, state.instances.get(key)?.complete ? key : '?']),
+  );
+  return { ...state, slots, graceDue: state.ready };
+}
+
+describe('a plan', () => {
+  test('leads to what is desired, and then there is nothing to do', () => {
+    fc.assert(
+      fc.property(fc.array(shape, { minLength: 1, maxLength: 6 }), (shapes) => {
+        let state: KernelState = EMPTY_KERNEL;
+        for (const next of shapes) {
+          const desired = desire(next, state);
+          state = run(state, plan(state, desired));
+          expect(plan(state, desire(next, state))).toEqual([]);
+          expect([...state.banks[(state.epoch & 1) as 0 | 1]]).toEqual(
+            expect.arrayContaining([...desired.edges]),
+          );
+          expect([...state.instances.keys()].sort()).toEqual([...desired.instances.keys()].sort());
+          expect([...state.slots.values()].sort()).toEqual([...desired.instances.keys()].sort());
+        }
+      }),
+    );
+  });
+
+  test('cut off after any action, leads on to the same state, and no edge in force ever leads to an empty slot', () => {
+    fc.assert(
+      fc.property(shape, shape, fc.nat(), (first, second, cut) => {
+        let state = run(EMPTY_KERNEL, plan(EMPTY_KERNEL, desire(first, EMPTY_KERNEL)));
+        const actions = plan(state, desire(second, state));
+        for (const action of actions.slice(0, cut % (actions.length + 1))) {
+          state = applyAction(state, action);
+          expect(danglingSlots(state)).toEqual([]);
+        }
+        state = restarted(state);
+        for (const action of plan(state, desire(second, state))) {
+          state = applyAction(state, action);
+          expect(danglingSlots(state)).toEqual([]);
+        }
+        expect(plan(state, desire(second, state))).toEqual([]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('writes only the idle bank, and reuses no slot before the grace', () => {
+    fc.assert(
+      fc.property(fc.array(shape, { minLength: 2, maxLength: 5 }), (shapes) => {
+        let state: KernelState = EMPTY_KERNEL;
+        for (const next of shapes) {
+          for (const action of plan(state, desire(next, state))) {
+            if (action.op === 'WriteEdges') {
+              expect(action.bank).not.toBe(state.epoch & 1);
+              expect(state.graceDue).toBe(false);
+            }
+            if (action.op === 'ClearSlot' || action.op === 'RemoveInstance')
+              expect(state.graceDue).toBe(false);
+            if (action.op === 'SetSlot') expect(slotsInForce(state)).not.toContain(action.slot);
+            state = applyAction(state, action);
+          }
+        }
+      }),
+    );
+  });
+
+  test('attaches after the flip and detaches before anything is taken away', () => {
+    const wanted: Shape = { entry: 1, cubes: [{ name: 'a', revision: 1 }], pods: [10], interfaces: [20] };
+    const made = plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)).map(({ op }) => op);
+    expect(made).toEqual([
+      'CreateMaps',
+      'LoadEntry',
+      'LoadInstance',
+      'SetSlot',
+      'PinProgram',
+      'WriteRows',
+      'WriteRows',
+      'WriteEdges',
+      'Flip',
+      'Grace',
+      'Attach',
+    ]);
+    const state = run(EMPTY_KERNEL, plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)));
+    const nothing: Shape = { entry: 1, cubes: [], pods: [], interfaces: [] };
+    const removed = plan(state, desire(nothing, state)).map(({ op }) => op);
+    expect(removed).toEqual([
+      'Flip',
+      'Grace',
+      'Detach',
+      'DeleteRows',
+      'DeleteRows',
+      'ClearSlot',
+      'RemoveInstance',
+      'RemoveStateMaps',
+    ]);
+  });
+
+  test('can be read', () => {
+    const wanted: Shape = { entry: 1, cubes: [{ name: 'a', revision: 1 }], pods: [], interfaces: [20] };
+    const lines = plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)).map(describeAction);
+    expect(lines).toContain('load turn for Cube ns/a as r1, meant for slot 1');
+    expect(lines).toContain(
+      'write edges of idle bank 1: slot 0 port 1 → slot 1 port 0, slot 1 port 0 → slot 1 port 1',
+    );
+    expect(lines).toContain('attach the entry program to interface eth20 (20)');
+  });
+});
+
+function slotsInForce(state: KernelState): (number | undefined)[] {
+  return [...state.banks[(state.epoch & 1) as 0 | 1].values()].map(edgeSlot);
+}
