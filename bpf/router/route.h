@@ -73,31 +73,48 @@ static __always_inline bool route_exceeds(const struct cube_ctx *c, u32 mtu)
 	return headers + gso > mtu;
 }
 
-/* RFC 1624, as ip_decrease_ttl() of the kernel. Returns 0 or a negative number. */
+/* Makes `length` bytes readable in place. NULL: they are not there. */
+static __always_inline void *packet_head(struct __sk_buff *skb, u32 length)
+{
+	void *data = (void *)(long)skb->data;
+
+	if (likely(data + length <= (void *)(long)skb->data_end))
+		return data;
+	if (bpf_skb_pull_data(skb, length))
+		return NULL;
+	data = (void *)(long)skb->data;
+	return data + length <= (void *)(long)skb->data_end ? data : NULL;
+}
+
+/* Returns 0 or a negative number. */
 static __always_inline long decrement_ttl(struct cube_ctx *c)
 {
 	struct __sk_buff *skb = c->skb;
-	u8 ttl = c->work->ttl - 1;
+	struct cube_work *w = c->work;
 
-	if (c->work->flags & PKT_IPV4) {
-		struct ipv4_header *ip = (void *)(long)skb->data + ETH_HLEN;
+	if (w->flags & PKT_IPV4) {
+		void *data = packet_head(skb, ETH_HLEN + sizeof(struct ipv4_header));
+		struct ipv4_header *ip = data + ETH_HLEN;
 		u32 sum;
 
-		if (unlikely((void *)(ip + 1) > (void *)(long)skb->data_end)) {
-			if (bpf_skb_pull_data(skb, ETH_HLEN + sizeof(*ip)))
-				return -1;
-			ip = (void *)(long)skb->data + ETH_HLEN;
-			if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-				return -1;
-		}
+		if (unlikely(!data))
+			return -1;
+		/* RFC 1624, as ip_decrease_ttl() of the kernel */
 		sum = ip->checksum + bpf_htons(0x0100);
 		ip->checksum = sum + (sum >= 0xffff);
-		ip->ttl = ttl;
-	} else if (bpf_skb_store_bytes(skb, ETH_HLEN + 7, &ttl, 1, BPF_F_RECOMPUTE_CSUM)) {
-		/* no checksum of IPv6's own makes up for the change in CHECKSUM_COMPLETE */
-		return -1;
+		ip->ttl = w->ttl - 1;
+	} else {
+		void *data = packet_head(skb, ETH_HLEN + sizeof(struct ipv6_header));
+		struct ipv6_header *ip = data + ETH_HLEN;
+
+		if (unlikely(!data))
+			return -1;
+		ip->hop_limit = w->ttl - 1;
+		/* no checksum in the header makes up for it where a card has summed the packet
+		 * (CHECKSUM_COMPLETE); elsewhere this does nothing */
+		bpf_csum_update(skb, (u16)~bpf_htons(0x0001));
 	}
-	c->work->ttl = ttl;
+	w->ttl--;
 	return 0;
 }
 

@@ -37,11 +37,14 @@
 
 static __always_inline bool is_for_router(struct __sk_buff *skb)
 {
-	mac_t dst, gateway = cube.gateway_mac;
+	mac_t gateway = cube.gateway_mac;
+	void *data;
 
 	/* the device's own MAC, or the gateway MAC, which devices of pods do not have */
-	return skb->pkt_type == PACKET_HOST ||
-	       (!bpf_skb_load_bytes(skb, 0, &dst, sizeof(dst)) && mac_equal(&dst, &gateway));
+	if (skb->pkt_type == PACKET_HOST)
+		return true;
+	data = packet_head(skb, ETH_HLEN);
+	return data && mac_equal(data, &gateway);
 }
 
 /*

@@ -537,9 +537,11 @@ function sumPerCpu(value: Buffer, words: number): number[] {
 /** Entries of a per-CPU array of u64 that are not zero. */
 function perCpuArray(map: BpfMap): [number, number][] {
   const entries: [number, number][] = [];
-  for (let i = 0; i < map.maxEntries; i++) {
-    const [count = 0] = sumPerCpu(map.lookup(u32(i)) ?? Buffer.alloc(0), 1);
-    if (count > 0) entries.push([i, count]);
+  const { count, keys, values } = map.dumpSync();
+  const stride = map.valueStride;
+  for (let i = 0; i < count; i++) {
+    const [sum = 0] = sumPerCpu(values.subarray(i * stride, (i + 1) * stride), 1);
+    if (sum > 0) entries.push([keys.readUInt32LE(i * 4), sum]);
   }
   return entries;
 }
