@@ -33,6 +33,9 @@ export interface ExecutorOptions {
 /** Pins of an object's programs beside the cube itself, as the one that reclaims sessions. */
 const HELPER = 'run_';
 
+/** Bytes of the context of such a program; the kernel refuses a smaller one than the program reads or writes. */
+const HELPER_CONTEXT = 64;
+
 /** More rows than this are written off the event loop. */
 const SYNC_ROWS = 512;
 
@@ -101,7 +104,8 @@ export class Executor {
       if (!name.startsWith(HELPER)) continue;
       const program = BpfProgram.openPinned(join(folder, name));
       try {
-        if (program.type === ProgramType.Syscall) await program.testRunAsync({});
+        if (program.type === ProgramType.Syscall)
+          await program.testRunAsync({ ctxIn: new Uint8Array(HELPER_CONTEXT) });
       } finally {
         program.close();
       }
