@@ -48,7 +48,7 @@ const vips: Record<'ipv4' | 'ipv6', string> = { ipv4: '', ipv6: '' };
 const backends = new Map<string, Backend>();
 
 async function kubectl(...args: string[]): Promise<string> {
-  return (await cluster.kubectl(args)).stdout;
+  return (await cluster.kubectl(args, { timeoutMs: 90_000 })).stdout;
 }
 
 const inSystem = (...args: string[]): Promise<string> => kubectl('-n', SYSTEM_NAMESPACE, ...args);
@@ -199,15 +199,6 @@ describe('kubectl tells the truth', () => {
 });
 
 describe('kubectl changes what is there', () => {
-  const port = (name: string): Promise<string> =>
-    inSystem(
-      'get',
-      'cube',
-      'kubernetes.router.node-a',
-      '-o',
-      `jsonpath={.spec.router.routes[?(@.destination=="${name}")].type}`,
-    );
-
   test('edit of the chain reaches the cubes of every node', async () => {
     const { status } = await cluster.kubectl(['-n', SYSTEM_NAMESPACE, 'edit', 'servicechain', 'kubernetes'], {
       env: { KUBE_EDITOR: `sed -i 's/drainSeconds: 60/drainSeconds: 61/'` },
@@ -256,7 +247,6 @@ describe('kubectl changes what is there', () => {
   });
 
   test('a deleted cube of the chain comes back', async () => {
-    expect(await port('203.0.113.0/24')).toBe('');
     await inSystem('delete', 'cube', 'kubernetes.router.node-b', '--wait=true');
     await inSystem('wait', '--for=create', '--timeout=10s', 'cube/kubernetes.router.node-b');
     await inSystem('wait', '--for=condition=Ready', '--timeout=20s', 'cube/kubernetes.router.node-b');
