@@ -24,21 +24,18 @@ static __always_inline struct scratch *describe(struct cube_ctx *c, const struct
 /* Ends both halves of a session that the tuple of the packet belongs to. */
 static __noinline void end_session(struct cube_ctx *c, const struct session *s)
 {
-	u32 id = s->backend;
+	u32 id = s->backend, generation = s->generation;
 	struct backend *b = bpf_map_lookup_elem(&backends, &id);
-	struct scratch *x;
+	/* read all of `s` before anything is deleted: its memory may have another owner then */
+	struct scratch *x = b ? describe(c, s, b) : NULL;
 
 	cube_map_delete(c, &established, &c->work->tuple);
-	if (b) {
-		/* of a row that has been reused the reverse half is unknown; it expires by itself
-		 */
-		x = describe(c, s, b);
-		if (x && b->generation == x->half.generation) {
-			cube_map_delete(c, &established, &x->reverse);
-			cube_map_delete(c, &embryonic, &x->reverse);
-		}
-	}
 	cube_map_delete(c, &embryonic, &c->work->tuple);
+	/* of a row that has been reused the reverse half is unknown; it expires by itself */
+	if (x && b->generation == generation) {
+		cube_map_delete(c, &established, &x->reverse);
+		cube_map_delete(c, &embryonic, &x->reverse);
+	}
 }
 
 static __noinline long sync_reverse(struct cube_ctx *c, const struct session *s,
@@ -113,7 +110,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 	if (unlikely(events || session_syncs(&s->state, now))) {
 		s->state.seen = now;
 		s->state.flags |= events;
-		if (sync_reverse(c, s, b)) {
+		if (sync_reverse(c, s, b) == -EEXIST) {
 			end_session(c, s);
 			return verdict_drop(DROP_REVERSE_CONFLICT);
 		}
@@ -121,12 +118,19 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 	if (s->state.seen != now)
 		s->state.seen = now;
 	if (!is_established && session_confirms(c, &s->state)) {
-		/* from here on `s` may be deleted, but its memory stays until this program ends */
-		if (confirm(c, s, b)) {
+		struct scratch *x;
+		long error = confirm(c, s, b);
+
+		if (error == -EEXIST) {
 			end_session(c, s);
 			return verdict_drop(DROP_REVERSE_CONFLICT);
 		}
-		count(c, COUNT_PROMOTED);
+		x = get_scratch();
+		if (!error && x) {
+			/* `s` is deleted, and its memory may have another owner */
+			count(c, COUNT_PROMOTED);
+			return to_backend(c, &x->half, b, t);
+		}
 	}
 	return to_backend(c, s, b, t);
 }

@@ -65,7 +65,7 @@ static __noinline long claim_reverse(struct cube_ctx *c, const struct cube_tuple
 	u32 now = half->state.seen;
 	long error = cube_map_update(c, &embryonic, key, half, BPF_NOEXIST);
 
-	if (error == -17) { /* EEXIST */
+	if (error == -EEXIST) {
 		other = bpf_map_lookup_elem(&embryonic, key);
 		if (other && !same_session(other, half) &&
 		    !session_is_expired(&other->state, key->proto, now))
@@ -82,7 +82,7 @@ static __noinline long claim_reverse(struct cube_ctx *c, const struct cube_tuple
 		return 0;
 	}
 	cube_map_delete(c, &embryonic, key);
-	return -17;
+	return -EEXIST;
 }
 
 /* Moves a confirmed session to the established table: reverse half first, as it can be refused. */
@@ -94,7 +94,7 @@ static __always_inline long promote(struct cube_ctx *c, struct scratch *x)
 	x->half.state.flags |= SESSION_ESTABLISHED;
 	reverse_half(&x->forward, &x->half, &x->back);
 	error = cube_map_update(c, &established, &x->reverse, &x->back, BPF_NOEXIST);
-	if (error == -17) {
+	if (error == -EEXIST) {
 		other = bpf_map_lookup_elem(&established, &x->reverse);
 		if (other && !same_session(other, &x->back) &&
 		    !session_is_expired(&other->state, x->forward.proto, x->half.state.seen))
@@ -126,7 +126,7 @@ static __noinline long sync_half(struct cube_ctx *c, const struct cube_tuple *ke
 		return is_established ? cube_map_update(c, &established, key, missing, BPF_NOEXIST)
 				      : cube_map_update(c, &embryonic, key, missing, BPF_NOEXIST);
 	if (half->backend != missing->backend || half->generation != missing->generation)
-		return -17;
+		return -EEXIST;
 	if (!cube_is_dry(c)) {
 		half->state.seen = missing->state.seen;
 		half->state.flags |= missing->state.flags;

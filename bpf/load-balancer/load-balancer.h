@@ -8,6 +8,7 @@
 #ifndef CUBEPLANE_LOAD_BALANCER_H
 #define CUBEPLANE_LOAD_BALANCER_H
 
+#include <asm-generic/errno-base.h>
 #include "session.h"
 #include "generated/reasons.h"
 
