@@ -150,12 +150,6 @@ export class Balancer {
     return this.chain.run(frame, options);
   }
 
-  /** A frame that nobody looks at; for many of them. */
-  send(port: number, frame: Uint8Array, repeat = 1): number {
-    this.enter(port);
-    return this.chain.measure(frame, repeat);
-  }
-
   /** Lets the frames of `chain.measure` come in by a port. */
   enter(port: number): void {
     this.chain.attach({ kind: 'interface' }, this.cube, port);
