@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import type { NodeInput } from '../cubes/cube-type.ts';
-import type { Action } from './actions.ts';
+import { type Action, describeAction } from './actions.ts';
 import { type AgentOptions, ALLOW_REMOVAL, isMassRemoval } from './agent-options.ts';
 import { applyAction } from './apply-action.ts';
 import {
@@ -17,7 +17,7 @@ import {
   NOTHING,
   toSaved,
 } from './committed.ts';
-import { desiredState, type InstancePlan, planInstance } from './desired.ts';
+import { desiredState, type InstancePlan, OVERLAY_DEVICE, planInstance } from './desired.ts';
 import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
 import { type AgentError, textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
@@ -46,6 +46,8 @@ const PRUNING = new Set<Action['op']>([
   'Detach',
   'DeleteRows',
   'RemoveEntry',
+  // Without the tables it is not known which sources the overlay lets in.
+  'WriteConfig',
 ]);
 /** All that is done before, where it is not known what was in force: pods can be plugged. */
 const PLUGGING = new Set<Action['op']>(['CreateMaps', 'LoadEntry', 'WriteRows', 'Attach']);
@@ -151,17 +153,25 @@ export class Reconciler {
     return (uplink === undefined ? undefined : interfaces.get(uplink)?.mtu) ?? 1500;
   }
 
+  /** Until the tables are known, what is there is right. */
+  #overlayMtu(): number {
+    const there = this.network.interfaces.get(OVERLAY_DEVICE);
+    if (!this.#store.isSynced && there !== undefined) return there.mtu;
+    return overlayMtu(this.#underlayMtu(), this.sources.hasIPv6Remote);
+  }
+
   #accept(): Accepted {
     const candidate = this.#store.isSynced
       ? advance(this.#store, this.effective)
       : { set: this.effective, waiting: new Map<string, string>() };
     const set = this.#guard(candidate.set);
+    if (this.#store.isSynced) this.sources = this.#sources(set);
     const accepted = accept(set, this.effective, {
       nodeName: this.#options.node,
       types: this.#options.types,
       interfaces: this.network.interfaces,
       uplink: this.network.uplink,
-      overlayMtu: overlayMtu(this.#underlayMtu(), this.sources.hasIPv6Remote),
+      overlayMtu: this.#overlayMtu(),
       refused: this.refused,
     });
     this.waiting = new Map([...candidate.waiting, ...accepted.held]);
@@ -226,7 +236,6 @@ export class Reconciler {
     dry = false,
   ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
     let accepted = this.#accept();
-    this.sources = this.#sources(accepted.set);
     const { make } = this.#devicePlan(accepted);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
@@ -286,8 +295,7 @@ export class Reconciler {
   }
 
   #devicePlan({ graph }: Accepted): DevicePlan {
-    const mtu = overlayMtu(this.#underlayMtu(), this.sources.hasIPv6Remote);
-    const overlay = graph.overlay && { port: graph.overlay.port, mtu };
+    const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu() };
     return planDevices(this.network.interfaces, { overlay, stack: graph.stack });
   }
 
@@ -398,6 +406,7 @@ export class Reconciler {
     images: ReadonlyMap<string, Running> | undefined,
   ): Promise<void> {
     let done = 0;
+    if (actions.length > 0) this.#options.log.debug({ actions: actions.map(describeAction) }, 'plan');
     try {
       await this.#executor.run(actions, instances, (action) => {
         this.#observed = applyAction(this.#observed, action);
