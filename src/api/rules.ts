@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Runs the twins of the CEL rules, and the checks of lists with keys, on an object that passed types and bounds. */
+
+import type { Failure } from './failure.ts';
 import { LISTS, RULES } from './generated/rules.js';
 import type { Kind } from './group.ts';
 import { RULE_LIBRARY } from './rule-library.ts';
-import type { Failure } from './validate.ts';
 
 type Step = string | number;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Turns an error of a generated validator into a failure that people can act on. */
 import type { ErrorObject } from 'ajv';
+import type { Failure } from './failure.ts';
 import type { ManifestReason } from './reasons.ts';
-import type { Failure } from './validate.ts';
 
 /** `/spec/ports/0/name` → `spec.ports[0].name` (RFC 6901). */
 export function fieldPath(pointer: string): string {

@@ -4,6 +4,7 @@
  * fields, defaults, lists with keys, and the twins of the CEL rules. Pure.
  */
 import type { ErrorObject } from 'ajv';
+import type { Failure } from './failure.ts';
 import type { CubeplaneObject } from './generated/types.ts';
 import { VALIDATORS } from './generated/validators.js';
 import { API_VERSION, CLUSTER_SCOPED, GROUP, isKind, KINDS, type Kind } from './group.ts';
@@ -12,19 +13,7 @@ import type { ManifestReason } from './reasons.ts';
 import { duplicates, ruleFailures } from './rules.ts';
 import { schemaFailure } from './schema-failure.ts';
 
-/** One thing that is wrong with a manifest. */
-export interface Failure {
-  /** A ManifestReason, or the id of a rule. */
-  reason: string;
-  /** Path of the field, such as `spec.router.routes[0].nextHop`; empty for the whole document. */
-  field: string;
-  /** What is wrong, without object and field. */
-  problem: string;
-  /** What to do about it. */
-  remedy: string;
-  /** True when a CEL rule says the same in the API server, word for word. */
-  rule?: true;
-}
+export type { Failure } from './failure.ts';
 
 export type Validation =
   | { ok: true; object: CubeplaneObject }
