@@ -32,7 +32,7 @@ export const OVERLAY_DEVICE = 'cubevxlan';
 export const STACK_DEVICES = ['cube0', 'cube1'] as const;
 
 /** Maps that the ABI gives to every cube; counters are kept over its revisions. */
-const ABI_STATE_MAPS = ['port_counters', 'drops'];
+const ABI_STATE_MAPS = ['port_counters', 'drops', 'counters'];
 
 export interface DesiredInput {
   readonly graph: Graph;
