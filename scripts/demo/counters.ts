@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { COMMON_DROP_REASONS, CUBE_COUNTERS, CUBE_DROP_REASONS } from '../../src/api/generated/reasons.ts';
 import { tableLines } from '../../src/cli/print/table.ts';
 import { BpfMap } from '../../src/dataplane/kernel/addon/index.ts';
@@ -19,7 +19,7 @@ export async function counterLines(stage: Stage, node: string): Promise<string[]
   const pins = new Pins(labPins(stage.client.namespace.lab.id), node);
   const cubes = (await stage.objects<CubeObject>('cubes')).filter((cube) => cube.spec.nodeName === node);
   const rows = cubes.map(({ metadata, spec }) => {
-    const folder = join(pins.cube(pinNameOf(`${metadata.namespace}/${metadata.name}`)), 'state');
+    const folder = pins.cube(pinNameOf(`${metadata.namespace}/${metadata.name}`));
     const [received, , sent] = columnSums(folder, 'port_counters', 4);
     const reasons = [...COMMON_DROP_REASONS, ...(CUBE_DROP_REASONS[spec.type] ?? [])];
     const own = CUBE_COUNTERS[spec.type] ?? [];
@@ -51,10 +51,12 @@ function rowSums(folder: string, map: string): bigint[] {
   return rows(folder, map).map((row) => row.reduce((sum, value) => sum + value, 0n));
 }
 
+/** All values of a map, wherever below the cube's folder it is pinned: kept over revisions, or with an instance. */
 function rows(folder: string, name: string): bigint[][] {
-  const pin = existsSync(folder)
-    ? readdirSync(folder).find((file) => file.startsWith(`${name}_`))
-    : undefined;
+  if (!existsSync(folder)) return [];
+  const pin = readdirSync(folder, { recursive: true })
+    .map(String)
+    .find((file) => basename(file) === name || basename(file).startsWith(`${name}_`));
   if (pin === undefined) return [];
   const map = BpfMap.openPinned(join(folder, pin));
   try {
