@@ -62,9 +62,12 @@ interface Candidate extends Pick {
   readonly here: boolean;
 }
 
+const isReady = ({ state }: Candidate): boolean => state === 'Ready';
+
 /** Ready ones; where there are none, those that terminate but still serve (KEP-1669). */
-function serving(candidates: readonly Candidate[]): Candidate[] {
-  const ready = candidates.filter((one) => one.state === 'Ready');
+function serving(candidates: readonly Candidate[]): readonly Candidate[] {
+  if (candidates.every(isReady)) return candidates;
+  const ready = candidates.filter(isReady);
   return ready.length > 0 ? ready : candidates.filter((one) => one.state === 'Serving');
 }
 
@@ -99,12 +102,18 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
         });
         continue;
       }
-      const key = `${backend.address} ${port.port} ${proto}`;
-      let index = known.get(key);
-      if (index === undefined) {
-        index = backends.push({ address: backend.address, port: port.port, proto, weight: 0 }) - 1;
-        known.set(key, index);
+      // most backends have one port: their address alone is the key, and costs no new string
+      const { address } = backend;
+      let index = known.get(address);
+      const first = index === undefined ? undefined : backends[index];
+      if (first && (first.port !== port.port || first.proto !== proto)) {
+        const key = `${address} ${port.port} ${proto}`;
+        index = known.get(key);
+        if (index === undefined) known.set(key, backends.length);
+      } else if (index === undefined) {
+        known.set(address, backends.length);
       }
+      index ??= backends.push({ address, port: port.port, proto, weight: 0 }) - 1;
       const candidate = {
         backend: index,
         weight: backend.weight,
@@ -120,7 +129,9 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
     for (const v4 of [true, false]) {
       const addresses = frontend.addresses.filter((address) => isV4(address) === v4);
       if (addresses.length === 0) continue;
-      const family = candidates.filter((one) => one.v4 === v4);
+      const family = candidates.every((one) => one.v4 === v4)
+        ? candidates
+        : candidates.filter((one) => one.v4 === v4);
       const everywhere = serving(family).filter((one) => one.weight > 0);
       const here =
         frontend.trafficPolicy === 'Local'

@@ -19,9 +19,10 @@ import { type DesiredBackend, type DesiredFrontend, desired } from './desired.ts
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
 import { Picks } from './picks.ts';
-import { maglevSegment, randomSegment } from './segments.ts';
+import { contentOf, maglevSegment, randomSegment } from './segments.ts';
 import { Slices } from './slices.ts';
 import { SourceRanges } from './source-ranges.ts';
+import { Waiting } from './waiting.ts';
 
 const MAGLEV = 1;
 const REJECT = 2;
@@ -57,11 +58,6 @@ function wordAt(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }
 
-/** The same for frontends that can share a segment. */
-function contentOf({ maglev, picks }: DesiredFrontend): string {
-  return `${maglev} ${picks.map(({ backend, weight }) => `${backend}*${weight}`).join()}`;
-}
-
 /** Whether something is remembered by the frontend's group. */
 function isGrouped({ affinity, sourceRanges }: DesiredFrontend): boolean {
   return affinity > 0 || sourceRanges.length > 0;
@@ -88,8 +84,7 @@ export class LoadBalancerImage implements CubeImage {
   readonly #held = new Map<string, Held>();
   /** Who has a row of `frontends`: key of #held. */
   readonly #owners: (string | undefined)[] = [];
-  /** Rows that several services want: key as text → what the others would write there, by their key of #held. */
-  readonly #waiting = new Map<string, Map<string, Uint8Array>>();
+  readonly #waiting = new Waiting();
 
   constructor(spec: LoadBalancer, node: string, previous?: LoadBalancerImage) {
     const { sessions } = spec;
@@ -276,27 +271,16 @@ export class LoadBalancerImage implements CubeImage {
   #park(rowKey: Uint8Array, key: string, value: Uint8Array): void {
     const text = rowKey.join();
     const held = this.#held.get(key);
-    const waiting = this.#waiting.get(text) ?? new Map<string, Uint8Array>();
-    waiting.set(key, value);
-    this.#waiting.set(text, waiting);
+    this.#waiting.add(text, key, value);
     this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), true);
     if (held) held.parked = [...held.parked, text];
   }
 
   #unpark(text: string, key: string): void {
-    const waiting = this.#waiting.get(text);
-    const value = waiting?.get(key);
-    if (!waiting || !value) return;
+    const value = this.#waiting.remove(text, key);
+    if (!value) return;
     this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), false);
     this.#picks.drop(wordAt(value, BASE), wordAt(value, SIZE));
-    waiting.delete(key);
-    if (waiting.size === 0) this.#waiting.delete(text);
-  }
-
-  /** Who is next to have a row. */
-  #next(text: string): string | undefined {
-    const rank = (key: string) => `${this.#held.get(key)?.name} ${key}`;
-    return [...(this.#waiting.get(text)?.keys() ?? [])].sort((a, b) => (rank(a) < rank(b) ? -1 : 1))[0];
   }
 
   /** Gives back what a service held and, where it goes on as `now`, holds no more. */
@@ -306,12 +290,10 @@ export class LoadBalancerImage implements CubeImage {
       const rowKey = this.#frontends.key(row).slice();
       this.#picks.drop(wordAt(this.#frontends.value(row), BASE), wordAt(this.#frontends.value(row), SIZE));
       const text = rowKey.join();
-      const next = this.#next(text);
-      const value = next === undefined ? undefined : this.#waiting.get(text)?.get(next);
+      const next = this.#waiting.first(text, (one) => `${this.#held.get(one)?.name} ${one}`);
+      const value = next === undefined ? undefined : this.#waiting.remove(text, next);
       const heir = next === undefined ? undefined : this.#held.get(next);
       if (next !== undefined && value && heir) {
-        this.#waiting.get(text)?.delete(next);
-        if (this.#waiting.get(text)?.size === 0) this.#waiting.delete(text);
         this.#picks.park(wordAt(value, BASE), wordAt(value, SIZE), false);
         heir.parked = heir.parked.filter((one) => one !== text);
         heir.frontends = [...heir.frontends, this.#put(rowKey, value, next)];

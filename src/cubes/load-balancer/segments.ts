@@ -2,7 +2,7 @@
 
 /** The ids of one segment of picks: the same for the same backends, whatever their order. */
 import { putAddress } from '../codec/address.ts';
-import type { DesiredBackend, Pick } from './desired.ts';
+import type { DesiredBackend, DesiredFrontend, Pick } from './desired.ts';
 import { maglevTable } from './maglev.ts';
 
 function gcd(a: number, b: number): number {
@@ -38,4 +38,9 @@ export function maglevSegment(
     }),
   );
   return table.map((pick) => ids[picks[pick]?.backend as number] as number);
+}
+
+/** The same for frontends that can share a segment. */
+export function contentOf({ maglev, picks }: DesiredFrontend): string {
+  return `${maglev} ${picks.map(({ backend, weight }) => `${backend}*${weight}`).join()}`;
 }
