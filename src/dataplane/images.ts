@@ -118,6 +118,7 @@ function note(running: Running, key: string, problems: readonly Problem[]): void
 /** Passes changes of tables on; additions before removals. Returns whether the image heard of any. */
 export function feed(running: Running, changes: readonly TableChange[], rows: Rows): boolean {
   let heard = false;
+  running.image.tick(clock()); // first: what a change sets going, as the drain of a backend, starts now
   for (const { after } of changes) if (after !== undefined) heard = setTable(running, after, rows) || heard;
   for (const { key, after } of changes) if (after === undefined) heard = unsetTable(running, key) || heard;
   if (heard) running.dueAt = earlier(running.dueAt, running.image.tick(clock()));
@@ -133,11 +134,13 @@ export function reselect(
   const before = JSON.stringify(running.plan.cube.object.spec.tables ?? []);
   running.plan = plan;
   if (JSON.stringify(plan.cube.object.spec.tables ?? []) === before) return;
+  running.image.tick(clock());
   for (const table of tables.values()) if (!running.tables.has(table.key)) setTable(running, table, unpack);
   for (const key of [...running.tables]) {
     const table = tables.get(key);
     if (table === undefined || !wants(running, table)) unsetTable(running, key);
   }
+  running.dueAt = earlier(running.dueAt, running.image.tick(clock()));
 }
 
 export function earlier(a: number | undefined, b: number | undefined): number | undefined {
