@@ -406,6 +406,7 @@ export class Reconciler {
     images: ReadonlyMap<string, Running> | undefined,
   ): Promise<void> {
     let done = 0;
+    const startedAt = performance.now();
     if (actions.length > 0) this.#options.log.debug({ actions: actions.map(describeAction) }, 'plan');
     try {
       await this.#executor.run(actions, instances, (action) => {
@@ -413,6 +414,13 @@ export class Reconciler {
         done++;
       });
       for (const running of images?.values() ?? []) this.rowFailures.delete(running.instance.cubeKey);
+      if (actions.some(({ op }) => op === 'Flip')) {
+        const ms = Math.round(performance.now() - startedAt);
+        this.#options.log.info(
+          { epoch: this.#observed.epoch, actions: actions.length, ms },
+          'the graph changed',
+        );
+      }
     } catch (error) {
       // What the images believe and what the kernel holds may differ now: they are read back at the next round.
       this.running.clear();
