@@ -81,7 +81,8 @@ describe.each([true, false])('checksum offload %s', (offload) => {
 
     test('a packet larger than the overlay is told its MTU, and TCP goes on with it', async () => {
       const far = address(t.far, family);
-      const mtu = family === 'ipv4' ? 1450 : 1430;
+      // The node has peers over IPv6, so the overlay's MTU is that of the larger header.
+      const mtu = 1430;
       const headers = family === 'ipv4' ? 28 : 48;
       await large.namespace.ip(`route flush cache`, `-6 route flush cache`);
       const text = await ping(large, far, '-c', '1', '-M', 'do', '-s', String(1500 - headers));

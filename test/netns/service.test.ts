@@ -60,9 +60,10 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(report).toMatchObject({ take: true, give: true });
       const after = await sum();
       const mean = (after.bytes - before.bytes) / (after.packets - before.packets);
-      // Acknowledgements included: packets cross the chain in one piece where segmentation is left to the card.
+      // Acknowledgements included: packets cross the chain in one piece where segmentation is left to the card. What the
+      // overlay device receives is put together again in any case.
       if (offload) expect(mean).toBeGreaterThan(1500);
-      else expect(mean).toBeLessThan(1500);
+      else if (name === 'near') expect(mean).toBeLessThan(1500);
     });
 
     test.each(['near', 'far'] as const)(

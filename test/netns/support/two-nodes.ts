@@ -31,6 +31,9 @@ import {
 export const FAMILIES = ['ipv4', 'ipv6'] as const;
 export const SYSTEM = 'cubeplane-system';
 
+/** What VXLAN over IPv6 takes of a packet; IPv4 takes 20 less. */
+const OVERLAY_BYTES = 70;
+
 export interface TwoNodesOptions {
   /** Changes the sample chain before it is written. */
   // biome-ignore lint/suspicious/noExplicitAny: tests change any field of it
@@ -70,7 +73,8 @@ export class TwoNodes {
   /** A pod with host number `number`, joined to the chain of the `index`-th node. */
   async addPod(index: number, name: string, number: number, options: Partial<PodOptions> = {}): Promise<Pod> {
     const { node, agent } = this.worker(index);
-    const pod = await createPod(node, { name, ...podNetwork(index, number), ...options });
+    const mtu = node.underlay.mtu - OVERLAY_BYTES;
+    const pod = await createPod(node, { name, mtu, ...podNetwork(index, number), ...options });
     await agent.plug(pod);
     return pod;
   }
