@@ -159,7 +159,7 @@ export class ClusterView implements ObjectView {
         },
         object: `${info.kind} ${namespace === undefined ? '' : `${namespace}/`}${object.metadata.name}`,
       });
-      const same = before?.metadata.resourceVersion === after.metadata.resourceVersion;
+      const same = before !== undefined && contentText(before) === contentText(after);
       const action = before === undefined ? 'created' : same ? 'unchanged' : 'configured';
       results.push({ action, object: complete(info, after) });
     }
@@ -185,6 +185,11 @@ export class ClusterView implements ObjectView {
   async close(): Promise<void> {
     await this.#client.close();
   }
+}
+
+/** What people mean by a change: not the server's own notes of who wrote what when. */
+function contentText({ metadata, apiVersion: _a, kind: _k, status: _s, ...content }: KubeObject): string {
+  return canonicalJson({ content, labels: metadata.labels, annotations: metadata.annotations });
 }
 
 function typeOf({ group, version, plural, kind, namespaced }: KindInfo): ResourceType {
