@@ -93,7 +93,7 @@ static __always_inline bool nd_options(const struct nd_message *m, u32 length, m
 
 	for (int i = 0; i < ND_MAX_OPTIONS; i++) {
 		if (off >= length)
-			return true;
+			return off == length;
 		off &= 7 * 8; /* no change: length is at most 64; the verifier needs it */
 		if (!m->options[off + 1])
 			return false;
@@ -103,7 +103,7 @@ static __always_inline bool nd_options(const struct nd_message *m, u32 length, m
 		}
 		off += m->options[off + 1] * 8;
 	}
-	return off >= length;
+	return off == length;
 }
 
 /* RFC 4861 7.1.1 says what is valid, 7.2.4 what the answer is. */
