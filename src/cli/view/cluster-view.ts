@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createInterface } from 'node:readline';
+import { canonicalJson } from '../../api/hash.ts';
 import { type KubeClient as Client, connect, type KubeClient } from '../../k8s/client.ts';
 import { isKubeError } from '../../k8s/errors.ts';
 import { EVENTS, type KubeObject, pathOf, type ResourceType } from '../../k8s/resource.ts';
