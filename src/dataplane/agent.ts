@@ -198,7 +198,8 @@ export class Agent {
   }
 
   async #work(): Promise<void> {
-    if (this.#store.takeGraphChange()) this.#isWhole = true;
+    const { holdsTables, guarded } = this.#reconciler;
+    if (this.#store.takeGraphChange() || holdsTables || guarded !== undefined) this.#isWhole = true;
     if (this.#isWhole) {
       await this.#reconciler.reconcile();
       this.#isWhole = false;

@@ -179,6 +179,16 @@ export class Reconciler {
     return accepted;
   }
 
+  #isRemovalAllowed(): boolean {
+    return this.allowRemoval || this.#store.cubeNode?.metadata.annotations?.[ALLOW_REMOVAL] === 'true';
+  }
+
+  /** Whether tables disappeared in a mass and nobody has said that it is meant. */
+  get holdsTables(): boolean {
+    const { removed, of } = this.#store.tables.removals();
+    return isMassRemoval(removed, of) && !this.#isRemovalAllowed();
+  }
+
   #guard(set: EffectiveSet): EffectiveSet {
     const before = [
       ...this.effective.cubes.keys(),
@@ -188,31 +198,25 @@ export class Reconciler {
       key.startsWith('link ') ? !set.links.has(key.slice(5)) : !set.cubes.has(key),
     );
     const tables = this.#store.tables.removals();
-    const allowed =
-      this.allowRemoval || this.#store.cubeNode?.metadata.annotations?.[ALLOW_REMOVAL] === 'true';
-    const what = isMassRemoval(gone.length, before.length)
+    const holdsObjects = isMassRemoval(gone.length, before.length) && !this.#isRemovalAllowed();
+    const what = holdsObjects
       ? `${gone.length} of ${before.length} cubes and links`
-      : isMassRemoval(tables.removed, tables.of)
+      : this.holdsTables
         ? `${tables.removed} of ${tables.of} tables`
         : undefined;
-    if (what === undefined || allowed) {
-      this.guarded = undefined;
-      if (what !== undefined) this.allowRemoval = false;
-      return set;
-    }
-    this.guarded = {
-      reason: 'MassDisappearance',
-      message: `${what} disappeared at once; the last state stays. If that is meant, set the annotation ${ALLOW_REMOVAL}=true on the CubeNode, else bring them back`,
-    };
-    return isMassRemoval(gone.length, before.length) ? this.effective : set;
+    this.guarded =
+      what === undefined
+        ? undefined
+        : {
+            reason: 'MassDisappearance',
+            message: `${what} disappeared at once; the last state stays. If that is meant, set the annotation ${ALLOW_REMOVAL}=true on the CubeNode, else bring them back`,
+          };
+    return holdsObjects ? this.effective : set;
   }
 
   /** Table changes to pass on; none while a guard holds them. */
   takeTables(): TableChange[] {
-    const { removed, of } = this.#store.tables.removals();
-    const allowed =
-      this.allowRemoval || this.#store.cubeNode?.metadata.annotations?.[ALLOW_REMOVAL] === 'true';
-    if (isMassRemoval(removed, of) && !allowed) return [];
+    if (this.holdsTables) return [];
     const changes = this.#store.tables.take();
     for (const { key, after } of changes) {
       if (after?.type === 'Route') this.#tunnels.set(key, tunnelsOf(unpack(after)));
@@ -285,6 +289,7 @@ export class Reconciler {
       for (const key of this.rowFailures.keys())
         if (!this.running.get(key)?.image) this.rowFailures.delete(key);
       this.#commit(accepted.set);
+      if (this.guarded === undefined) this.allowRemoval = false;
     }
     // A device that no link names any more goes last, when nothing leads there.
     const { remove } = this.#devicePlan(accepted);

@@ -23,7 +23,7 @@ export function cube(
   return {
     kind: 'Cube',
     metadata: meta(name, options.generation, options.labels && { labels: options.labels }),
-    spec: { nodeName: NODE, type: 'Turn', hook: 'TC', turn, tables: [{ type: 'Route' }], ...options.spec },
+    spec: { nodeName: NODE, type: 'Turn', hook: 'TC', turn, tables: [{ type: 'Prefix' }], ...options.spec },
   };
 }
 
@@ -49,7 +49,7 @@ export function table(name: string, rows: Record<number, number>, generation = 1
     type: 'Blackhole',
     mtu: value,
   }));
-  return { kind: 'CubeTable', metadata: meta(name, generation), spec: { type: 'Route', routes } };
+  return { kind: 'CubeTable', metadata: meta(name, generation), spec: { type: 'Prefix', prefixes: routes } };
 }
 
 export function cubeNode(chains: object[] = [], generation = 1): SourceObject {

@@ -19,7 +19,7 @@ const codec = (name: string, valueSize: number): MapCodec => ({
   decodeValue: (bytes) => Buffer.from(bytes).readUInt32LE(),
 });
 
-/** A row of a table is `{destination: '10.0.0.KEY/32', mtu: VALUE}`: a Route, because tables have a type. */
+/** A row of a table is `{destination: '10.0.0.KEY/32', mtu: VALUE}`: as a route, for tables have a type. */
 function rowOf(row: unknown): [number, number] {
   const { destination, mtu } = row as { destination: string; mtu: number };
   return [Number(destination.split('/')[0]?.split('.')[3]), mtu];
@@ -115,7 +115,7 @@ export const turnType: CubeType<TurnSpec> = {
   layer: 3,
   fixedPorts: {},
   firstNamedPort: 0,
-  tableTypes: ['Route'],
+  tableTypes: ['Prefix'],
   maps: {
     rows: { class: 'state', writer: 'agent', codec: codec('rows', 8), version: 1 },
     label: { class: 'config', writer: 'agent', codec: codec('label', 4), version: 1 },
