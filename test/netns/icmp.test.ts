@@ -34,6 +34,11 @@ async function ping(pod: Pod, destination: string, ...args: string[]): Promise<s
   return (await pod.namespace.exec(argv, { anyStatus: true })).stdout;
 }
 
+/** Makes the large pod forget what it learnt of path MTUs. */
+async function forgetMtu(): Promise<void> {
+  for (const family of ['-4', '-6']) await large.namespace.exec(['ip', family, 'route', 'flush', 'cache']);
+}
+
 describe.each([true, false])('checksum offload %s', (offload) => {
   beforeAll(async () => {
     await t.lab.setOffload(offload);
@@ -84,15 +89,15 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       // The node has peers over IPv6, so the overlay's MTU is that of the larger header.
       const mtu = 1430;
       const headers = family === 'ipv4' ? 28 : 48;
-      await large.namespace.ip(`route flush cache`, `-6 route flush cache`);
+      await forgetMtu();
       const text = await ping(large, far, '-c', '1', '-M', 'do', '-s', String(1500 - headers));
       expect(text).toMatch(
         new RegExp(`Frag needed and DF set \\(mtu = ${mtu}\\)|Packet too big: mtu=${mtu}`),
       );
       expect(text).toContain(`From ${gateway[family]}`);
-      await large.namespace.ip(`route flush cache`, `-6 route flush cache`);
+      await forgetMtu();
       expect(await transfer(large.namespace, far, BULK, 4_000_000)).toMatchObject({ take: true, give: true });
-      await large.namespace.ip(`route flush cache`, `-6 route flush cache`);
+      await forgetMtu();
       const through = await transfer(large.namespace, VIPS.far[family], BULK, 4_000_000);
       expect(through).toMatchObject({ take: true, give: true });
     });

@@ -161,11 +161,32 @@ function epochOf({ counters }: Worker): number {
   }
 }
 
-async function untilEpochs(beyond: readonly number[], timeoutMs = 20_000): Promise<void> {
+/** Revision of the chain that the directory asks for, and the one that the kernel of a node has. */
+async function revisionsOf(index: number, node: string): Promise<{ asked?: string; inForce?: string }> {
+  const statuses = await lab.statuses(index);
+  const chain = statuses.get(`ServiceChain/${SYSTEM}/kubernetes`)?.status as
+    | { revision?: string }
+    | undefined;
+  const cubeNode = statuses.get(`CubeNode//${node}`)?.status as
+    | { chains?: { revision: string }[] }
+    | undefined;
+  const [asked, inForce] = [chain?.revision, cubeNode?.chains?.[0]?.revision];
+  return { ...(asked === undefined ? {} : { asked }), ...(inForce === undefined ? {} : { inForce }) };
+}
+
+/** Writes the chain and waits until all nodes run it. */
+async function rewire(revision: number, timeoutMs = 20_000): Promise<void> {
+  const before = await Promise.all(lab.workers.map(({ index, node }) => revisionsOf(index, node.name)));
+  lab.manifests.write('chain.yaml', chainOf(revision));
   const deadline = Date.now() + timeoutMs;
-  while (lab.workers.some((worker, i) => epochOf(worker) === beyond[i])) {
-    if (Date.now() > deadline) throw new Error(`no new graph within ${timeoutMs} ms`);
-    await sleep(10);
+  for (const { index, node } of lab.workers) {
+    for (;;) {
+      const { asked, inForce } = await revisionsOf(index, node.name);
+      if (asked !== undefined && asked === inForce && asked !== before[index]?.inForce) break;
+      if (Date.now() > deadline)
+        throw new Error(`${node.name} runs ${inForce}, not ${asked}, after ${timeoutMs} ms`);
+      await sleep(10);
+    }
   }
 }
 
@@ -207,17 +228,14 @@ test(`${KILLS} agents that die at any moment lose nothing, and the next ones fin
 
 describe('a chain', () => {
   test(`rewired ${REWIRINGS} times loses nothing, and no packet meets half a graph`, async () => {
-    lab.manifests.write('chain.yaml', chainOf(1000));
-    await sleep(1_000);
+    await rewire(1000);
     await lab.untilReady();
     const before = await halfChanged();
     const first = lab.workers.map(epochOf);
     const middles: Record<string, number> = {};
     const traffic = await Traffic.start();
     for (let revision = 1001; revision <= 1000 + REWIRINGS; revision++) {
-      const epochs = lab.workers.map(epochOf);
-      lab.manifests.write('chain.yaml', chainOf(revision));
-      await untilEpochs(epochs);
+      await rewire(revision);
       await sleep(Math.random() * 40);
       if (revision % 2 === 0) continue;
       // Its counters go with it when it goes.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Counters of one node, read from its pinned maps as any monitoring would. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { COMMON_DROP_REASONS } from '../../../src/api/schemas/drop-reasons.ts';
 import { CUBE_TYPES, type CubeTypeName } from '../../../src/cubes/generated/index.ts';
@@ -78,16 +78,9 @@ export class Counters {
     return named(await sums(this.#state(key, 'drops')), reasons);
   }
 
-  /** A cube's own events, by name: of the instances that are in the kernel. */
+  /** A cube's own events, by name. */
   async events(key: string, type: CubeTypeName): Promise<Drops> {
-    const folder = this.pins.cube(pinNameOf(key));
-    const totals: number[][] = [];
-    for (const instance of readdirSync(folder)) {
-      if (!/^\d+_/.test(instance)) continue;
-      const counts = await sums(join(folder, instance, 'counters'));
-      for (const [id, [count = 0]] of counts.entries()) totals[id] = [(totals[id]?.[0] ?? 0) + count];
-    }
-    return named(totals, CUBE_TYPES[type].counters);
+    return named(await sums(this.#state(key, 'counters')), CUBE_TYPES[type].counters);
   }
 
   /** Rows of a map of a cube, in all its instances that are in the kernel. */
