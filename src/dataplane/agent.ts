@@ -234,7 +234,7 @@ export class Agent {
     if (this.#stopped) return;
     // A cube that the kernel refused is kept out at once; it and everything else is tried again later.
     const wait = Math.min(RETRY_MS.first * 2 ** (this.#failures - 1), RETRY_MS.most);
-    if (this.#reconciler.refused.size > 0 && this.#failures === 1) {
+    if (this.#reconciler.hasRefused && this.#failures === 1) {
       this.#wake();
       return;
     }
@@ -273,8 +273,8 @@ export class Agent {
         const swept = this.#plugging.sweep(performance.now());
         if (swept.length > 0)
           this.#options.log.info({ pods: swept }, 'pods without an interface were forgotten');
-        if (this.#reconciler.refused.size > 0) {
-          this.#reconciler.refused.clear();
+        if (this.#reconciler.hasRefused) {
+          this.#reconciler.retryRefused();
           this.#isWhole = true;
         }
         if (swept.length > 0 || this.#isWhole) this.#wake();

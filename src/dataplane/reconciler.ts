@@ -30,6 +30,7 @@ import { observe } from './kernel/observe.ts';
 import { Pins } from './kernel/pins.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
+import { splitInstanceKey } from './names.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
@@ -65,6 +66,8 @@ export class Reconciler {
   readonly refused = new Map<string, Refused>();
   /** Cubes whose rows do not fit or could not be written; they stay in the kernel as they were. */
   readonly rowFailures = new Map<string, Failure>();
+  /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
+  readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined };
   sources: OverlaySources = NO_SOURCES;
   /** In force, and in the kernel. */
@@ -250,7 +253,9 @@ export class Reconciler {
     const node = this.#node();
     const plans = new Map<string, InstancePlan>();
     for (const [key, cube] of accepted.graph.cubes) {
-      plans.set(key, planInstance(cube, node, this.#objectHashes.get(cube.type.object) ?? 'missing'));
+      const wanted = planInstance(cube, node, this.#objectHashes.get(cube.type.object) ?? 'missing');
+      const kept = this.#kept.get(key);
+      plans.set(key, kept?.refused === wanted.hash ? { ...wanted, hash: kept.hash } : wanted);
     }
     const desired = desiredState(
       {
@@ -339,18 +344,20 @@ export class Reconciler {
         kept.every((map) => now.instance.stateMaps.get(map) === instance.stateMaps.get(map));
       const whole = same && kept.length === agentMaps(plan, 'state').length;
       const dump = (map: string) => this.#executor.dump(key, instance, map);
-      next.set(
-        instance.cubeKey,
-        await startImage({
-          key,
-          instance,
-          plan,
-          node: this.#node(),
-          tables,
-          ...(!exists && whole && now !== undefined ? { previous: now.image } : {}),
-          ...(exists || !whole ? { adopt: { dump, maps: exists ? agentMaps(plan) : kept } } : {}),
-        }),
-      );
+      const previous = !exists && whole && now !== undefined ? now : undefined;
+      const started = await startImage({
+        key,
+        instance,
+        plan,
+        node: this.#node(),
+        tables,
+        ...(previous === undefined ? {} : { previous: previous.image }),
+        ...(previous === undefined ? { adopt: { dump, maps: exists ? agentMaps(plan) : kept } } : {}),
+      });
+      // What the image before has freed in maps that stay is still to be removed.
+      const isState = (map: string) => plan.cube.type.maps[map]?.class === 'state';
+      started.afterGrace.push(...(previous?.afterGrace ?? []).filter(({ map }) => isState(map)));
+      next.set(instance.cubeKey, started);
     }
     return next;
   }
@@ -418,7 +425,9 @@ export class Reconciler {
         this.#observed = applyAction(this.#observed, action);
         done++;
       });
-      for (const running of images?.values() ?? []) this.rowFailures.delete(running.instance.cubeKey);
+      for (const { instance } of images?.values() ?? []) {
+        if (!this.#kept.has(instance.cubeKey)) this.rowFailures.delete(instance.cubeKey);
+      }
       if (actions.some(({ op }) => op === 'Flip')) {
         const ms = Math.round(performance.now() - startedAt);
         this.#options.log.info(
@@ -446,11 +455,33 @@ export class Reconciler {
     if (running === undefined) return;
     const { cube } = running.plan;
     const failure = { reason: error.code, message: error.text };
-    if (this.#observed.instances.get(action.key)?.complete === true) this.rowFailures.set(cube.key, failure);
-    else if (['ProgramRefused', 'MapFull', 'ObjectMissing'].includes(error.code)) {
-      const { uid, generation } = cube.object.metadata;
+    if (this.#observed.instances.get(action.key)?.complete === true) {
+      this.rowFailures.set(cube.key, failure);
+      return;
+    }
+    if (!['ProgramRefused', 'MapFull', 'ObjectMissing'].includes(error.code)) return;
+    const { uid, generation } = cube.object.metadata;
+    const inForce = this.effective.cubes.get(cube.key)?.metadata;
+    const older = [...this.#observed.instances]
+      .filter(([, { complete }]) => complete)
+      .map(([key]) => splitInstanceKey(key))
+      .find((instance) => instance.cube === running.instance.cubePin);
+    if (older !== undefined && inForce?.uid === uid && inForce.generation === generation) {
+      this.#kept.set(cube.key, { refused: running.plan.hash, hash: older.hash });
+      this.rowFailures.set(cube.key, failure);
+    } else {
       this.refused.set(cube.key, { uid, generation, ...failure });
     }
+  }
+
+  /** Whether anything was refused that may be tried again. */
+  get hasRefused(): boolean {
+    return this.refused.size + this.#kept.size > 0;
+  }
+
+  retryRefused(): void {
+    this.refused.clear();
+    this.#kept.clear();
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from 'node:util';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { keyOf } from './objects.ts';
 import type { SourceObject } from './sources/source.ts';
 
@@ -10,7 +11,10 @@ export interface Slice {
   readonly revision: string;
 }
 
-/** A CubeTable as it is kept: its rows are JSON bytes, outside the JavaScript heap, parsed only when they are applied. */
+/**
+ * A CubeTable as it is kept: its rows are deflated JSON, outside the JavaScript heap, parsed only when they are applied. The
+ * JSON of 250,000 backends is 35 MB, deflated 5 MB.
+ */
 export interface PackedTable {
   readonly key: string;
   readonly namespace: string;
@@ -51,12 +55,23 @@ export function pack(object: SourceObject): PackedTable {
       count: slice.count ?? 1,
       revision: slice.revision ?? '',
     },
-    rows: Buffer.from(JSON.stringify(rows)),
+    rows: deflated(JSON.stringify(rows)),
   };
 }
 
 export function unpack(table: PackedTable): readonly unknown[] {
-  return JSON.parse(table.rows.toString()) as unknown[];
+  return JSON.parse(inflateRawSync(table.rows, ZLIB).toString()) as unknown[];
+}
+
+/** Small tables, so a small window: its memory is taken and given back at each call. */
+const ZLIB = { level: 1, windowBits: 12, memLevel: 4, chunkSize: 8192 } as const;
+
+/** A copy of its own: zlib answers with a part of a larger buffer. */
+function deflated(text: string): Buffer {
+  const bytes = deflateRawSync(text, ZLIB);
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
 }
 
 function equal(a: PackedTable, b: PackedTable): boolean {

@@ -98,6 +98,7 @@ describe('an agent with a chain of two cubes', () => {
   });
 
   test('changes a spec by a new program in a new slot, and keeps state and counters', async () => {
+    await quiet();
     const before = lab.pins();
     const { actions } = await agent.set([cube('front', { outPorts: [1, 0], label: 7 }, { generation: 2 })]);
     expect(actions.filter((op) => op !== 'WriteMap')).toEqual([
@@ -169,6 +170,7 @@ describe('an agent with a chain of two cubes', () => {
 
   test('is adopted after a SIGKILL: the same pins, and nothing to do', async () => {
     await agent.set([cube('front', { outPorts: [1, 0] }, { generation: 5 })]);
+    await quiet();
     const before = lab.pins();
     await agent.kill();
     expect(await pings(first, second)).toBe(6);
