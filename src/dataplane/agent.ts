@@ -88,7 +88,7 @@ export class Agent {
 
   async start(): Promise<void> {
     this.#pods.load((message) => this.#options.log.warn({}, message));
-    this.#reconciler.loadCommitted();
+    this.#reconciler.inForce.loadCommitted();
     this.#monitor.start();
     await this.#options.source.start(this.#store);
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING_MS);
@@ -110,7 +110,12 @@ export class Agent {
   }
 
   async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
-    return await this.#exclusively(() => this.#plugging.plug(request));
+    return await this.#exclusively(() => this.#plugging.plug(request)).catch((error) => {
+      // What the failed round left half done is done again without the pod.
+      this.#isWhole = true;
+      this.#wake();
+      throw error;
+    });
   }
 
   async unplug(namespace: string, name: string): Promise<boolean> {
@@ -132,7 +137,7 @@ export class Agent {
 
   /** Lets one mass removal pass. */
   allowRemoval(): void {
-    this.#reconciler.allowRemoval = true;
+    this.#reconciler.inForce.allowRemoval = true;
     this.#isWhole = true;
     this.#wake();
   }
@@ -156,7 +161,7 @@ export class Agent {
       tables: this.#store.tables.size,
       rounds: this.#rounds,
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
-      waiting: Object.fromEntries(this.#reconciler.waiting),
+      waiting: Object.fromEntries(this.#reconciler.inForce.waiting),
     };
   }
 
@@ -198,7 +203,7 @@ export class Agent {
   }
 
   async #work(): Promise<void> {
-    const { holdsTables, guarded } = this.#reconciler;
+    const { holdsTables, guarded } = this.#reconciler.inForce;
     if (this.#store.takeGraphChange() || holdsTables || guarded !== undefined) this.#isWhole = true;
     if (this.#isWhole) {
       await this.#reconciler.reconcile();
@@ -206,7 +211,7 @@ export class Agent {
       return;
     }
     if (!this.#store.isSynced) return;
-    const changes = this.#reconciler.takeTables();
+    const changes = this.#reconciler.inForce.takeTables();
     if (changes.some(({ before, after }) => (before ?? after)?.type === 'Route')) {
       // Tunnel routes say which sources the overlay lets in.
       await this.#reconciler.writeTables(changes);

@@ -30,7 +30,7 @@ export class Plugging {
 
   /** Idempotent. On failure everything is as it was. Throws AgentError. */
   async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
-    const portAddresses = [...this.#reconciler.effective.cubes.values()].flatMap(({ spec }) =>
+    const portAddresses = [...this.#reconciler.inForce.effective.cubes.values()].flatMap(({ spec }) =>
       (spec.ports ?? []).flatMap((port) => port.addresses ?? []),
     );
     const podCIDRs = this.#podCIDRs();

@@ -6,23 +6,13 @@
 import { join } from 'node:path';
 import type { NodeInput } from '../cubes/cube-type.ts';
 import { type Action, describeAction } from './actions.ts';
-import { type AgentOptions, ALLOW_REMOVAL, isMassRemoval } from './agent-options.ts';
+import type { AgentOptions } from './agent-options.ts';
 import { applyAction } from './apply-action.ts';
-import {
-  type Accepted,
-  accept,
-  advance,
-  type EffectiveSet,
-  fromSaved,
-  NOTHING,
-  toSaved,
-} from './committed.ts';
-import { desiredState, type InstancePlan, OVERLAY_DEVICE, planInstance } from './desired.ts';
-import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
-import { type AgentError, textOf } from './errors.ts';
-import { readJson, writeAtomically } from './files.ts';
-import type { Refused } from './graph.ts';
+import type { Accepted } from './committed.ts';
+import { desiredState, type InstancePlan, planInstance } from './desired.ts';
+import type { AgentError } from './errors.ts';
 import { agentMaps, feed, parseOnce, type Running, reselect, startImage } from './images.ts';
+import { InForce } from './in-force.ts';
 import { Executor } from './kernel/executor.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
@@ -31,13 +21,12 @@ import { Pins } from './kernel/pins.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
-import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
-import { type TableChange, unpack } from './tables.ts';
+import type { TableChange } from './tables.ts';
 
 /** Actions that wait until all objects have been seen. */
 const PRUNING = new Set<Action['op']>([
@@ -60,23 +49,13 @@ export class Reconciler {
   readonly #pins: Pins;
   readonly #executor: Executor;
   readonly #objectHashes: ReadonlyMap<string, string>;
-  readonly #tunnels = new Map<string, readonly TunnelSource[]>();
   readonly running = new Map<string, Running>();
-  /** Cubes that the kernel refused, until they are tried again. */
-  readonly refused = new Map<string, Refused>();
+  readonly inForce: InForce;
   /** Cubes whose rows do not fit or could not be written; they stay in the kernel as they were. */
   readonly rowFailures = new Map<string, Failure>();
   /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
   readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined };
-  sources: OverlaySources = NO_SOURCES;
-  /** In force, and in the kernel. */
-  effective: EffectiveSet = NOTHING;
-  accepted: Accepted | undefined;
-  waiting: ReadonlyMap<string, string> = new Map();
-  /** What a guard holds back. */
-  guarded: Failure | undefined;
-  allowRemoval = false;
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
 
@@ -84,6 +63,7 @@ export class Reconciler {
     this.#options = options;
     this.#store = store;
     this.#pods = pods;
+    this.inForce = new InForce(options, store);
     this.#pins = new Pins(options.bpffs ?? BPFFS, options.node);
     const objects = options.objects ?? OBJECTS;
     this.#objectHashes = hashObjects(objects);
@@ -95,20 +75,6 @@ export class Reconciler {
       logs: join(options.stateDir, 'logs'),
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
-  }
-
-  get #savedPath(): string {
-    return join(this.#options.stateDir, 'committed.json');
-  }
-
-  /** Reads what was in force when the last agent ended. */
-  loadCommitted(): void {
-    try {
-      const saved = readJson(this.#savedPath);
-      if (saved !== undefined) this.effective = fromSaved(saved);
-    } catch (error) {
-      this.#options.log.warn({ error: textOf(error) }, 'the committed set is made anew');
-    }
   }
 
   /** Reads the kernel before the first round, and again after something failed. */
@@ -141,114 +107,22 @@ export class Reconciler {
     return {
       name: this.#options.node,
       gatewayMac: GATEWAY_MAC,
-      overlayVni: this.accepted?.graph.overlay?.vni ?? 1,
+      overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,
     };
-  }
-
-  /** MTU of the device that packets between nodes leave by. */
-  #underlayMtu(): number {
-    const own = new Set((this.#store.node?.status?.addresses ?? []).map(({ address }) => address));
-    const { interfaces, uplink } = this.network;
-    const holding = [...interfaces.values()].filter(({ addresses }) => addresses.some((a) => own.has(a)));
-    const mtus = holding.map(({ mtu }) => mtu);
-    if (mtus.length > 0) return Math.min(...mtus);
-    return (uplink === undefined ? undefined : interfaces.get(uplink)?.mtu) ?? 1500;
-  }
-
-  /** Until the tables are known, what is there is right. */
-  #overlayMtu(): number {
-    const there = this.network.interfaces.get(OVERLAY_DEVICE);
-    if (!this.#store.isSynced && there !== undefined) return there.mtu;
-    return overlayMtu(this.#underlayMtu(), this.sources.hasIPv6Remote);
-  }
-
-  #accept(): Accepted {
-    const candidate = this.#store.isSynced
-      ? advance(this.#store, this.effective)
-      : { set: this.effective, waiting: new Map<string, string>() };
-    const set = this.#guard(candidate.set);
-    if (this.#store.isSynced) this.sources = this.#sources(set);
-    const accepted = accept(set, this.effective, {
-      nodeName: this.#options.node,
-      types: this.#options.types,
-      interfaces: this.network.interfaces,
-      uplink: this.network.uplink,
-      overlayMtu: this.#overlayMtu(),
-      refused: this.refused,
-    });
-    this.waiting = new Map([...candidate.waiting, ...accepted.held]);
-    this.accepted = accepted;
-    return accepted;
-  }
-
-  #isRemovalAllowed(): boolean {
-    return this.allowRemoval || this.#store.cubeNode?.metadata.annotations?.[ALLOW_REMOVAL] === 'true';
-  }
-
-  /** Whether tables disappeared in a mass and nobody has said that it is meant. */
-  get holdsTables(): boolean {
-    const { removed, of } = this.#store.tables.removals();
-    return isMassRemoval(removed, of) && !this.#isRemovalAllowed();
-  }
-
-  #guard(set: EffectiveSet): EffectiveSet {
-    const before = [
-      ...this.effective.cubes.keys(),
-      ...[...this.effective.links.keys()].map((key) => `link ${key}`),
-    ];
-    const gone = before.filter((key) =>
-      key.startsWith('link ') ? !set.links.has(key.slice(5)) : !set.cubes.has(key),
-    );
-    const tables = this.#store.tables.removals();
-    const holdsObjects = isMassRemoval(gone.length, before.length) && !this.#isRemovalAllowed();
-    const what = holdsObjects
-      ? `${gone.length} of ${before.length} cubes and links`
-      : this.holdsTables
-        ? `${tables.removed} of ${tables.of} tables`
-        : undefined;
-    this.guarded =
-      what === undefined
-        ? undefined
-        : {
-            reason: 'MassDisappearance',
-            message: `${what} disappeared at once; the last state stays. If that is meant, set the annotation ${ALLOW_REMOVAL}=true on the CubeNode, else bring them back`,
-          };
-    return holdsObjects ? this.effective : set;
-  }
-
-  /** Table changes to pass on; none while a guard holds them. */
-  takeTables(): TableChange[] {
-    if (this.holdsTables) return [];
-    const changes = this.#store.tables.take();
-    for (const { key, after } of changes) {
-      if (after?.type === 'Route') this.#tunnels.set(key, tunnelsOf(unpack(after)));
-      else this.#tunnels.delete(key);
-    }
-    return changes;
-  }
-
-  #sources(set: EffectiveSet): OverlaySources {
-    const own = [...set.cubes.values()].flatMap(({ spec }) =>
-      tunnelsOf((spec.router as { routes?: unknown[] } | undefined)?.routes ?? []),
-    );
-    // The route of this node's own pods is in the tables too: nobody else may send from there.
-    const here = new Set([...this.network.interfaces.values()].flatMap(({ addresses }) => addresses));
-    const all = [...own, ...[...this.#tunnels.values()].flat()];
-    return overlaySources(all.filter(({ remote }) => !here.has(remote)));
   }
 
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
   async #resolve(
     dry = false,
   ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
-    let accepted = this.#accept();
-    const { make } = this.#devicePlan(accepted);
+    let accepted = this.inForce.accept(this.network);
+    const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
       await ipBatch(make);
       await this.refreshNetwork();
-      accepted = this.#accept();
+      accepted = this.inForce.accept(this.network);
     }
     const node = this.#node();
     const plans = new Map<string, InstancePlan>();
@@ -264,7 +138,7 @@ export class Reconciler {
         observed: this.#observed,
         interfaces: this.network.interfaces,
         pods: [...this.#pods.values()],
-        sources: this.sources,
+        sources: this.inForce.sources,
         objectHashes: this.#objectHashes,
       },
       plans,
@@ -275,12 +149,16 @@ export class Reconciler {
   /** The whole node. Throws AgentError; what is in force then is what was before. */
   async reconcile(): Promise<void> {
     await this.prepare();
-    const changes = this.#store.isSynced ? this.takeTables() : [];
-    const { desired, plans, accepted } = await this.#resolve();
+    const changes = this.#store.isSynced ? this.inForce.takeTables() : [];
+    const { desired, plans, accepted } = await this.#resolve().catch((error) => {
+      // These changes reach no image any more: they all start anew, from the tables in force.
+      if (changes.length > 0) this.running.clear();
+      throw error;
+    });
     const missing = [...desired.instances.keys()].some(
       (key) => this.#observed.instances.get(key)?.complete !== true,
     );
-    const isKnown = this.effective.cubes.size > 0 && !missing;
+    const isKnown = this.inForce.effective.cubes.size > 0 && !missing;
     const next = this.#store.isSynced ? await this.#images(desired, plans, changes) : undefined;
     const fills: Fills = new Map([...(next ?? [])].map(([, running]) => [running.key, takeAll(running)]));
     let actions = plan(this.#observed, desired, fills);
@@ -293,27 +171,14 @@ export class Reconciler {
       for (const [key, running] of next) this.running.set(key, running);
       for (const key of this.rowFailures.keys())
         if (!this.running.get(key)?.image) this.rowFailures.delete(key);
-      this.#commit(accepted.set);
-      if (this.guarded === undefined) this.allowRemoval = false;
+      this.inForce.commit(accepted.set);
     }
     // A device that no link names any more goes last, when nothing leads there.
-    const { remove } = this.#devicePlan(accepted);
+    const { remove } = this.inForce.devicePlan(this.network);
     if (remove.length > 0 && this.#store.isSynced) {
       await ipBatch(remove);
       await this.refreshNetwork();
     }
-  }
-
-  #devicePlan({ graph }: Accepted): DevicePlan {
-    const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu() };
-    return planDevices(this.network.interfaces, { overlay, stack: graph.stack });
-  }
-
-  #commit(set: EffectiveSet): void {
-    const before = JSON.stringify(toSaved(this.effective));
-    const now = JSON.stringify(toSaved(set));
-    this.effective = set;
-    if (before !== now) writeAtomically(this.#savedPath, now);
   }
 
   async #images(
@@ -461,7 +326,7 @@ export class Reconciler {
     }
     if (!['ProgramRefused', 'MapFull', 'ObjectMissing'].includes(error.code)) return;
     const { uid, generation } = cube.object.metadata;
-    const inForce = this.effective.cubes.get(cube.key)?.metadata;
+    const inForce = this.inForce.effective.cubes.get(cube.key)?.metadata;
     const older = [...this.#observed.instances]
       .filter(([, { complete }]) => complete)
       .map(([key]) => splitInstanceKey(key))
@@ -470,17 +335,17 @@ export class Reconciler {
       this.#kept.set(cube.key, { refused: running.plan.hash, hash: older.hash });
       this.rowFailures.set(cube.key, failure);
     } else {
-      this.refused.set(cube.key, { uid, generation, ...failure });
+      this.inForce.refused.set(cube.key, { uid, generation, ...failure });
     }
   }
 
   /** Whether anything was refused that may be tried again. */
   get hasRefused(): boolean {
-    return this.refused.size + this.#kept.size > 0;
+    return this.inForce.refused.size + this.#kept.size > 0;
   }
 
   retryRefused(): void {
-    this.refused.clear();
+    this.inForce.refused.clear();
     this.#kept.clear();
   }
 }

@@ -40,13 +40,14 @@ function verdictOf(
   effective: CubeObject | LinkObject | undefined,
   extra: readonly Finding[],
 ) {
-  const findings = [...(reconciler.accepted?.findings.get(ref) ?? []), ...extra];
+  const findings = [...(reconciler.inForce.accepted?.findings.get(ref) ?? []), ...extra];
   const refused = findings.some(({ condition }) => condition !== 'ResolvedRefs');
   const chain = chainOf(object);
   const isCurrent =
     effective?.metadata.uid === object.metadata.uid &&
     effective.metadata.generation === object.metadata.generation;
-  const waits = refused || isCurrent || chain === undefined ? undefined : reconciler.waiting.get(chain);
+  const waits =
+    refused || isCurrent || chain === undefined ? undefined : reconciler.inForce.waiting.get(chain);
   const uncommitted =
     refused || isCurrent || chain === undefined || effective !== undefined
       ? undefined
@@ -62,10 +63,16 @@ function verdictOf(
 function reportCube(input: ReportInput, key: string, cube: CubeObject): void {
   const { store, reconciler, writer, now } = input;
   const ref = `Cube ${key}`;
-  const graph = reconciler.accepted?.graph;
+  const graph = reconciler.inForce.accepted?.graph;
   if (graph === undefined) return;
   const running = reconciler.running.get(key);
-  const verdict = verdictOf(input, ref, cube, reconciler.effective.cubes.get(key), tableFindings(running));
+  const verdict = verdictOf(
+    input,
+    ref,
+    cube,
+    reconciler.inForce.effective.cubes.get(key),
+    tableFindings(running),
+  );
   const failure = reconciler.rowFailures.get(key) ?? verdict.failure;
   const shown = store.statuses.get(ref);
   const old = writer.last(ref, cube.metadata.uid, shown);
@@ -77,9 +84,9 @@ function reportCube(input: ReportInput, key: string, cube: CubeObject): void {
 function reportLink(input: ReportInput, key: string, link: LinkObject): void {
   const { store, reconciler, writer, now } = input;
   const ref = `CubeLink ${key}`;
-  const graph = reconciler.accepted?.graph;
+  const graph = reconciler.inForce.accepted?.graph;
   if (graph === undefined) return;
-  const verdict = verdictOf(input, ref, link, reconciler.effective.links.get(key), []);
+  const verdict = verdictOf(input, ref, link, reconciler.inForce.effective.links.get(key), []);
   const shown = store.statuses.get(ref);
   const old = writer.last(ref, link.metadata.uid, shown);
   const status = linkStatus(link, verdict, graph, reconciler.network.interfaces, old, now);
@@ -98,10 +105,10 @@ function reportNode(input: ReportInput): void {
     release: kernel.release,
     features: kernel.features,
     uplink: reconciler.network.uplink,
-    chains: reconciler.effective.chains,
+    chains: reconciler.inForce.effective.chains,
     pressure: pressureOf(reconciler.running.values(), old?.mapPressure ?? []),
-    failure: reconciler.guarded ?? input.failure,
-    waiting: reconciler.waiting,
+    failure: reconciler.inForce.guarded ?? input.failure,
+    waiting: reconciler.inForce.waiting,
   };
   writer.set(
     ref,

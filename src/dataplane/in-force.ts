@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import { type AgentOptions, ALLOW_REMOVAL, isMassRemoval } from './agent-options.ts';
+import {
+  type Accepted,
+  accept,
+  advance,
+  type EffectiveSet,
+  fromSaved,
+  NOTHING,
+  toSaved,
+} from './committed.ts';
+import { OVERLAY_DEVICE } from './desired.ts';
+import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
+import { textOf } from './errors.ts';
+import { readJson, writeAtomically } from './files.ts';
+import type { Refused } from './graph.ts';
+import type { NetworkView } from './kernel/netlink.ts';
+import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
+import type { Failure } from './status.ts';
+import type { Store } from './store.ts';
+import { type TableChange, unpack } from './tables.ts';
+
+/**
+ * Which of the objects are in force: the committed set on disk, what follows from it and from the store, and what a guard
+ * holds back.
+ */
+export class InForce {
+  readonly #options: AgentOptions;
+  readonly #store: Store;
+  readonly #tunnels = new Map<string, readonly TunnelSource[]>();
+  /** Cubes that the kernel refused, until they are tried again. */
+  readonly refused = new Map<string, Refused>();
+  /** In force, and in the kernel. */
+  effective: EffectiveSet = NOTHING;
+  /** Of the last round; it comes into force when the kernel holds it. */
+  accepted: Accepted | undefined;
+  /** Chain → why its newest revision is not in force. */
+  waiting: ReadonlyMap<string, string> = new Map();
+  sources: OverlaySources = NO_SOURCES;
+  /** What a guard holds back. */
+  guarded: Failure | undefined;
+  /** Lets the next mass removal pass. */
+  allowRemoval = false;
+
+  constructor(options: AgentOptions, store: Store) {
+    this.#options = options;
+    this.#store = store;
+  }
+
+  get #savedPath(): string {
+    return join(this.#options.stateDir, 'committed.json');
+  }
+
+  /** Reads what was in force when the last agent ended. */
+  loadCommitted(): void {
+    try {
+      const saved = readJson(this.#savedPath);
+      if (saved !== undefined) this.effective = fromSaved(saved);
+    } catch (error) {
+      this.#options.log.warn({ error: textOf(error) }, 'the committed set is made anew');
+    }
+  }
+
+  /** The kernel holds this set now. */
+  commit(set: EffectiveSet): void {
+    const before = JSON.stringify(toSaved(this.effective));
+    const now = JSON.stringify(toSaved(set));
+    this.effective = set;
+    if (before !== now) writeAtomically(this.#savedPath, now);
+    if (this.guarded === undefined) this.allowRemoval = false;
+  }
+
+  /** MTU of the device that packets between nodes leave by. */
+  #underlayMtu({ interfaces, uplink }: NetworkView): number {
+    const own = new Set((this.#store.node?.status?.addresses ?? []).map(({ address }) => address));
+    const holding = [...interfaces.values()].filter(({ addresses }) => addresses.some((a) => own.has(a)));
+    const mtus = holding.map(({ mtu }) => mtu);
+    if (mtus.length > 0) return Math.min(...mtus);
+    return (uplink === undefined ? undefined : interfaces.get(uplink)?.mtu) ?? 1500;
+  }
+
+  /** Until the tables are known, what is there is right. */
+  #overlayMtu(network: NetworkView): number {
+    const there = network.interfaces.get(OVERLAY_DEVICE);
+    if (!this.#store.isSynced && there !== undefined) return there.mtu;
+    return overlayMtu(this.#underlayMtu(network), this.sources.hasIPv6Remote);
+  }
+
+  /** What would be in force now, resolved. */
+  accept(network: NetworkView): Accepted {
+    const candidate = this.#store.isSynced
+      ? advance(this.#store, this.effective)
+      : { set: this.effective, waiting: new Map<string, string>() };
+    const set = this.#guard(candidate.set);
+    if (this.#store.isSynced) this.sources = this.#sources(set, network);
+    const accepted = accept(set, this.effective, {
+      nodeName: this.#options.node,
+      types: this.#options.types,
+      interfaces: network.interfaces,
+      uplink: network.uplink,
+      overlayMtu: this.#overlayMtu(network),
+      refused: this.refused,
+    });
+    this.waiting = new Map([...candidate.waiting, ...accepted.held]);
+    this.accepted = accepted;
+    return accepted;
+  }
+
+  #isRemovalAllowed(): boolean {
+    return this.allowRemoval || this.#store.cubeNode?.metadata.annotations?.[ALLOW_REMOVAL] === 'true';
+  }
+
+  /** Whether tables disappeared in a mass and nobody has said that it is meant. */
+  get holdsTables(): boolean {
+    const { removed, of } = this.#store.tables.removals();
+    return isMassRemoval(removed, of) && !this.#isRemovalAllowed();
+  }
+
+  #guard(set: EffectiveSet): EffectiveSet {
+    const before = [
+      ...this.effective.cubes.keys(),
+      ...[...this.effective.links.keys()].map((key) => `link ${key}`),
+    ];
+    const gone = before.filter((key) =>
+      key.startsWith('link ') ? !set.links.has(key.slice(5)) : !set.cubes.has(key),
+    );
+    const tables = this.#store.tables.removals();
+    const holdsObjects = isMassRemoval(gone.length, before.length) && !this.#isRemovalAllowed();
+    const what = holdsObjects
+      ? `${gone.length} of ${before.length} cubes and links`
+      : this.holdsTables
+        ? `${tables.removed} of ${tables.of} tables`
+        : undefined;
+    this.guarded =
+      what === undefined
+        ? undefined
+        : {
+            reason: 'MassDisappearance',
+            message: `${what} disappeared at once; the last state stays. If that is meant, set the annotation ${ALLOW_REMOVAL}=true on the CubeNode, else bring them back`,
+          };
+    return holdsObjects ? this.effective : set;
+  }
+
+  /** Table changes to pass on; none while a guard holds them. */
+  takeTables(): TableChange[] {
+    if (this.holdsTables) return [];
+    const changes = this.#store.tables.take();
+    for (const { key, after } of changes) {
+      if (after?.type === 'Route') this.#tunnels.set(key, tunnelsOf(unpack(after)));
+      else this.#tunnels.delete(key);
+    }
+    return changes;
+  }
+
+  #sources(set: EffectiveSet, network: NetworkView): OverlaySources {
+    const own = [...set.cubes.values()].flatMap(({ spec }) =>
+      tunnelsOf((spec.router as { routes?: unknown[] } | undefined)?.routes ?? []),
+    );
+    // The route of this node's own pods is in the tables too: nobody else may send from there.
+    const here = new Set([...network.interfaces.values()].flatMap(({ addresses }) => addresses));
+    const all = [...own, ...[...this.#tunnels.values()].flat()];
+    return overlaySources(all.filter(({ remote }) => !here.has(remote)));
+  }
+
+  /** Devices that the graph of the last round needs. */
+  devicePlan(network: NetworkView): DevicePlan {
+    const graph = this.accepted?.graph;
+    if (graph === undefined) return { make: [], remove: [] };
+    const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu(network) };
+    return planDevices(network.interfaces, { overlay, stack: graph.stack });
+  }
+}
