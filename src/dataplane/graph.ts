@@ -16,6 +16,7 @@ import {
   type LinkObject,
   refOf,
 } from './objects.ts';
+import { closedRings } from './rings.ts';
 
 export interface InterfaceInfo {
   readonly name: string;
@@ -236,41 +237,17 @@ class Resolver {
     return { type: endpoint.type === 'Overlay' ? 'Overlay' : 'Pods', open };
   }
 
-  /** Cubes that are linked to each other in a ring and to nothing else: a packet could neither come nor leave. */
+  /** A packet could neither come into such a ring nor leave it. */
   #refuseClosedLoops(links: Map<string, GraphLink>): void {
-    const parent = new Map<string, string>();
-    const root = (key: string): string => {
-      let at = key;
-      for (let up = parent.get(at); up !== undefined && up !== at; up = parent.get(at)) at = up;
-      return at;
-    };
-    const sizes = new Map<string, { cubes: Set<string>; inside: string[]; outside: number }>();
-    for (const { ends } of links.values()) {
-      const cubes = ends.flatMap((end) => (end.type === 'Cube' ? [end.cube] : []));
-      for (const cube of cubes) if (!parent.has(cube)) parent.set(cube, cube);
-      const [first, second] = cubes;
-      if (first !== undefined && second !== undefined) parent.set(root(first), root(second));
-    }
-    for (const { key, ends } of links.values()) {
-      const cubes = ends.flatMap((end) => (end.type === 'Cube' ? [end.cube] : []));
-      const at = root(cubes[0] ?? '');
-      const part = sizes.get(at) ?? { cubes: new Set(), inside: [], outside: 0 };
-      sizes.set(at, part);
-      for (const cube of cubes) part.cubes.add(cube);
-      if (cubes.length === 2) part.inside.push(key);
-      else part.outside++;
-    }
-    for (const { cubes, inside, outside } of sizes.values()) {
-      if (outside > 0 || inside.length < cubes.size) continue;
-      const names = [...cubes].sort().join(', ');
-      for (const key of inside) {
+    for (const { links: keys, cubes } of closedRings(links)) {
+      for (const key of keys) {
         const link = links.get(key);
         if (link === undefined) continue;
         this.#find(
           refOf('CubeLink', link.object.metadata),
           'Accepted',
           'LinkCycle',
-          `spec.endpoints: the cubes ${names} are linked in a ring that no packet can enter or leave; link one of them to an interface, pods, the overlay or the stack, or delete a link`,
+          `spec.endpoints: the cubes ${cubes.join(', ')} are linked in a ring that no packet can enter or leave; link one of them to an interface, pods, the overlay or the stack, or delete a link`,
         );
         links.delete(key);
       }
