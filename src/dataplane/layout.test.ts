@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The rows that the agent writes, against the codecs that are generated from the BTF of the entry program. */
+import { describe, expect, test } from '@jest/globals';
+import { attachments, constants, nodeConfig, overlaySources, pods } from './kernel/generated/tcx.ts';
+import {
+  decodeAddress,
+  decodeAttachment,
+  decodeIfindex,
+  decodeMac,
+  decodePrefix,
+  EdgeKind,
+  edgeIndex,
+  edgeSlot,
+  edgeText,
+  edgeWord,
+  encodeAddress,
+  encodeAttachment,
+  encodeConfig,
+  encodeConstants,
+  encodeIfindex,
+  encodePod,
+  encodePrefix,
+  GATEWAY_MAC,
+  type Hex,
+} from './layout.ts';
+
+const bytes = (hex: Hex) => Buffer.from(hex, 'hex');
+
+describe('rows', () => {
+  test('of attachments', () => {
+    const row = {
+      port: 1,
+      counters: 300,
+      open: true,
+      mac: '02:00:00:00:00:07',
+      addresses: ['10.244.1.2', 'fd00:244::2'],
+    };
+    const hex = encodeAttachment(row);
+    expect(hex.length / 2).toBe(attachments.valueSize);
+    expect(attachments.decodeValue(bytes(hex))).toEqual({
+      port: 1,
+      counters: 300,
+      failure: 1,
+      addressesCount: 2,
+      mac: row.mac,
+      addresses: ['10.244.1.2', 'fd00:244::2', '::', '::'],
+    });
+    expect(decodeAttachment(hex)).toEqual(row);
+    expect(decodeAttachment(encodeAttachment({ port: 8, counters: 0, open: false }))).toEqual({
+      port: 8,
+      counters: 0,
+      open: false,
+    });
+    expect(decodeIfindex(encodeIfindex(70_000))).toBe(70_000);
+  });
+
+  test('of pods', () => {
+    expect(encodeAddress('10.0.0.1').length / 2).toBe(pods.keySize);
+    for (const address of ['10.0.0.1', 'fd00::1', '::', '0.0.0.0', '255.255.255.255']) {
+      expect(decodeAddress(encodeAddress(address))).toBe(address);
+      expect(pods.decodeKey(bytes(encodeAddress(address)))).toBe(address);
+    }
+    const hex = encodePod(513, '02:00:00:00:00:07');
+    expect(hex.length / 2).toBe(pods.valueSize);
+    expect(pods.decodeValue(bytes(hex))).toEqual({ ifindex: 513, mac: '02:00:00:00:00:07' });
+    expect(decodeMac(hex.slice(8, 20))).toBe('02:00:00:00:00:07');
+  });
+
+  test('of overlay sources', () => {
+    expect(overlaySources.decodeKey(bytes(encodePrefix('10.244.2.0/24')))).toEqual({
+      length: 120,
+      addr: '10.244.2.0',
+    });
+    expect(overlaySources.decodeKey(bytes(encodePrefix('fd00:2::/64')))).toEqual({
+      length: 64,
+      addr: 'fd00:2::',
+    });
+    for (const prefix of ['10.244.2.0/24', 'fd00:2::/64'])
+      expect(decodePrefix(encodePrefix(prefix))).toBe(prefix);
+  });
+
+  test('of the settings of a node, behind the epoch', () => {
+    const hex = encodeConfig({ overlayIfindex: 5, overlayVni: 77, lengthsV4: [128, 120], lengthsV6: [64] });
+    expect(hex.length / 2 + 4).toBe(nodeConfig.valueSize);
+    expect(nodeConfig.decodeValue(Buffer.concat([Buffer.from([9, 0, 0, 0]), bytes(hex)]))).toEqual({
+      epoch: 9,
+      overlayIfindex: 5,
+      overlayVni: 77,
+      sourceLengthsV4: [128, 120, 0, 0],
+      sourceLengthsV6: [64, 0, 0, 0],
+    });
+  });
+
+  test('of the constants of a program', () => {
+    const row = encodeConstants(12, true, GATEWAY_MAC);
+    expect(row).toEqual(
+      Buffer.from(constants.cube.encode({ slot: 12, redirectPeer: 1, gatewayMac: GATEWAY_MAC })),
+    );
+  });
+});
+
+test('an edge is one word', () => {
+  const word = edgeWord(EdgeKind.Cube, 200, 63);
+  expect(word).toBe((1n << 48n) | (63n << 32n) | 200n);
+  expect([edgeSlot(word), edgeText(word)]).toEqual([200, 'slot 200 port 63']);
+  expect([edgeSlot(edgeWord(EdgeKind.Neigh, 7)), edgeText(edgeWord(EdgeKind.Neigh, 7))]).toEqual([
+    undefined,
+    'neigh if 7',
+  ]);
+  expect(edgeIndex(2, 3)).toBe(131);
+});
