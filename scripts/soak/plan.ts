@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Test files that `npm run soak` runs, with the counts that take too long for every run of `npm test`. */
+export interface Soak {
+  readonly name: string;
+  readonly what: string;
+  /** Project of jest, a part of `npm test`. */
+  readonly part: 'unit' | 'kernel' | 'netns' | 'e2e';
+  readonly files: readonly string[];
+  /** What the tests read their counts from. */
+  readonly env: Readonly<Record<string, string>>;
+  /** How often the files run; random tests take another seed each time. */
+  readonly times: number;
+}
+
+export const SOAKS: readonly Soak[] = [
+  {
+    name: 'random',
+    what: 'random histories: plans, images of cubes, packed tables, codecs, translators',
+    part: 'unit',
+    files: [
+      'src/dataplane/plan.test.ts',
+      'src/cubes/',
+      'src/operators/service.test.ts',
+      'src/k8s/json-items.test.ts',
+    ],
+    env: {},
+    times: 20,
+  },
+  {
+    name: 'kills',
+    what: 'agents killed at any moment, under TCP and ping load on both nodes: nothing lost, the next plan is empty',
+    part: 'netns',
+    files: ['test/netns/properties.test.ts'],
+    env: { CUBEPLANE_KILLS: '100', CUBEPLANE_REWIRINGS: '1' },
+    times: 2,
+  },
+  {
+    name: 'rewirings',
+    what: 'revisions of the running chain under the same load: nothing lost, no packet on half a graph',
+    part: 'netns',
+    files: ['test/netns/properties.test.ts'],
+    env: { CUBEPLANE_KILLS: '1', CUBEPLANE_REWIRINGS: '1000' },
+    times: 2,
+  },
+  {
+    name: 'flood',
+    what: 'established connections under forged SYNs, ten times the table of unconfirmed sessions: none lost',
+    part: 'netns',
+    files: ['test/netns/flood.test.ts'],
+    env: { CUBEPLANE_FLOOD_FLOWS: '8192' },
+    times: 3,
+  },
+  {
+    name: 'crash',
+    what: 'the agent killed after each single action, and refused by the kernel at each',
+    part: 'kernel',
+    files: ['test/kernel/agent-crash.test.ts', 'test/kernel/agent-errors.test.ts'],
+    env: {},
+    times: 10,
+  },
+  {
+    name: 'mutations',
+    what: 'random changes of valid manifests: the API server and our validators say the same',
+    part: 'e2e',
+    files: ['test/e2e/api.test.ts'],
+    env: { CUBEPLANE_MUTATIONS: '4000' },
+    times: 1,
+  },
+  {
+    name: 'operator',
+    what: 'the operator killed, its leader handed over, objects changed behind its back',
+    part: 'e2e',
+    files: ['test/e2e/operator.test.ts', 'test/e2e/operator-runtime.test.ts'],
+    env: {},
+    times: 5,
+  },
+  {
+    name: 'scaling',
+    what: 'a Service scaled 4, 1, 0, 4 under load by kubectl, and a dead agent: no request fails but those to nobody',
+    part: 'e2e',
+    files: ['test/e2e/system.test.ts'],
+    env: {},
+    times: 10,
+  },
+];
