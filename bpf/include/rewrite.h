@@ -10,22 +10,13 @@
 
 #include <linux/in.h>
 #include <linux/in6.h>
-#include "cube.h"
+#include "rewrite-plain.h"
 
 #ifndef BPF_F_IPV6
 #define BPF_F_IPV6                                                                                 \
 	(1ULL                                                                                      \
 	 << 7) /* linux 6.16: an IPv6 address change, which leaves CHECKSUM_COMPLETE as it is */
 #endif
-
-#define REWRITE_SRC 0
-#define REWRITE_DST 1
-
-#define IPV4_CHECKSUM_OFF 10
-#define IPV4_SRC_OFF	  12
-#define IPV4_DST_OFF	  16
-#define IPV6_SRC_OFF	  8
-#define IPV6_DST_OFF	  24
 
 /* Offset of the checksum in the L4 header, or -1: none (SCTP's CRC does not cover addresses). */
 static __always_inline int rewrite_checksum_off(u8 proto)
@@ -115,79 +106,6 @@ static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const ad
 }
 
 /*
- * A whole TCP or UDP packet in an untagged frame, without options: nearly all packets. Its headers
- * lie at places known to the compiler, so only the L4 checksum, whose state of offload a program
- * cannot see, takes a helper; the rest is written in place. That helper has made the bytes up to
- * the checksum linear and our own. Half the cost of the general way.
- */
-static __always_inline bool rewrite_is_plain(const struct cube_work *w)
-{
-	return w->l3_off == 14 &&
-	       !(w->flags & (PKT_OPTIONS | PKT_FRAG_FIRST | PKT_FRAG_LATER | PKT_ICMP_ERROR)) &&
-	       (w->l4_proto == IPPROTO_TCP || w->l4_proto == IPPROTO_UDP);
-}
-
-/* As bpf_csum_diff() of two addresses, without the call: a 32-bit sum in one's complement. */
-static __always_inline u32 address_diff(const addr_t *old, const addr_t *new)
-{
-	u64 sum = 0;
-
-	for (int i = 0; i < 4; i++)
-		sum += (u64)(u32)~old->words[i] + new->words[i];
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return sum + (sum >> 32);
-}
-
-#define PLAIN_L4(v4) ((v4) ? 14 + 20 : 14 + 40)
-
-static __always_inline long rewrite_plain(struct cube_ctx *c, u32 side, const addr_t *old,
-					  be16_t old_port, const addr_t *addr, be16_t port)
-{
-	struct cube_work *w = c->work;
-	bool v4 = w->flags & PKT_IPV4;
-	u64 flags = w->l4_proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	u32 sum_off = PLAIN_L4(v4) + (w->l4_proto == IPPROTO_UDP ? 6 : 16);
-	u8 *data, *end;
-	long error;
-
-	if (v4)
-		error = bpf_l4_csum_replace(c->skb, sum_off, old->words[3], addr->words[3],
-					    flags | BPF_F_PSEUDO_HDR | 4);
-	else
-		error = bpf_l4_csum_replace(c->skb, sum_off, 0, address_diff(old, addr),
-					    flags | BPF_F_PSEUDO_HDR | BPF_F_IPV6);
-	if (!error && port != old_port)
-		error = bpf_l4_csum_replace(c->skb, sum_off, old_port, port, flags | 2);
-	if (error)
-		return error;
-	data = (u8 *)(long)c->skb->data;
-	end = (u8 *)(long)c->skb->data_end;
-	if (v4) {
-		u32 sum;
-
-		if (data + PLAIN_L4(true) + 4 > end)
-			return -1;
-		/* RFC 1624, equation 3 */
-		sum = (u16) ~*(be16_t *)(data + 14 + IPV4_CHECKSUM_OFF);
-		sum += (u16)~old->words[3] + (u16)(~old->words[3] >> 16);
-		sum += (u16)addr->words[3] + (u16)(addr->words[3] >> 16);
-		sum = (sum & 0xffff) + (sum >> 16);
-		sum += sum >> 16;
-		*(be16_t *)(data + 14 + IPV4_CHECKSUM_OFF) = ~sum;
-		*(be32_t *)(data + 14 + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF)) =
-		    addr->words[3];
-		*(be16_t *)(data + PLAIN_L4(true) + (side == REWRITE_DST ? 2 : 0)) = port;
-	} else {
-		if (data + PLAIN_L4(false) + 4 > end)
-			return -1;
-		__builtin_memcpy(data + 14 + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF),
-				 addr, sizeof(*addr));
-		*(be16_t *)(data + PLAIN_L4(false) + (side == REWRITE_DST ? 2 : 0)) = port;
-	}
-	return 0;
-}
-
-/*
  * Changes one side of the packet (REWRITE_SRC, REWRITE_DST) to addr:port, in the packet and in its
  * tuple. port is ignored where there is none; an echo identifier may be changed on the side that
  * holds it. addr must be of the packet's own family, and must not point into the work area. Returns
@@ -197,7 +115,7 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 					 be16_t port)
 {
 	struct cube_work *w = c->work;
-	addr_t old = side == REWRITE_DST ? w->tuple.dst : w->tuple.src;
+	const addr_t *old = side == REWRITE_DST ? &w->tuple.dst : &w->tuple.src;
 	be16_t old_port = side == REWRITE_DST ? w->tuple.dport : w->tuple.sport;
 	u32 l4 = w->l4_off;
 	u8 proto = w->l4_proto;
@@ -205,12 +123,12 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 	long error = 0;
 	s64 diff;
 
-	if (likely(rewrite_is_plain(w))) {
-		error = rewrite_plain(c, side, &old, old_port, addr, port);
+	if (likely(rewrite_plain(c, side, addr, port))) {
+		error = 0;
 	} else if (unlikely(w->flags & PKT_ICMP_ERROR)) {
 		error = rewrite_error(c, side, addr, port);
 	} else {
-		diff = rewrite_diff(w, &old, addr);
+		diff = rewrite_diff(w, old, addr);
 		if (likely(!(w->flags & PKT_FRAG_LATER))) {
 			u64 flags = rewrite_checksum_flags(w, proto);
 
