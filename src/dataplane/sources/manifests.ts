@@ -7,7 +7,7 @@ import type { Log } from '../../k8s/log.ts';
 import type { Stamp } from '../../operators/service-chain.ts';
 import { type ChainOutcome, chainKey } from './manifests/chains.ts';
 import { type DirectoryChange, ManifestDirectory } from './manifests/directory.ts';
-import { FileSet } from './manifests/file-set.ts';
+import { FileSet, type FileVersion } from './manifests/file-set.ts';
 import { Ledger } from './manifests/ledger.ts';
 import {
   type KubeManifest,
@@ -17,7 +17,7 @@ import {
 } from './manifests/manifest-object.ts';
 import { nodeView } from './manifests/node-view.ts';
 import { problemText } from './manifests/problem.ts';
-import { readVersion } from './manifests/read-version.ts';
+import { type OldObjects, type Parts, readParts, readVersion } from './manifests/read-version.ts';
 import { type DirectoryReport, Reporter } from './manifests/report.ts';
 import { StatusFiles } from './manifests/status-files.ts';
 import { ManifestStore } from './manifests/store.ts';
@@ -44,6 +44,8 @@ export interface ManifestSourceOptions {
 const ORDER: readonly SourceKind[] = ['CubeTable', 'Node', 'Cube', 'CubeLink', 'CubeNode'];
 /** Generations are saved at most this often; a crash in between may count one change twice. */
 const SAVE_MS = 1_000;
+/** Characters from which on a file is read by its documents. */
+const LARGE = 65_536;
 
 /**
  * Objects from a directory of manifests, no cluster needed: the embedded source. It takes our kinds and plain Nodes,
@@ -59,8 +61,10 @@ export class ManifestSource implements Source {
   readonly #store: ManifestStore;
   readonly #reporter: Reporter;
   readonly #stopping = new AbortController();
-  /** Objects with server's metadata, by the place they were read from. */
-  readonly #dressed = new WeakMap<ManifestObject, KubeManifest>();
+  /** Objects with server's metadata, by the object that was read. */
+  readonly #dressed = new WeakMap<KubeManifest, KubeManifest>();
+  /** Of large files, what each of their documents holds. */
+  readonly #parts = new Map<string, Parts>();
   #ledger = new Ledger();
   #goodTexts = new Map<string, string>();
   #stamps = new Map<string, Stamp>();
@@ -69,6 +73,7 @@ export class ManifestSource implements Source {
   #objectsInForce = 0;
   #following: Promise<void> | undefined;
   #saveTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<void> = Promise.resolve();
   #synced = false;
   #problem: string | undefined = 'the directory has not been read yet';
 
@@ -104,6 +109,7 @@ export class ManifestSource implements Source {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#following;
+    await this.#saving;
     clearTimeout(this.#saveTimer);
     await this.#store.saveLedger(this.#ledger.data());
   }
@@ -127,7 +133,10 @@ export class ManifestSource implements Source {
       await this.#report({ failure: change.failure, problems: [], warnings: [] });
       return;
     }
-    for (const file of change.removed) this.#files.delete(file);
+    for (const file of change.removed) {
+      this.#files.delete(file);
+      this.#parts.delete(file);
+    }
     for (const [file, text] of change.changed) this.#read(file, text);
     const { objects: inForce, problems } = this.#files.resolve();
     this.#objectsInForce = inForce.size;
@@ -155,7 +164,15 @@ export class ManifestSource implements Source {
     this.#problem = first === undefined ? undefined : `${problemText(first)}${more}`;
     await this.#report({ problems, warnings: diagnostics });
     await this.#writeChainStatuses(view.chains, now);
-    await this.#save(change);
+    await this.#store.saveStamps(this.#stamps);
+    this.#saveLedgerSoon();
+    // Ten thousand new files take seconds to keep: the next change does not wait for that.
+    const good = [...change.changed].filter(([file]) => this.#files.isGood(file));
+    this.#saving = this.#saving
+      .then(() => this.#saveFiles(good, change.removed))
+      .catch((failure: Error) => {
+        log.error({ err: failure }, `the last good versions were not saved: ${failure.message}`);
+      });
   }
 
   /** Reads one file; the first time also what was good of it in the agent's life before. */
@@ -165,17 +182,24 @@ export class ManifestSource implements Source {
     const good =
       known ?? (remembered === undefined ? undefined : readVersion(file, remembered, () => undefined));
     const before = new Map(good?.objects.map((entry) => [entry.key, entry.object]));
-    const newest = readVersion(file, text, (key) => before.get(key));
+    const old = (key: string) => before.get(key);
+    const newest = text.length < LARGE ? readVersion(file, text, old) : this.#readLarge(file, text, old);
     this.#files.set(file, newest, good?.problems.length === 0 ? good : undefined);
+  }
+
+  #readLarge(file: string, text: string, old: OldObjects): FileVersion {
+    const parts: Parts = this.#parts.get(file) ?? new Map();
+    this.#parts.set(file, parts);
+    return readParts(file, text, old, parts);
   }
 
   /** Gives an object what an API server would: uid, generation, creation time. The same entry gives the same object. */
   #dress(entry: ManifestObject, now: Date): KubeManifest {
-    const known = this.#dressed.get(entry);
-    if (known !== undefined) return known;
     const { object } = entry;
+    const known = this.#dressed.get(object);
+    if (known !== undefined) return known;
     const dressed = { ...object, metadata: { ...object.metadata, ...this.#ledger.see(object, now) } };
-    this.#dressed.set(entry, dressed);
+    this.#dressed.set(object, dressed);
     return dressed;
   }
 
@@ -262,18 +286,18 @@ export class ManifestSource implements Source {
     await this.#statuses.keepOnly(keys);
   }
 
-  async #save(change: DirectoryChange): Promise<void> {
-    await this.#store.saveStamps(this.#stamps);
-    for (const file of change.removed) {
+  async #saveFiles(good: readonly (readonly [string, string])[], removed: readonly string[]): Promise<void> {
+    for (const file of removed) {
       this.#goodTexts.delete(file);
       await this.#store.removeGoodFile(file);
     }
-    for (const [file, text] of change.changed) {
-      // Only a version that is in force now is good, and the same text is saved once.
-      if (!this.#files.isGood(file)) continue;
+    for (const [file, text] of good) {
       if (this.#goodTexts.get(file) !== text) await this.#store.saveGoodFile(file, text);
       this.#goodTexts.delete(file);
     }
+  }
+
+  #saveLedgerSoon(): void {
     if (!this.#ledger.changed || this.#saveTimer !== undefined) return;
     this.#saveTimer = setTimeout(() => {
       this.#saveTimer = undefined;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FSWatcher, watch } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { access, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const MANIFEST = /\.(ya?ml|json)$/;
@@ -35,13 +35,14 @@ export class ManifestDirectory {
     this.path = path;
   }
 
-  async scan(): Promise<DirectoryChange> {
+  /** Looks at the whole directory, or at some names only, which costs nothing for the others. */
+  async scan(only?: ReadonlySet<string>): Promise<DirectoryChange> {
     const changed = new Map<string, string>();
     const removed: string[] = [];
     try {
-      const names = (await readdir(this.path)).filter(isManifestName).sort();
+      const names = only === undefined ? await readdir(this.path) : [...only];
       const present = new Set<string>();
-      for (const name of names) {
+      for (const name of names.filter(isManifestName).sort()) {
         const path = join(this.path, name);
         const info = await stat(path, { bigint: true }).catch(ifGone);
         if (info === undefined || !info.isFile()) continue;
@@ -53,7 +54,11 @@ export class ManifestDirectory {
         changed.set(name, text);
         this.#stamps.set(name, stamp);
       }
-      for (const name of this.#stamps.keys()) if (!present.has(name)) removed.push(name);
+      // A file that is gone and a directory that is gone look the same from inside.
+      if (only !== undefined && present.size < only.size) await access(this.path);
+      for (const name of only ?? this.#stamps.keys()) {
+        if (this.#stamps.has(name) && !present.has(name)) removed.push(name);
+      }
       for (const name of removed) this.#stamps.delete(name);
       return { changed, removed };
     } catch (failure) {
@@ -76,6 +81,8 @@ export class ManifestDirectory {
     let wake: () => void = () => {};
     let first = true;
     let failed = false;
+    // Names that the kernel told of since the last scan; undefined: anything may have changed.
+    let names: Set<string> | undefined;
     const abort = () => wake();
     signal.addEventListener('abort', abort);
     try {
@@ -89,13 +96,21 @@ export class ManifestDirectory {
         });
         // Watched before it is read: a change in between wakes the next round.
         watcher ??= this.#watch(
-          () => wake(),
+          (name) => {
+            // A mounted ConfigMap changes by one link, `..data`, that all its files lead through.
+            if (name === null || name.startsWith('..')) names = undefined;
+            else names?.add(name);
+            wake();
+          },
           () => {
+            names = undefined;
             watcher?.close();
             watcher = undefined;
           },
         );
-        const change = await this.scan();
+        const some = names;
+        names = new Set();
+        const change = await this.scan(some);
         if (signal.aborted) return;
         const recovered = failed && change.failure === undefined;
         if (
@@ -113,7 +128,12 @@ export class ManifestDirectory {
           watcher?.close();
           watcher = undefined;
         }
-        const timer = setTimeout(() => wake(), failed ? 500 : RESCAN_MS);
+        if (failed) names = undefined;
+        const rescan = () => {
+          names = undefined;
+          wake();
+        };
+        const timer = setTimeout(rescan, failed ? 500 : RESCAN_MS);
         await sleeping;
         clearTimeout(timer);
         if (woken && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
@@ -124,10 +144,10 @@ export class ManifestDirectory {
     }
   }
 
-  #watch(changed: () => void, lost: () => void): FSWatcher | undefined {
+  #watch(changed: (name: string | null) => void, lost: () => void): FSWatcher | undefined {
     try {
       const watcher = watch(this.path, { persistent: true });
-      watcher.on('change', changed);
+      watcher.on('change', (_, name) => changed(name === null ? null : String(name)));
       watcher.on('error', lost);
       return watcher;
     } catch {

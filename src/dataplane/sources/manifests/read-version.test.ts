@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
 import { problemText } from './problem.ts';
-import { readVersion } from './read-version.ts';
+import { type Parts, readParts, readVersion } from './read-version.ts';
 
 const NONE = () => undefined;
 const CUBE = `apiVersion: cubeplane.io/v1alpha1
@@ -79,4 +79,30 @@ test('rules about changes see the version before', () => {
     key === before?.key ? before.object : undefined,
   );
   expect(problems[0]).toMatchObject({ line: 6, field: 'spec.nodeName', reason: 'Immutable' });
+});
+
+const TWO = `# first\n${CUBE}---\n${CUBE.replace('name: r', 'name: s')}`;
+
+test('in parts a file reads as it does in one piece, and documents that stay are the same objects', () => {
+  const parts: Parts = new Map();
+  const first = readParts('r.yaml', TWO, NONE, parts);
+  expect(first).toEqual(readVersion('r.yaml', TWO, NONE));
+  const changed = TWO.replace('# first\n', '# first\n# and more\n');
+  const second = readParts('r.yaml', changed, NONE, parts);
+  expect(second).toEqual(readVersion('r.yaml', changed, NONE));
+  expect(second.objects[1]?.object).toBe(first.objects[1]?.object);
+});
+
+test('in parts, problems have the lines of the file, and the good parts are kept', () => {
+  const parts: Parts = new Map();
+  const first = readParts('r.yaml', TWO, NONE, parts);
+  const broken = `${TWO.slice(0, -'router: {}\n'.length)}router: {mtu: 1}\n`;
+  const { objects, problems } = readParts('r.yaml', broken, NONE, parts);
+  expect({ objects, problems }).toEqual(readVersion('r.yaml', broken, NONE));
+  expect(problems[0]).toMatchObject({ line: 18, field: 'spec.router.mtu' });
+  expect(readParts('r.yaml', TWO, NONE, parts).objects[1]?.object).toBe(first.objects[1]?.object);
+  expect(readParts('r.yaml', `${TWO}---\n${CUBE}`, NONE, parts).problems[0]).toMatchObject({
+    line: 20,
+    reason: 'DuplicateObject',
+  });
 });

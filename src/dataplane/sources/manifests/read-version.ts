@@ -37,20 +37,63 @@ export function readVersion(file: string, text: string, old: OldObjects): FileVe
     const key = keyOfObject(result.object);
     const first = places.get(key);
     if (first !== undefined) {
-      problems.push({
-        file,
-        line: document.line,
-        object: textOf(result.object),
-        reason: 'DuplicateObject',
-        message: `the same object stands in line ${first}`,
-        remedy: 'remove one of the two',
-      });
+      problems.push(duplicate(file, document.line, result.object, first));
       continue;
     }
     places.set(key, document.line);
     objects.push({ key, object: result.object, file, line: document.line, document: document.document });
   }
   return problems.length > 0 ? { objects: [], problems } : { objects, problems: [] };
+}
+
+/** Objects of the parts of a file, by their text: what {@link readParts} need not read again. */
+export type Parts = Map<string, readonly ManifestObject[]>;
+
+/**
+ * The same for a large file of which little changes: documents whose text was in the last version are taken from there.
+ * `parts` is replaced by those of this version.
+ */
+export function readParts(file: string, text: string, old: OldObjects, parts: Parts): FileVersion {
+  // Directives and document ends belong to more than one document.
+  if (/^(\.\.\.|%)/m.test(text)) return readVersion(file, text, old);
+  const objects: ManifestObject[] = [];
+  const problems: ManifestProblem[] = [];
+  const next: Parts = new Map();
+  const places = new Map<string, number>();
+  let above = 0;
+  // Three hyphens at the start of a line begin a document wherever they stand (YAML 1.2.2, 9.1.2).
+  for (const [document, part] of text.split(/^(?=---(?:\s|$))/m).entries()) {
+    let known = parts.get(part);
+    if (known === undefined) {
+      const version = readVersion(file, part, old);
+      for (const problem of version.problems) problems.push({ ...problem, line: problem.line + above });
+      known = version.objects;
+    }
+    next.set(part, known);
+    for (const entry of known) {
+      const line = entry.line + above;
+      const first = places.get(entry.key);
+      if (first !== undefined) problems.push(duplicate(file, line, entry.object, first));
+      places.set(entry.key, line);
+      objects.push({ ...entry, line, document });
+    }
+    for (let at = part.indexOf('\n'); at >= 0; at = part.indexOf('\n', at + 1)) above += 1;
+  }
+  if (problems.length > 0) return { objects: [], problems };
+  parts.clear();
+  for (const [part, entries] of next) parts.set(part, entries);
+  return { objects, problems: [] };
+}
+
+function duplicate(file: string, line: number, object: KubeManifest, first: number): ManifestProblem {
+  return {
+    file,
+    line,
+    object: textOf(object),
+    reason: 'DuplicateObject',
+    message: `the same object stands in line ${first}`,
+    remedy: 'remove one of the two',
+  };
 }
 
 /** Checks one object as an API server would, and fills in defaults. `old` is asked for the version before. */
