@@ -38,8 +38,7 @@ static __noinline void end_session(struct cube_ctx *c, const struct session *s)
 	}
 }
 
-static __noinline long sync_reverse(struct cube_ctx *c, const struct session *s,
-				    const struct backend *b)
+static __noinline long sync_reverse(struct cube_ctx *c, const struct session *s, const struct backend *b)
 {
 	struct scratch *x = describe(c, s, b);
 
@@ -53,8 +52,10 @@ static __noinline long confirm(struct cube_ctx *c, const struct session *s, cons
 	return x ? promote(c, x) : -1;
 }
 
-static __always_inline int to_backend(struct cube_ctx *c, const struct session *s,
-				      const struct backend *b, struct translation *t)
+#include "direct.h"
+
+static __always_inline int to_backend(struct cube_ctx *c, const struct session *s, const struct backend *b,
+				      struct translation *t)
 {
 	u8 own = s->state.own;
 
@@ -90,8 +91,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 	b = backend_of(s->backend, s->generation, now);
 	chunk = session_chunk(c);
 	if (unlikely(w->tuple.proto != IPPROTO_UDP && session_opens(c, chunk)) &&
-	    (s->state.flags & SESSION_CLOSING || !b ||
-	     (!is_established && !(b->flags & BACKEND_READY)))) {
+	    (s->state.flags & SESSION_CLOSING || !b || (!is_established && !(b->flags & BACKEND_READY)))) {
 		end_session(c, s);
 		return VERDICT_NONE;
 	}
@@ -136,8 +136,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 }
 
 /* A packet for a frontend, without a session. */
-static __always_inline int open_session(struct cube_ctx *c, const struct frontend *f,
-					struct translation *t)
+static __always_inline int open_session(struct cube_ctx *c, const struct frontend *f, struct translation *t)
 {
 	struct cube_work *w = c->work;
 	struct session s = {};
@@ -203,6 +202,21 @@ static __noinline int begin(struct cube_ctx *c, struct translation *t)
 					return verdict;
 			}
 			return open_session(c, f, t);
+		}
+	}
+	if (unlikely((w->tuple.proto == IPPROTO_TCP || w->tuple.proto == IPPROTO_SCTP) &&
+		     session_opens(c, session_chunk(c)))) {
+		struct session direct = {};
+		int is_session = direct_session(c, &direct);
+		struct backend *b;
+
+		if (is_session < 0)
+			return verdict_drop(DROP_REVERSE_CONFLICT);
+		if (is_session) {
+			u32 id = direct.backend;
+
+			b = bpf_map_lookup_elem(&backends, &id);
+			return b ? to_backend(c, &direct, b, t) : verdict_drop(DROP_BACKEND_INVALID);
 		}
 	}
 	count(c, COUNT_PASSED);
