@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { GraphLink } from './graph.ts';
+/** A link as far as it matters here; cubes by their keys. */
+interface Joined {
+  readonly ends: readonly ({ readonly type: 'Cube'; readonly cube: string } | { readonly type: string })[];
+}
 
 export interface Ring {
   /** Keys of the links in it. */
@@ -15,7 +18,7 @@ interface Part {
 }
 
 /** Cubes that are linked to each other in a ring and, all together, to nothing else. */
-export function closedRings(links: ReadonlyMap<string, GraphLink>): Ring[] {
+export function closedRings(links: ReadonlyMap<string, Joined>): Ring[] {
   const rings: Ring[] = [];
   for (const { cubes, inside, outside } of connectedParts(links)) {
     // A tree has one link less than cubes.
@@ -25,11 +28,11 @@ export function closedRings(links: ReadonlyMap<string, GraphLink>): Ring[] {
   return rings;
 }
 
-function connectedParts(links: ReadonlyMap<string, GraphLink>): Iterable<Part> {
+function connectedParts(links: ReadonlyMap<string, Joined>): Iterable<Part> {
   const partOf = new Map<string, Part>();
   const parts = new Set<Part>();
   for (const [key, { ends }] of links) {
-    const cubes = ends.flatMap((end) => (end.type === 'Cube' ? [end.cube] : []));
+    const cubes = ends.flatMap((end) => ('cube' in end ? [end.cube] : []));
     const part: Part = { cubes: new Set(cubes), inside: [], outside: 0 };
     if (cubes.length === 2) part.inside.push(key);
     else part.outside++;
