@@ -12,8 +12,7 @@
 #include "prefix.h"
 #include "address.h"
 
-/* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10.
- */
+/* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10. */
 static __always_inline bool is_link_local(const addr_t *addr)
 {
 	return addr_is_zero(addr) || addr_is_link_local(addr);
@@ -74,8 +73,8 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 	addr_t source = *src;
 
 	for (int i = 0; i < PREFIX_LENGTHS; i++) {
-		u32 length = w->flags & PKT_IPV4 ? config->source_lengths_v4[i]
-						 : config->source_lengths_v6[i];
+		u32 length =
+		    w->flags & PKT_IPV4 ? config->source_lengths_v4[i] : config->source_lengths_v6[i];
 		struct prefix_key prefix;
 		struct overlay_source *owner;
 
@@ -84,14 +83,13 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 		prefix_of(&source, length, &prefix);
 		owner = bpf_map_lookup_elem(&overlay_sources, &prefix);
 		if (owner)
-			return addr_equal(&owner->remote, &remote) ? 0
-								   : DROP_SPOOFED_OVERLAY_SOURCE;
+			return addr_equal(&owner->remote, &remote) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 	}
 	return DROP_SPOOFED_OVERLAY_SOURCE;
 }
 
-static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter,
-				      u32 reason, u32 flags)
+static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter, u32 reason,
+				      u32 flags)
 {
 	u64 *count = bpf_map_lookup_elem(&entry_drops, &reason);
 

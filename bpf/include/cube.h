@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The cube ABI: what a program must do to be a cube, and all that it needs to. docs/cube-abi.md
- *explains it.
+ * explains it.
  *
  *	CUBE(name)
  *	{
@@ -9,33 +9,15 @@
  *	}
  *
  * cube_output() and everything that calls it are inlined into the main program: the kernel allows a
- *tail call with the caller's own stack frame only from there.
+ * tail call with the caller's own stack frame only from there.
  */
 #ifndef CUBEPLANE_CUBE_H
 #define CUBEPLANE_CUBE_H
 
 #include <linux/pkt_cls.h>
+#include "events.h"
 #include "maps.h"
 #include "generated/reasons.h"
-
-/*
- * skb->cb while a packet is inside a chain. The entry program writes all five words: what it finds
- * there belongs to somebody else and is never trusted.
- */
-#define CB_MAGIC 0 /* CUBE_MAGIC; anything else: the packet did not come through an entry */
-#define CB_PORT	 1 /* port of the current cube that the packet came in by */
-#define CB_EPOCH 2 /* node_config.epoch at the entry: one packet sees one graph */
-#define CB_HOPS	 3 /* cubes passed so far */
-#define CB_FLAGS 4 /* CUBE_F_* */
-
-#define CUBE_MAGIC 0x43554245 /* "CUBE" */
-#define CUBE_MAX_HOPS                                                                              \
-	24 /* below the kernel's own limit of 33 tail calls, which would end in silence */
-
-#define CUBE_F_DRY   (1 << 0) /* change no state, send nothing: report only */
-#define CUBE_F_TRACE (1 << 1) /* report each hop and decision */
-#define CUBE_F_HOST_DEV                                                                            \
-	(1 << 2) /* came in by an Interface endpoint: the host's stack may have the packet */
 
 /* TCX_NEXT and TC_ACT_UNSPEC: the host's stack and other people's programs on the interface go on
  * with it. */
@@ -93,49 +75,6 @@ struct cube_ctx {
 	u32 hops;
 	u32 flags;
 };
-
-/* Kinds of event in the ring buffer. */
-#define EVENT_HOP      1 /* packet entered the cube by port `value` */
-#define EVENT_DECISION 2 /* cube's own code `value`, object `object` */
-#define EVENT_OUTPUT   3 /* left by port `value`, edge `object` */
-#define EVENT_DROP     4 /* reason `value` */
-
-struct cube_event {
-	u64 time; /* ns since boot */
-	u64 object;
-	u32 slot; /* 0: entry */
-	u32 value;
-	u8 kind; /* EVENT_* */
-	u8 hops;
-	u16 length; /* bytes of the packet */
-	u32 flags;  /* PKT_* */
-	struct cube_tuple tuple;
-};
-SIZE_ASSERT(struct cube_event, 72);
-
-static __noinline int cube_report(struct __sk_buff *skb, u32 slot, u32 kind, u32 value, u64 object)
-{
-	u32 zero = 0;
-	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
-	struct cube_event *event;
-
-	if (!skb || !w)
-		return 0;
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event)
-		return 0;
-	event->time = bpf_ktime_get_ns();
-	event->object = object;
-	event->slot = slot;
-	event->value = value;
-	event->kind = kind;
-	event->hops = skb->cb[CB_HOPS];
-	event->length = skb->len;
-	event->flags = w->flags;
-	event->tuple = w->tuple;
-	bpf_ringbuf_submit(event, 0);
-	return 0;
-}
 
 static __always_inline bool cube_is_reported(const struct cube_ctx *c)
 {
@@ -222,8 +161,7 @@ static __always_inline int cube_pass(struct cube_ctx *c)
 }
 
 /* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */
-static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *dst,
-					       const mac_t *src)
+static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *dst, const mac_t *src)
 {
 	struct {
 		mac_t dst;
@@ -267,8 +205,7 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 	struct cube_work *w = c->work;
 	struct bpf_tunnel_key key = {
 	    .tunnel_id = w->tunnel_vni,
-	    .tunnel_tos =
-		w->tos & 3, /* ECN goes to the outer header (RFC 6040 4.1), DSCP does not */
+	    .tunnel_tos = w->tos & 3, /* ECN goes to the outer header (RFC 6040 4.1), DSCP does not */
 	    .tunnel_ttl = 64,
 	};
 	u64 flags = 0;
@@ -361,8 +298,7 @@ static __always_inline int cube_output(struct cube_ctx *c, u32 port)
 	}
 }
 
-/* Reads the packet's context and counts its arrival. Returns 0, or a drop reason for cube_drop().
- */
+/* Reads the packet's context and counts its arrival. Returns 0, or a drop reason for cube_drop(). */
 static __always_inline int cube_begin(struct __sk_buff *skb, struct cube_ctx *c)
 {
 	u32 zero = 0;
@@ -389,21 +325,20 @@ static __always_inline int cube_begin(struct __sk_buff *skb, struct cube_ctx *c)
 	return c->hops > CUBE_MAX_HOPS ? DROP_HOP_LIMIT : 0;
 }
 
-/* Declares the main program of a cube; its body gets `struct cube_ctx *c` and returns a TC verdict.
- */
-#define CUBE(name)                                                                                 \
-	static __always_inline int name##_process(struct cube_ctx *c);                             \
-	SEC("tc")                                                                                  \
-	int name(struct __sk_buff *skb)                                                            \
-	{                                                                                          \
-		struct cube_ctx c = {};                                                            \
-		int reason = cube_begin(skb, &c);                                                  \
-                                                                                                   \
-		if (reason)                                                                        \
-			return cube_drop(&c, reason);                                              \
-		return name##_process(&c);                                                         \
-	}                                                                                          \
-	char _license[] SEC("license") = "GPL";                                                    \
+/* Declares the main program of a cube; its body gets `struct cube_ctx *c` and returns a TC verdict. */
+#define CUBE(name)                                                                                           \
+	static __always_inline int name##_process(struct cube_ctx *c);                                       \
+	SEC("tc")                                                                                            \
+	int name(struct __sk_buff *skb)                                                                      \
+	{                                                                                                    \
+		struct cube_ctx c = {};                                                                      \
+		int reason = cube_begin(skb, &c);                                                            \
+                                                                                                             \
+		if (reason)                                                                                  \
+			return cube_drop(&c, reason);                                                        \
+		return name##_process(&c);                                                                   \
+	}                                                                                                    \
+	char _license[] SEC("license") = "GPL";                                                              \
 	static __always_inline int name##_process(struct cube_ctx *c)
 
 #endif

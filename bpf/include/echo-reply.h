@@ -39,9 +39,8 @@ static __noinline __attribute__((unused)) int echo_reply(struct cube_ctx *c)
 	} else if (!failed) {
 		addr_t ends[2] = {w->tuple.dst, w->tuple.src};
 
-		failed =
-		    bpf_skb_store_bytes(skb, w->l3_off + IPV6_SRC_OFF, ends, sizeof(ends), 0)
-			?: bpf_skb_store_bytes(skb, w->l3_off + 7, &ttl, 1, BPF_F_RECOMPUTE_CSUM);
+		failed = bpf_skb_store_bytes(skb, w->l3_off + IPV6_SRC_OFF, ends, sizeof(ends), 0)
+			     ?: bpf_skb_store_bytes(skb, w->l3_off + 7, &ttl, 1, BPF_F_RECOMPUTE_CSUM);
 	}
 	if (failed || swap_macs(skb))
 		return REPLY_FAILED;

@@ -14,8 +14,8 @@
  * none, *off to where it begins, *frag to the fragment field (host order) and *id when there is
  * one. Returns 0 or a drop reason.
  */
-static __always_inline int parse_extensions(struct __sk_buff *skb, u32 *off, u8 *proto, u16 *frag,
-					    u32 *id, u32 *flags)
+static __always_inline int parse_extensions(struct __sk_buff *skb, u32 *off, u8 *proto, u16 *frag, u32 *id,
+					    u32 *flags)
 {
 	for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
 		u8 head[8];

@@ -75,8 +75,7 @@ static __always_inline u32 coarse_seconds(void)
 
 static __always_inline bool icmp4_is_error(u8 type)
 {
-	return type == ICMP_UNREACH || type == ICMP_EXCEEDED || type == ICMP_PARAMETER ||
-	       type == ICMP_QUENCH;
+	return type == ICMP_UNREACH || type == ICMP_EXCEEDED || type == ICMP_PARAMETER || type == ICMP_QUENCH;
 }
 
 #endif

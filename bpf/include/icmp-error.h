@@ -6,17 +6,16 @@
 #include "reply-write.h"
 
 /* Type and code for either family. */
-#define ICMP_ERROR(type4, code4, type6, code6)                                                     \
+#define ICMP_ERROR(type4, code4, type6, code6)                                                               \
 	((u32)(type4) << 24 | (u32)(code4) << 16 | (u32)(type6) << 8 | (u32)(code6))
 
-#define ERROR_NO_ROUTE	       ICMP_ERROR(3, 0, 1, 0)
-#define ERROR_HOST_UNREACHABLE ICMP_ERROR(3, 1, 1, 3)
-#define ERROR_PROTOCOL_UNREACHABLE                                                                 \
-	ICMP_ERROR(3, 2, 4, 1) /* IPv6: parameter problem, info = pointer */
-#define ERROR_PORT_UNREACHABLE ICMP_ERROR(3, 3, 1, 4)
-#define ERROR_TOO_BIG	       ICMP_ERROR(3, 4, 2, 0) /* info = MTU */
-#define ERROR_PROHIBITED       ICMP_ERROR(3, 13, 1, 1)
-#define ERROR_TIME_EXCEEDED    ICMP_ERROR(11, 0, 3, 0)
+#define ERROR_NO_ROUTE		   ICMP_ERROR(3, 0, 1, 0)
+#define ERROR_HOST_UNREACHABLE	   ICMP_ERROR(3, 1, 1, 3)
+#define ERROR_PROTOCOL_UNREACHABLE ICMP_ERROR(3, 2, 4, 1) /* IPv6: parameter problem, info = pointer */
+#define ERROR_PORT_UNREACHABLE	   ICMP_ERROR(3, 3, 1, 4)
+#define ERROR_TOO_BIG		   ICMP_ERROR(3, 4, 2, 0) /* info = MTU */
+#define ERROR_PROHIBITED	   ICMP_ERROR(3, 13, 1, 1)
+#define ERROR_TIME_EXCEEDED	   ICMP_ERROR(11, 0, 3, 0)
 
 #define REPLY_MAX_L3 104 /* bytes of quoted IP header with options or extension headers */
 #define REPLY_MAX_L4 20
@@ -88,8 +87,7 @@ static __always_inline long error_quote(struct __sk_buff *skb, const struct cube
 	} else if (l4_length) {
 		/* the packet ends within its L4 header, so it has no checksum that could be written
 		 * later */
-		if (l4_length > REPLY_MAX_L4 ||
-		    bpf_skb_load_bytes(skb, w->l4_off, b->l4, l4_length))
+		if (l4_length > REPLY_MAX_L4 || bpf_skb_load_bytes(skb, w->l4_off, b->l4, l4_length))
 			return -1;
 	}
 	if (field && *field) { /* a zero UDP checksum is none, and is never offloaded */
@@ -111,8 +109,7 @@ static __always_inline void error_describe(struct cube_work *w, const addr_t *fr
 	reverse_tuple(&w->tuple);
 	w->flags = family | PKT_ICMP_ERROR | (l4_length >= 8 ? PKT_INNER_L4 | ports : 0);
 	w->l4_proto = family & PKT_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-	w->l4_off = w->l3_off +
-		    (family & PKT_IPV4 ? sizeof(struct ipv4_header) : sizeof(struct ipv6_header));
+	w->l4_off = w->l3_off + (family & PKT_IPV4 ? sizeof(struct ipv4_header) : sizeof(struct ipv6_header));
 	w->inner_l3_off = w->l4_off + sizeof(struct icmp_header);
 	w->inner_l4_off = w->inner_l3_off + l3_length;
 	w->ip_len = length;
@@ -167,10 +164,8 @@ static __noinline __attribute__((unused)) int icmp_error(struct cube_ctx *c, u32
 	b->icmp.code = v4 ? error >> 16 : error;
 	b->icmp.info = bpf_htonl(info);
 	if (v4) {
-		ipv4_write(&b->v4, REPLY_TOS_CONTROL, total, IPPROTO_ICMP, source.words[3],
-			   sender.words[3]);
-		b->icmp.checksum =
-		    checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&b->icmp, ERROR_SUMMED, 0));
+		ipv4_write(&b->v4, REPLY_TOS_CONTROL, total, IPPROTO_ICMP, source.words[3], sender.words[3]);
+		b->icmp.checksum = checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&b->icmp, ERROR_SUMMED, 0));
 	} else {
 		s64 sum = pseudo_header_sum(false, &source, &sender, IPPROTO_ICMPV6, total - outer);
 
@@ -186,16 +181,14 @@ static __noinline __attribute__((unused)) int icmp_error(struct cube_ctx *c, u32
 		return REPLY_FAILED;
 	if (l3_length < sizeof(struct ipv4_header) || l3_length > REPLY_MAX_L3)
 		return REPLY_FAILED; /* known already; the verifier forgot */
-	if (v4 ? bpf_skb_store_bytes(skb, ETH_HLEN, &b->v4,
-				     sizeof(b->v4) + sizeof(b->icmp) + l3_length,
+	if (v4 ? bpf_skb_store_bytes(skb, ETH_HLEN, &b->v4, sizeof(b->v4) + sizeof(b->icmp) + l3_length,
 				     BPF_F_RECOMPUTE_CSUM)
-	       : bpf_skb_store_bytes(skb, ETH_HLEN, &b->v6,
-				     sizeof(b->v6) + sizeof(b->icmp) + l3_length,
+	       : bpf_skb_store_bytes(skb, ETH_HLEN, &b->v6, sizeof(b->v6) + sizeof(b->icmp) + l3_length,
 				     BPF_F_RECOMPUTE_CSUM))
 		return REPLY_FAILED;
 	if (l4_length && l4_length <= REPLY_MAX_L4 &&
-	    bpf_skb_store_bytes(skb, ETH_HLEN + outer + sizeof(b->icmp) + l3_length, b->l4,
-				l4_length, BPF_F_RECOMPUTE_CSUM))
+	    bpf_skb_store_bytes(skb, ETH_HLEN + outer + sizeof(b->icmp) + l3_length, b->l4, l4_length,
+				BPF_F_RECOMPUTE_CSUM))
 		return REPLY_FAILED;
 	if (swap_macs(skb))
 		return REPLY_FAILED;

@@ -54,7 +54,7 @@ struct {
 	__type(value, u64);
 } edges SEC(".maps");
 
-#define edge_index(epoch, slot, port)                                                              \
+#define edge_index(epoch, slot, port)                                                                        \
 	((((epoch) & (CUBE_BANKS - 1)) * CUBE_SLOTS + (slot)) * CUBE_PORTS + (port))
 
 struct node_config {
@@ -153,8 +153,7 @@ struct overlay_source {
 	addr_t remote; /* VTEP that may send packets with such a source */
 };
 
-/* key: prefix of another node's pods. writer: agent, from the tunnel routes of the node's routers.
- */
+/* key: prefix of another node's pods. writer: agent, from the tunnel routes of the node's routers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

@@ -33,18 +33,16 @@ SIZE_ASSERT(struct cube_tuple, 40);
 #define PKT_ARP		    (1 << 2)
 #define PKT_ND		    (1 << 3) /* ICMPv6 133..136 with hop limit 255 (RFC 4861 6.1, 7.1) */
 #define PKT_FRAG_FIRST	    (1 << 4)
-#define PKT_FRAG_LATER	    (1 << 5) /* no L4 header in it: never touch L4 */
-#define PKT_FRAG_UNRESOLVED (1 << 6) /* later fragment whose first was not seen: ports are 0 */
-#define PKT_ICMP_ERROR                                                                             \
-	(1 << 7)	       /* tuple is the reversed inner one; outer_src, outer_dst are valid */
-#define PKT_PORTS     (1 << 8) /* tuple.sport and dport are ports (TCP, UDP, SCTP) */
-#define PKT_ECHO      (1 << 9) /* ICMP or ICMPv6 echo request or reply */
-#define PKT_OPTIONS   (1 << 10) /* IPv4 options or IPv6 extension headers are present */
-#define PKT_INNER_L4  (1 << 11) /* ICMP error that quotes at least the ports of its packet */
-#define PKT_MULTICAST (1 << 12) /* destination is multicast or IPv4 limited broadcast */
-#define PKT_FRAME_READY                                                                            \
-	(1 << 13) /* a cube wrote both MACs: an edge with neighbour resolution sends it as it is   \
-		   */
+#define PKT_FRAG_LATER	    (1 << 5)  /* no L4 header in it: never touch L4 */
+#define PKT_FRAG_UNRESOLVED (1 << 6)  /* later fragment whose first was not seen: ports are 0 */
+#define PKT_ICMP_ERROR	    (1 << 7)  /* tuple is the reversed inner one; outer_src, outer_dst are valid */
+#define PKT_PORTS	    (1 << 8)  /* tuple.sport and dport are ports (TCP, UDP, SCTP) */
+#define PKT_ECHO	    (1 << 9)  /* ICMP or ICMPv6 echo request or reply */
+#define PKT_OPTIONS	    (1 << 10) /* IPv4 options or IPv6 extension headers are present */
+#define PKT_INNER_L4	    (1 << 11) /* ICMP error that quotes at least the ports of its packet */
+#define PKT_MULTICAST	    (1 << 12) /* destination is multicast or IPv4 limited broadcast */
+#define PKT_FRAME_READY                                                                                      \
+	(1 << 13) /* a cube wrote both MACs: an edge with neighbour resolution sends it as it is */
 #define PKT_IP	     (PKT_IPV4 | PKT_IPV6)
 #define PKT_FRAGMENT (PKT_FRAG_FIRST | PKT_FRAG_LATER)
 
@@ -70,8 +68,7 @@ struct cube_work {
 	u16 inner_l4_off;
 	u16 ether_type; /* host order */
 	u16 vlan;	/* VLAN id, 0 when untagged */
-	u16 ip_len; /* bytes from l3_off to the end of the packet by its IP header; 0 for jumbograms
-		     */
+	u16 ip_len;	/* bytes from l3_off to the end of the packet by its IP header; 0 for jumbograms */
 	u8 tcp_flags;
 	u8 ttl;	     /* TTL or hop limit */
 	u8 l4_proto; /* of the packet itself: for an ICMP error ICMP, while tuple.proto is the

@@ -174,8 +174,7 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct cube_work *w)
 		? (w->tuple.proto == IPPROTO_ICMP && icmp4_is_error(w->icmp_type))
 		: (w->tuple.proto == IPPROTO_ICMPV6 && w->icmp_type >= 1 && w->icmp_type <= 4))
 		return parse_quoted(skb, w);
-	if (w->tuple.proto == IPPROTO_ICMPV6 && w->icmp_type >= 133 && w->icmp_type <= 136 &&
-	    w->ttl == 255)
+	if (w->tuple.proto == IPPROTO_ICMPV6 && w->icmp_type >= 133 && w->icmp_type <= 136 && w->ttl == 255)
 		w->flags |= PKT_ND;
 	return 0;
 }
@@ -209,8 +208,7 @@ static __always_inline void parse_fragment(struct cube_work *w, bool dry)
 	}
 	w->tuple.sport = first->sport;
 	w->tuple.dport = first->dport;
-	if (w->tuple.proto == IPPROTO_TCP || w->tuple.proto == IPPROTO_UDP ||
-	    w->tuple.proto == IPPROTO_SCTP)
+	if (w->tuple.proto == IPPROTO_TCP || w->tuple.proto == IPPROTO_UDP || w->tuple.proto == IPPROTO_SCTP)
 		w->flags |= PKT_PORTS;
 }
 
@@ -293,8 +291,8 @@ static __always_inline int parse_arp(struct __sk_buff *skb, struct cube_work *w)
 
 	if (bpf_skb_load_bytes(skb, w->l3_off, &arp, sizeof(arp)))
 		return DROP_MALFORMED;
-	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) ||
-	    arp.hardware_length != 6 || arp.protocol_length != 4)
+	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_length != 6 ||
+	    arp.protocol_length != 4)
 		return DROP_MALFORMED;
 	w->flags |= PKT_ARP;
 	addr_set_v4(&w->tuple.src, *(be32_t *)arp.sender_ip);

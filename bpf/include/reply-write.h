@@ -9,14 +9,10 @@
 #include "rewrite.h"
 
 /* What the functions of this file return. */
-#define REPLY_READY 0 /* the packet is the answer now */
-#define REPLY_FORBIDDEN                                                                            \
-	1		/* the RFCs allow no answer to it, or none can be made; it is unchanged    \
-			 */
-#define REPLY_LIMITED 2 /* over the limit for its sender; it is unchanged */
-#define REPLY_FAILED                                                                               \
-	3 /* the kernel refused a change: it may be half changed and must be dropped               \
-	   */
+#define REPLY_READY	0 /* the packet is the answer now */
+#define REPLY_FORBIDDEN 1 /* the RFCs allow no answer to it, or none can be made; it is unchanged */
+#define REPLY_LIMITED	2 /* over the limit for its sender; it is unchanged */
+#define REPLY_FAILED	3 /* the kernel refused a change: it may be half changed and must be dropped */
 
 #define REPLY_TTL	  64
 #define REPLY_TOS_CONTROL 0xc0 /* internetwork control (RFC 1812 4.3.2.5) */
@@ -33,10 +29,9 @@ static __always_inline be16_t checksum_fold(s64 sum)
 	return ~s;
 }
 
-/* Sum of the pseudo header of either family, for checksums that cover it. length: of the L4 part.
- */
-static __always_inline s64 pseudo_header_sum(bool v4, const addr_t *src, const addr_t *dst,
-					     u8 proto, u32 length)
+/* Sum of the pseudo header of either family, for checksums that cover it. length: of the L4 part. */
+static __always_inline s64 pseudo_header_sum(bool v4, const addr_t *src, const addr_t *dst, u8 proto,
+					     u32 length)
 {
 	be32_t tail[2] = {bpf_htonl(length), bpf_htonl(proto)};
 	s64 sum = bpf_csum_diff(NULL, 0, tail, sizeof(tail), 0);
@@ -50,15 +45,14 @@ static __always_inline s64 pseudo_header_sum(bool v4, const addr_t *src, const a
 	return bpf_csum_diff(NULL, 0, (be32_t *)dst->words, 16, sum);
 }
 
-static __always_inline void ipv4_write(struct ipv4_header *ip, u8 tos, u32 length, u8 proto,
-				       be32_t src, be32_t dst)
+static __always_inline void ipv4_write(struct ipv4_header *ip, u8 tos, u32 length, u8 proto, be32_t src,
+				       be32_t dst)
 {
 	*ip = (struct ipv4_header){
 	    .version_ihl = 0x45,
 	    .tos = tos,
 	    .total_length = bpf_htons(length),
-	    .fragment =
-		bpf_htons(0x4000), /* DF: so its identification may be anything (RFC 6864) */
+	    .fragment = bpf_htons(0x4000), /* DF: so its identification may be anything (RFC 6864) */
 	    .ttl = REPLY_TTL,
 	    .protocol = proto,
 	    .src = src,
@@ -67,8 +61,8 @@ static __always_inline void ipv4_write(struct ipv4_header *ip, u8 tos, u32 lengt
 	ip->checksum = checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)ip, sizeof(*ip), 0));
 }
 
-static __always_inline void ipv6_write(struct ipv6_header *ip, u32 payload, u8 proto,
-				       const addr_t *src, const addr_t *dst)
+static __always_inline void ipv6_write(struct ipv6_header *ip, u32 payload, u8 proto, const addr_t *src,
+				       const addr_t *dst)
 {
 	*ip = (struct ipv6_header){
 	    .version_class_flow = bpf_htonl(0x60000000),
@@ -97,9 +91,8 @@ static __always_inline bool may_reply(const struct cube_ctx *c)
 	const struct cube_work *w = c->work;
 	u32 type = c->skb->pkt_type;
 
-	return w->flags & PKT_IP && !(w->flags & (PKT_FRAG_LATER | PKT_MULTICAST)) &&
-	       w->l3_off == ETH_HLEN && type != ETHER_BROADCAST && type != ETHER_MULTICAST &&
-	       addr_is_host(packet_src(w));
+	return w->flags & PKT_IP && !(w->flags & (PKT_FRAG_LATER | PKT_MULTICAST)) && w->l3_off == ETH_HLEN &&
+	       type != ETHER_BROADCAST && type != ETHER_MULTICAST && addr_is_host(packet_src(w));
 }
 
 /* The packet's length by its IP header; jumbograms and large GSO packets say 0 there. */

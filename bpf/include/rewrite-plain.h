@@ -74,8 +74,8 @@ static __always_inline be16_t checksum_add(be16_t field, u32 diff)
 
 /* l4 points at the L4 header, whose address-dependent sum changes by `diff`, and its port at
  * port_off to `port`. */
-static __always_inline void plain_l4(u8 *l4, u32 proto, u8 state, u32 diff, u32 port_off,
-				     be16_t old_port, be16_t port)
+static __always_inline void plain_l4(u8 *l4, u32 proto, u8 state, u32 diff, u32 port_off, be16_t old_port,
+				     be16_t port)
 {
 	be16_t *field = (be16_t *)(l4 + (proto == IPPROTO_UDP ? 6 : 16));
 	be16_t sum = *field;
@@ -95,17 +95,21 @@ static __always_inline void plain_l4(u8 *l4, u32 proto, u8 state, u32 diff, u32 
 }
 
 /*
- * Changes one side of a plain packet. False: the packet is another kind, or its headers are not
- * linear; nothing has been changed then. A function, and not inlined, for the sake of the caller's
- * stack.
+ * Changes one side of a plain packet to *addr (of its own family) and port. 0: the packet is another kind, or its headers
+ * are not linear; nothing has been changed then. A global function: the verifier goes through it once, and not again on
+ * each path of its callers.
  */
-static __noinline bool rewrite_plain(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
+__noinline int rewrite_plain(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
 {
-	struct cube_work *w = c->work;
+	u8 *data = (u8 *)(long)skb->data;
+	u8 *end = (u8 *)(long)skb->data_end;
+	u32 zero = 0;
+	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
+
+	if (!w || !addr)
+		return 0;
 	const addr_t *old = side == REWRITE_DST ? &w->tuple.dst : &w->tuple.src;
 	be16_t old_port = side == REWRITE_DST ? w->tuple.dport : w->tuple.sport;
-	u8 *data = (u8 *)(long)c->skb->data;
-	u8 *end = (u8 *)(long)c->skb->data_end;
 	u32 port_off = side == REWRITE_DST ? 2 : 0;
 	u32 proto = w->l4_proto;
 	bool v4 = w->flags & PKT_IPV4;
@@ -114,33 +118,31 @@ static __noinline bool rewrite_plain(struct cube_ctx *c, u32 side, const addr_t 
 
 	if (w->l3_off != ETH_HLEN || (proto != IPPROTO_TCP && proto != IPPROTO_UDP) ||
 	    w->flags & (PKT_OPTIONS | PKT_FRAGMENT | PKT_ICMP_ERROR))
-		return false;
-	state = checksum_state(c->skb);
+		return 0;
+	state = checksum_state(skb);
 	if (state == CHECKSUM_COMPLETE)
-		return false;
+		return 0;
 	diff = address_diff(v4, old, addr);
 	if (v4) {
 		u8 *ip = data + ETH_HLEN;
 		u8 *l4 = ip + 20;
 
 		if (proto == IPPROTO_UDP ? l4 + 8 > end : l4 + 20 > end)
-			return false;
-		*(be16_t *)(ip + IPV4_CHECKSUM_OFF) =
-		    checksum_add(*(be16_t *)(ip + IPV4_CHECKSUM_OFF), diff);
-		*(be32_t *)(ip + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF)) =
-		    addr->words[3];
+			return 0;
+		*(be16_t *)(ip + IPV4_CHECKSUM_OFF) = checksum_add(*(be16_t *)(ip + IPV4_CHECKSUM_OFF), diff);
+		*(be32_t *)(ip + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF)) = addr->words[3];
 		plain_l4(l4, proto, state, diff, port_off, old_port, port);
 	} else {
 		u8 *ip = data + ETH_HLEN;
 		u8 *l4 = ip + 40;
 
 		if (proto == IPPROTO_UDP ? l4 + 8 > end : l4 + 20 > end)
-			return false;
+			return 0;
 		__builtin_memcpy(ip + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF), addr,
 				 sizeof(*addr));
 		plain_l4(l4, proto, state, diff, port_off, old_port, port);
 	}
-	return true;
+	return 1;
 }
 
 #endif

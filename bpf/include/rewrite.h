@@ -13,9 +13,8 @@
 #include "rewrite-plain.h"
 
 #ifndef BPF_F_IPV6
-#define BPF_F_IPV6                                                                                 \
-	(1ULL                                                                                      \
-	 << 7) /* linux 6.16: an IPv6 address change, which leaves CHECKSUM_COMPLETE as it is */
+#define BPF_F_IPV6                                                                                           \
+	(1ULL << 7) /* linux 6.16: an IPv6 address change, which leaves CHECKSUM_COMPLETE as it is */
 #endif
 
 /* Offset of the checksum in the L4 header, or -1: none (SCTP's CRC does not cover addresses). */
@@ -39,8 +38,7 @@ static __always_inline u64 rewrite_checksum_flags(const struct cube_work *w, u8 
 	return w->flags & PKT_IPV6 ? flags | BPF_F_IPV6 : flags;
 }
 
-static __always_inline s64 rewrite_diff(const struct cube_work *w, const addr_t *old,
-					const addr_t *new)
+static __always_inline s64 rewrite_diff(const struct cube_work *w, const addr_t *old, const addr_t *new)
 {
 	if (w->flags & PKT_IPV4)
 		return bpf_csum_diff((be32_t *)&old->words[3], 4, (be32_t *)&new->words[3], 4, 0);
@@ -48,19 +46,18 @@ static __always_inline s64 rewrite_diff(const struct cube_work *w, const addr_t 
 }
 
 /* Address in the IP header at l3, with the IPv4 header's checksum. */
-static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, const addr_t *addr,
-				       s64 diff)
+static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, const addr_t *addr, s64 diff)
 {
 	if (c->work->flags & PKT_IPV4) {
 		be32_t v4 = addr->words[3];
 
 		return bpf_l3_csum_replace(c->skb, l3 + IPV4_CHECKSUM_OFF, 0, diff, 0)
-			   ?: bpf_skb_store_bytes(
-				  c->skb, l3 + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF),
-				  &v4, 4, 0);
+			   ?: bpf_skb_store_bytes(c->skb,
+						  l3 + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF),
+						  &v4, 4, 0);
 	}
-	return bpf_skb_store_bytes(c->skb, l3 + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF),
-				   addr, 16, 0);
+	return bpf_skb_store_bytes(c->skb, l3 + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF), addr, 16,
+				   0);
 }
 
 /*
@@ -68,8 +65,7 @@ static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, con
  * source is its destination. The outer address changes only where it is the one replaced: an error
  * may come from a router on the way, whose own address stays.
  */
-static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const addr_t *addr,
-					  be16_t port)
+static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
 {
 	struct cube_work *w = c->work;
 	addr_t old = side == REWRITE_DST ? w->tuple.dst : w->tuple.src;
@@ -81,20 +77,18 @@ static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const ad
 	long error;
 
 	error = rewrite_l3(c, w->inner_l3_off, inner_side, addr, diff);
-	/* IPv4: the quoted address and the quoted header's checksum cancel out in the ICMP checksum
-	 */
+	/* IPv4: the quoted address and the quoted header's checksum cancel out in the ICMP checksum */
 	if (!error && w->flags & PKT_IPV6)
 		error = bpf_l4_csum_replace(c->skb, icmp_sum, 0, diff, 0);
 	if (!error && w->flags & PKT_PORTS && w->flags & PKT_INNER_L4 && port != old_port) {
-		error = bpf_l4_csum_replace(c->skb, icmp_sum, old_port, port, 2)
-			    ?: bpf_skb_store_bytes(
-				   c->skb, w->inner_l4_off + (inner_side == REWRITE_DST ? 2 : 0),
-				   &port, 2, 0);
+		error =
+		    bpf_l4_csum_replace(c->skb, icmp_sum, old_port, port, 2)
+			?: bpf_skb_store_bytes(c->skb, w->inner_l4_off + (inner_side == REWRITE_DST ? 2 : 0),
+					       &port, 2, 0);
 	}
 	if (!error && addr_equal(&outer, &old)) {
 		if (w->flags & PKT_IPV6)
-			error = bpf_l4_csum_replace(c->skb, icmp_sum, 0, diff,
-						    BPF_F_PSEUDO_HDR | BPF_F_IPV6);
+			error = bpf_l4_csum_replace(c->skb, icmp_sum, 0, diff, BPF_F_PSEUDO_HDR | BPF_F_IPV6);
 		if (!error)
 			error = rewrite_l3(c, w->l3_off, side, addr, diff);
 		if (side == REWRITE_DST)
@@ -111,8 +105,7 @@ static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const ad
  * holds it. addr must be of the packet's own family, and must not point into the work area. Returns
  * 0 or a negative errno: then the packet is not fit to be sent.
  */
-static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const addr_t *addr,
-					 be16_t port)
+static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
 {
 	struct cube_work *w = c->work;
 	const addr_t *old = side == REWRITE_DST ? &w->tuple.dst : &w->tuple.src;
@@ -123,7 +116,7 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 	long error = 0;
 	s64 diff;
 
-	if (likely(rewrite_plain(c, side, addr, port))) {
+	if (likely(rewrite_plain(c->skb, addr, side, port))) {
 		error = 0;
 	} else if (unlikely(w->flags & PKT_ICMP_ERROR)) {
 		error = rewrite_error(c, side, addr, port);
@@ -141,9 +134,8 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 				if (w->flags & PKT_ECHO)
 					sum_off = 2;
 				if (sum_off >= 0)
-					error = bpf_l4_csum_replace(
-					    c->skb, l4 + sum_off, old_port, port,
-					    (flags & BPF_F_MARK_MANGLED_0) | 2);
+					error = bpf_l4_csum_replace(c->skb, l4 + sum_off, old_port, port,
+								    (flags & BPF_F_MARK_MANGLED_0) | 2);
 				if (!error)
 					error = bpf_skb_store_bytes(c->skb, l4 + off, &port, 2, 0);
 			}

@@ -101,13 +101,11 @@ static __always_inline u32 session_timeout(u8 proto, u8 flags)
 		return flags & SESSION_ESTABLISHED ? session_timeouts.tcp_established
 						   : session_timeouts.tcp_syn;
 	case IPPROTO_UDP:
-		return flags & SESSION_ESTABLISHED ? session_timeouts.udp_stream
-						   : session_timeouts.udp;
+		return flags & SESSION_ESTABLISHED ? session_timeouts.udp_stream : session_timeouts.udp;
 	case IPPROTO_SCTP:
 		if (flags & SESSION_CLOSING)
 			return session_timeouts.tcp_closing;
-		return flags & SESSION_ESTABLISHED ? session_timeouts.sctp
-						   : session_timeouts.tcp_syn;
+		return flags & SESSION_ESTABLISHED ? session_timeouts.sctp : session_timeouts.tcp_syn;
 	}
 	return session_timeouts.icmp;
 }
@@ -185,15 +183,14 @@ static __always_inline bool session_proof(const struct cube_ctx *c, u8 chunk, u3
 			return false;
 		length = w->ip_len - (w->l4_off - w->l3_off) - (bpf_ntohl(tcp[2]) >> 28) * 4;
 		/* SYN and FIN take a number each (RFC 9293 3.4) */
-		*proof = bpf_ntohl(tcp[0]) + (w->tcp_flags & TCP_SYN ? 1 : length) +
-			 !!(w->tcp_flags & TCP_FIN);
+		*proof =
+		    bpf_ntohl(tcp[0]) + (w->tcp_flags & TCP_SYN ? 1 : length) + !!(w->tcp_flags & TCP_FIN);
 		return true;
 	}
 	if (w->tuple.proto == IPPROTO_SCTP) {
 		struct sctp_header sctp;
 
-		if (chunk != SCTP_INIT_ACK ||
-		    bpf_skb_load_bytes(c->skb, w->l4_off, &sctp, sizeof(sctp)))
+		if (chunk != SCTP_INIT_ACK || bpf_skb_load_bytes(c->skb, w->l4_off, &sctp, sizeof(sctp)))
 			return false;
 		*proof = sctp.initiate_tag;
 		return true;
@@ -203,8 +200,7 @@ static __always_inline bool session_proof(const struct cube_ctx *c, u8 chunk, u3
 }
 
 /* Whether the initiator's packet confirms an embryonic session. */
-static __always_inline bool session_confirms(const struct cube_ctx *c,
-					     const struct session_state *s)
+static __always_inline bool session_confirms(const struct cube_ctx *c, const struct session_state *s)
 {
 	const struct cube_work *w = c->work;
 
@@ -225,8 +221,8 @@ static __always_inline bool session_confirms(const struct cube_ctx *c,
 	if (w->tuple.proto == IPPROTO_SCTP) {
 		be32_t tag;
 
-		return !bpf_skb_load_bytes(c->skb, w->l4_off + offsetof(struct sctp_header, tag),
-					   &tag, sizeof(tag)) &&
+		return !bpf_skb_load_bytes(c->skb, w->l4_off + offsetof(struct sctp_header, tag), &tag,
+					   sizeof(tag)) &&
 		       (s->flags & SESSION_MIDSTREAM || tag == s->proof);
 	}
 	return true;

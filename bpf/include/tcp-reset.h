@@ -50,8 +50,7 @@ static __noinline __attribute__((unused)) int tcp_reset(struct cube_ctx *c)
 	u32 segment, headers;
 	s64 pseudo;
 
-	/* behind options the segment would begin elsewhere than its offloaded checksum counts from
-	 */
+	/* behind options the segment would begin elsewhere than its offloaded checksum counts from */
 	if (!may_reply(c) || w->flags & (PKT_ICMP_ERROR | PKT_FRAGMENT | PKT_OPTIONS) ||
 	    w->l4_proto != IPPROTO_TCP || w->tcp_flags & TCP_RST ||
 	    bpf_skb_load_bytes(skb, w->l4_off, &in, sizeof(in)))
@@ -77,11 +76,9 @@ static __noinline __attribute__((unused)) int tcp_reset(struct cube_ctx *c)
 	pseudo = pseudo_header_sum(v4, &src, &dst, IPPROTO_TCP, sizeof(b.tcp));
 	b.tcp.checksum = ~checksum_fold(pseudo);
 	/* window = -(2 * pseudo + all other fields); the field is one of the terms here */
-	b.tcp.window =
-	    checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&b.tcp, sizeof(b.tcp), pseudo));
+	b.tcp.window = checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&b.tcp, sizeof(b.tcp), pseudo));
 	if (v4)
-		ipv4_write(&b.v4, 0, l3_length + sizeof(b.tcp), IPPROTO_TCP, src.words[3],
-			   dst.words[3]);
+		ipv4_write(&b.v4, 0, l3_length + sizeof(b.tcp), IPPROTO_TCP, src.words[3], dst.words[3]);
 	else
 		ipv6_write(&b.v6, sizeof(b.tcp), IPPROTO_TCP, &src, &dst);
 	if (bpf_skb_change_tail(skb, ETH_HLEN + l3_length + sizeof(b.tcp), 0) ||

@@ -119,8 +119,8 @@ static __noinline long sync_half(struct cube_ctx *c, const struct cube_tuple *ke
 				 const struct session *missing)
 {
 	bool is_established = missing->state.flags & SESSION_ESTABLISHED;
-	struct session *half = is_established ? bpf_map_lookup_elem(&established, key)
-					      : bpf_map_lookup_elem(&embryonic, key);
+	struct session *half =
+	    is_established ? bpf_map_lookup_elem(&established, key) : bpf_map_lookup_elem(&embryonic, key);
 
 	if (!half)
 		return is_established ? cube_map_update(c, &established, key, missing, BPF_NOEXIST)

@@ -22,8 +22,7 @@ static __always_inline int from_client(struct cube_ctx *c, struct translation *t
 	if (likely(s))
 		verdict = follow(c, s, true, t);
 	else if (unlikely(is_hairpin_address(w, &w->tuple.dst)))
-		verdict =
-		    reply(c, t); /* of a backend to itself: it never came by the server side */
+		verdict = reply(c, t); /* of a backend to itself: it never came by the server side */
 	return verdict == VERDICT_NONE ? begin(c, t) : verdict;
 }
 
@@ -44,9 +43,8 @@ static __always_inline int from_server(struct cube_ctx *c, struct translation *t
 static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 {
 	addr_t from = *packet_dst(c->work);
-	int answer = c->work->tuple.proto == IPPROTO_TCP
-			 ? tcp_reset(c)
-			 : icmp_error(c, ERROR_PORT_UNREACHABLE, 0, &from);
+	int answer = c->work->tuple.proto == IPPROTO_TCP ? tcp_reset(c)
+							 : icmp_error(c, ERROR_PORT_UNREACHABLE, 0, &from);
 
 	if (answer == REPLY_LIMITED)
 		count(c, COUNT_REJECT_SUPPRESSED);
@@ -93,8 +91,7 @@ struct reclaim {
 
 struct bpf_map;
 
-static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s,
-			 struct reclaim *r)
+static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
 {
 	r->seen++;
 	if (session_is_expired(&s->state, key->proto, r->now)) {
@@ -108,8 +105,7 @@ static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct ses
 SEC("syscall")
 int reclaim(struct reclaim *result)
 {
-	struct reclaim r = {.now = bpf_ktime_get_ns() >>
-				   30}; /* coarse_seconds() is not for this type */
+	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
 
 	bpf_for_each_map_elem(&established, reclaim_half, &r, 0);
 	bpf_for_each_map_elem(&embryonic, reclaim_half, &r, 0);

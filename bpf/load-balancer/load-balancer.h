@@ -73,7 +73,7 @@ struct backend {
 	u8 flags;	/* BACKEND_*; 0: the row is free */
 	u32 generation; /* raised when the row becomes free: a session of another one is not of this
 			   backend */
-	u32 deadline; /* coarse second from which sessions end, 0: never. Set when nobody lists the
+	u32 deadline;	/* coarse second from which sessions end, 0: never. Set when nobody lists the
 			 backend any more */
 	u32 pad;
 };
@@ -88,9 +88,7 @@ struct {
 } backends SEC(".maps");
 
 /* session.state.own */
-#define SESSION_HAIRPIN                                                                            \
-	(1 << 0) /* client and backend are one: its source is hidden from itself                   \
-		  */
+#define SESSION_HAIRPIN	    (1 << 0) /* client and backend are one: its source is hidden from itself */
 #define SESSION_PORT_CHANGE (1 << 1) /* the backend sees another source port */
 
 /* cube_tuple.pad[0] of the key of a reverse half. */
@@ -100,7 +98,7 @@ struct session {
 	struct session_state state;
 	u32 backend; /* id */
 	u32 generation;
-	be16_t port; /* forward half: client's port as the backend sees it; reverse: its own */
+	be16_t port;	      /* forward half: client's port as the backend sees it; reverse: its own */
 	be16_t frontend_port; /* reverse half only, as frontend */
 	addr_t frontend;
 };

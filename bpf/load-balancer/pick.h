@@ -50,8 +50,7 @@ static __always_inline struct backend *backend_of(u32 id, u32 generation, u32 no
 }
 
 /* Fills id and generation of `s` from the affinity of the client. */
-static __noinline bool pick_by_affinity(const struct frontend *f, const addr_t *client,
-					struct session *s)
+static __noinline bool pick_by_affinity(const struct frontend *f, const addr_t *client, struct session *s)
 {
 	struct affinity_key key = {.client = *client, .group = f->group};
 	u32 now = s->state.seen;
@@ -91,8 +90,7 @@ static __noinline bool pick_from_segment(u64 segment, u32 hash, u32 nth, struct 
 }
 
 /* Claims the way back for the backend in `s`, by another source port where `port` says so. */
-static __noinline long claim(struct cube_ctx *c, struct session *s, const struct backend *b,
-			     be16_t port)
+static __noinline long claim(struct cube_ctx *c, struct session *s, const struct backend *b, be16_t port)
 {
 	struct cube_work *w = c->work;
 	struct scratch *x = get_scratch();

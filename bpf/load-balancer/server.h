@@ -38,8 +38,7 @@ static __noinline void note_reply(struct cube_ctx *c, struct session *s, u32 pro
 	s->state.flags |= SESSION_REPLIED;
 }
 
-static __always_inline int to_client(struct cube_ctx *c, const struct session *s,
-				     struct translation *t)
+static __always_inline int to_client(struct cube_ctx *c, const struct session *s, struct translation *t)
 {
 	t->src = s->frontend;
 	t->sport = s->frontend_port;

@@ -86,8 +86,7 @@ SIZE_ASSERT(struct nd_advertisement, 72);
 
 /* Takes the sender's MAC out of the options, if it stands there. Returns whether they are
  * well-formed. */
-static __always_inline bool nd_options(const struct nd_message *m, u32 length, mac_t *mac,
-				       bool *found)
+static __always_inline bool nd_options(const struct nd_message *m, u32 length, mac_t *mac, bool *found)
 {
 	u32 off = 0;
 
@@ -143,8 +142,7 @@ static __noinline int answer_solicitation(struct cube_ctx *c)
 	a.ip.src = m.target;
 	a.ip.dst = w->tuple.src;
 	a.type = ND_ADVERTISEMENT;
-	a.flags =
-	    bpf_htonl(probe ? ND_ROUTER | ND_OVERRIDE : ND_ROUTER | ND_SOLICITED | ND_OVERRIDE);
+	a.flags = bpf_htonl(probe ? ND_ROUTER | ND_OVERRIDE : ND_ROUTER | ND_SOLICITED | ND_OVERRIDE);
 	a.target = m.target;
 	a.option = 2;
 	a.option_length = 1;

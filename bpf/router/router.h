@@ -8,11 +8,9 @@
 #include "reply.h"
 
 /* What a route does (route.kind). */
-#define ROUTE_PORT     1 /* destination is reached directly on the port */
-#define ROUTE_NEXT_HOP 2 /* through the gateway on the port */
-#define ROUTE_TUNNEL                                                                               \
-	3 /* encapsulated to the gateway, on the port that is linked to the overlay                \
-	   */
+#define ROUTE_PORT	  1 /* destination is reached directly on the port */
+#define ROUTE_NEXT_HOP	  2 /* through the gateway on the port */
+#define ROUTE_TUNNEL	  3 /* encapsulated to the gateway, on the port that is linked to the overlay */
 #define ROUTE_BLACKHOLE	  4
 #define ROUTE_UNREACHABLE 5
 
@@ -82,8 +80,7 @@ struct {
 
 struct own_address {
 	u32 port;     /* that has the address: answers ARP and neighbour discovery there */
-	u32 delivery; /* port of the host that has it too and gets what is no echo, or NO_DELIVERY
-		       */
+	u32 delivery; /* port of the host that has it too and gets what is no echo, or NO_DELIVERY */
 };
 
 /* key: address of a port. writer: agent, before the program runs. */

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What travels with a packet from program to program. */
+#ifndef CUBEPLANE_CONTEXT_H
+#define CUBEPLANE_CONTEXT_H
+
+/*
+ * skb->cb while a packet is inside a chain. The entry program writes all five words: what it finds
+ * there belongs to somebody else and is never trusted.
+ */
+#define CB_MAGIC 0 /* CUBE_MAGIC; anything else: the packet did not come through an entry */
+#define CB_PORT	 1 /* port of the current cube that the packet came in by */
+#define CB_EPOCH 2 /* node_config.epoch at the entry: one packet sees one graph */
+#define CB_HOPS	 3 /* cubes passed so far */
+#define CB_FLAGS 4 /* CUBE_F_* */
+
+#define CUBE_MAGIC    0x43554245 /* "CUBE" */
+#define CUBE_MAX_HOPS 24 /* below the kernel's own limit of 33 tail calls, which would end in silence */
+
+#define CUBE_F_DRY	(1 << 0) /* change no state, send nothing: report only */
+#define CUBE_F_TRACE	(1 << 1) /* report each hop and decision */
+#define CUBE_F_HOST_DEV (1 << 2) /* came in by an Interface endpoint: the host's stack may have the packet */
+
+#endif
