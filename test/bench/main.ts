@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * `npm run bench -- [--quick] [--only NAME] [--json FILE]`: measurements, each interleaved with what it is
+ * `npm run bench -- [--quick] [--only NAME] [--json FILE] [--report FILE]`: measurements, each interleaved with what it is
  * compared to. Nothing here passes or fails: the figures are printed with their goals.
  */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Measure } from './measure.ts';
+import { writeReport } from './report.ts';
 
 /** What a file of ./suites exports. */
 export interface Suite {
@@ -21,11 +22,13 @@ export interface SuiteOptions {
   say(line: string): void;
 }
 
-const USAGE = `npm run bench -- [--quick] [--only NAME] [--json FILE] [--list]
+const USAGE = `npm run bench -- [--quick] [--only NAME] [--json FILE] [--report FILE [--from FILE]] [--list]
 
   --quick       fewer rounds and smaller sizes: shows that it works, and roughly where it stands
   --only NAME   one suite (repeatable); --list names them
   --json FILE   one JSON object a measure, a line each: name value unit better goal met spread rounds
+  --report FILE puts the results into a document, as docs/performance.md
+  --from FILE   takes them from the JSON of earlier runs (repeatable) and runs nothing
 `;
 
 async function suites(): Promise<Suite[]> {
@@ -44,12 +47,22 @@ async function main(): Promise<number> {
       quick: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
+      report: { type: 'string' },
+      from: { type: 'string', multiple: true, default: [] },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) {
     process.stdout.write(USAGE);
+    return 0;
+  }
+  if (values.from.length > 0) {
+    if (values.report === undefined) {
+      process.stderr.write('--from needs --report FILE\n');
+      return 2;
+    }
+    writeReport(values.report, values.from.flatMap(readMeasures), values.quick);
     return 0;
   }
   const all = await suites();
@@ -79,11 +92,18 @@ async function main(): Promise<number> {
   }
   if (values.json !== undefined)
     writeFileSync(values.json, measures.map((measure) => `${JSON.stringify(measure)}\n`).join(''));
+  if (values.report !== undefined) writeReport(values.report, measures, values.quick);
   const missed = measures.filter((measure) => measure.met === false);
   process.stdout.write(
     `\n${measures.length} measures, ${missed.length} short of their goal${missed.length ? `: ${missed.map((m) => m.name).join(', ')}` : ''}\n`,
   );
   return 0;
+}
+
+/** What `--json` wrote. */
+function readMeasures(path: string): Measure[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Measure);
 }
 
 function row(measure: Measure): string {

@@ -66,6 +66,8 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
     }
     const bare = await loadObject({ path: `${OBJECTS}wire.o`, variables: { target: u32(LOOPBACK) } });
     objects.push(bare);
+    const flows = await loadObject({ path: `${OBJECTS}flows.o` });
+    objects.push(flows);
     const attachment = Buffer.alloc(entry.map('attachments').info().valueSize);
     attachment.writeUInt16LE(INTERFACE_PORT, 0);
     entry.map('attachments').update(u32(LOOPBACK), attachment);
@@ -84,12 +86,14 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
         return entry.program('entry').testRun({ dataIn, repeat }).duration;
       };
       const redirect = (): number => bare.program('wire').testRun({ dataIn, repeat }).duration;
-      const alternatives = { redirect, one: time(1), all: time(CHAIN) };
+      const empty = (): number => flows.program('end').testRun({ dataIn, repeat }).duration;
+      const alternatives = { empty, redirect, one: time(1), all: time(CHAIN) };
       const values = await interleave(rounds, alternatives, (round) =>
         say(`${family}: round ${round} of ${rounds}`),
       );
       const each = values.all.map((ns, index) => (ns - (values.one[index] as number)) / (CHAIN - 1));
       measures.push(
+        measureOf({ name: `chain.empty-program.${family}`, unit: 'ns', better: 'lower' }, values.empty),
         measureOf({ name: `chain.bare-redirect.${family}`, unit: 'ns', better: 'lower' }, values.redirect),
         measureOf({ name: `chain.entry-and-one-cube.${family}`, unit: 'ns', better: 'lower' }, values.one),
         measureOf({ name: `chain.one-more-cube.${family}`, unit: 'ns', better: 'lower', goal: 10 }, each),
