@@ -3,8 +3,7 @@
 
 std::span<uint8_t> bytesOf(const Napi::Value &value, const char *what)
 {
-	if (!value.IsTypedArray() ||
-	    value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+	if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
 		throw Napi::TypeError::New(value.Env(), std::string(what) + " must be bytes");
 	auto array = value.As<Napi::Uint8Array>();
 	return {array.Data(), array.ByteLength()};
@@ -14,9 +13,8 @@ std::span<uint8_t> bytesOf(const Napi::Value &value, const std::string &what, si
 {
 	auto bytes = bytesOf(value, what.c_str());
 	if (bytes.size() != size)
-		throw Napi::TypeError::New(value.Env(), what + " must have " +
-							    std::to_string(size) + " bytes, not " +
-							    std::to_string(bytes.size()));
+		throw Napi::TypeError::New(value.Env(), what + " must have " + std::to_string(size) +
+							    " bytes, not " + std::to_string(bytes.size()));
 	return bytes;
 }
 
@@ -27,6 +25,5 @@ Napi::Value toBuffer(Napi::Env env, Bytes &&bytes)
 	// Moves the vector behind the buffer: dumps of maps are large.
 	auto *owner = new Bytes(std::move(bytes));
 	return Napi::Buffer<uint8_t>::NewOrCopy(
-	    env, owner->data(), owner->size(),
-	    [](Napi::Env, uint8_t *, Bytes *data) { delete data; }, owner);
+	    env, owner->data(), owner->size(), [](Napi::Env, uint8_t *, Bytes *data) { delete data; }, owner);
 }

@@ -54,9 +54,9 @@ ResourcePtr Handle::of(const Napi::Value &value, Kind kind)
 {
 	auto resource = any(value);
 	if (resource->kind != kind)
-		throw Napi::TypeError::New(
-		    value.Env(), std::string("expected a ") + kindName(kind) + ", got the " +
-				     kindName(resource->kind) + " " + resource->name);
+		throw Napi::TypeError::New(value.Env(), std::string("expected a ") + kindName(kind) +
+							    ", got the " + kindName(resource->kind) + " " +
+							    resource->name);
 	return resource;
 }
 

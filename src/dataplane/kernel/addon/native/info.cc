@@ -29,8 +29,7 @@ struct LinkInfo {
 template <class Info> Info infoOf(const Resource &resource, Info info = {})
 {
 	uint32_t size = sizeof(info);
-	check(bpf_obj_get_info_by_fd(resource.fd, &info, &size), "BPF_OBJ_GET_INFO_BY_FD",
-	      resource.name);
+	check(bpf_obj_get_info_by_fd(resource.fd, &info, &size), "BPF_OBJ_GET_INFO_BY_FD", resource.name);
 	return info;
 }
 

@@ -21,8 +21,8 @@ template <class Result> class Job : public Napi::AsyncWorker
 	using Done = std::function<Napi::Value(Napi::Env, Result &)>;
 
 	Job(Napi::Env env, Work work, Done done, Kept kept)
-	    : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)),
-	      work(std::move(work)), done(std::move(done)), kept(std::move(kept))
+	    : Napi::AsyncWorker(env), deferred(Napi::Promise::Deferred::New(env)), work(std::move(work)),
+	      done(std::move(done)), kept(std::move(kept))
 	{
 	}
 
@@ -73,8 +73,8 @@ template <class Result> class Job : public Napi::AsyncWorker
 
 // `work` must not touch JavaScript; `done` makes the JavaScript value on the main thread.
 template <class Result>
-Napi::Value run(Napi::Env env, bool async, typename Job<Result>::Work work,
-		typename Job<Result>::Done done, Kept kept = {})
+Napi::Value run(Napi::Env env, bool async, typename Job<Result>::Work work, typename Job<Result>::Done done,
+		Kept kept = {})
 {
 	if (!async) {
 		Result result = work();

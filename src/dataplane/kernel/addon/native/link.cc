@@ -47,8 +47,7 @@ Napi::Value linkCreate(const Napi::CallbackInfo &info)
 	auto target = info[1].As<Napi::Number>().Int32Value();
 	auto type = static_cast<enum bpf_attach_type>(info[2].As<Napi::Number>().Uint32Value());
 	auto where = info[4].As<Napi::String>().Utf8Value();
-	LIBBPF_OPTS(bpf_link_create_opts, opts,
-		    .flags = info[3].As<Napi::Number>().Uint32Value(), );
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = info[3].As<Napi::Number>().Uint32Value(), );
 	int fd = check(bpf_link_create(program->fd, target, type, &opts), "BPF_LINK_CREATE", where);
 	return Handle::create(info.Env(), adopt(fd, Kind::Link, where));
 }
@@ -83,8 +82,8 @@ Napi::Value attachedPrograms(const Napi::CallbackInfo &info)
 		if (result == 0)
 			break;
 		if (errno != ENOSPC)
-			throw Failure{errno, "BPF_PROG_QUERY",
-				      "target " + std::to_string(attributes.target), "", ""};
+			throw Failure{errno, "BPF_PROG_QUERY", "target " + std::to_string(attributes.target),
+				      "", ""};
 		programs.resize(programs.size() * 2);
 		links.resize(programs.size());
 	}

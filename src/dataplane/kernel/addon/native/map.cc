@@ -25,15 +25,12 @@ Napi::Value mapCreate(const Napi::CallbackInfo &info)
 {
 	auto options = info[0].As<Napi::Object>();
 	auto name = options.Get("name").As<Napi::String>().Utf8Value();
-	auto number = [&](const char *field) {
-		return options.Get(field).As<Napi::Number>().Uint32Value();
-	};
+	auto number = [&](const char *field) { return options.Get(field).As<Napi::Number>().Uint32Value(); };
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = number("flags"), );
 	if (options.Has("innerMap"))
 		opts.inner_map_fd = Handle::of(options.Get("innerMap"), Kind::Map)->fd;
 	int fd = check(bpf_map_create(static_cast<enum bpf_map_type>(number("type")), name.c_str(),
-				      number("keySize"), number("valueSize"), number("maxEntries"),
-				      &opts),
+				      number("keySize"), number("valueSize"), number("maxEntries"), &opts),
 		       "BPF_MAP_CREATE", name);
 	return Handle::create(info.Env(), adopt(fd, Kind::Map, name));
 }
@@ -67,8 +64,7 @@ Napi::Value mapSetHandle(const Napi::CallbackInfo &info)
 	auto key = keyOf(*map, info[1]);
 	auto element = Handle::any(info[2]);
 	uint32_t fd = static_cast<uint32_t>(element->fd);
-	check(bpf_map_update_elem(map->fd, key.data(), &fd, BPF_ANY), "BPF_MAP_UPDATE_ELEM",
-	      map->name);
+	check(bpf_map_update_elem(map->fd, key.data(), &fd, BPF_ANY), "BPF_MAP_UPDATE_ELEM", map->name);
 	return info.Env().Undefined();
 }
 

@@ -26,13 +26,11 @@ struct Dump {
 	uint32_t count = 0;
 };
 
-Failure batchFailure(int result, const char *call, const Resource &map, uint32_t done,
-		     uint32_t total)
+Failure batchFailure(int result, const char *call, const Resource &map, uint32_t done, uint32_t total)
 {
 	return Failure{-result, call, map.name,
 		       std::string(strerrordesc_np(-result) ? strerrordesc_np(-result) : "failed") +
-			   " after " + std::to_string(done) + " of " + std::to_string(total) +
-			   " entries",
+			   " after " + std::to_string(done) + " of " + std::to_string(total) + " entries",
 		       ""};
 }
 
@@ -74,10 +72,9 @@ Dump dumpBatched(const Resource &map)
 		dump.keys.resize((dump.count + batch) * keySize);
 		dump.values.resize((dump.count + batch) * stride);
 		uint32_t count = batch;
-		int result =
-		    bpf_map_lookup_batch(map.fd, started ? cursor.data() : nullptr,
-					 nextCursor.data(), dump.keys.data() + dump.count * keySize,
-					 dump.values.data() + dump.count * stride, &count, nullptr);
+		int result = bpf_map_lookup_batch(map.fd, started ? cursor.data() : nullptr,
+						  nextCursor.data(), dump.keys.data() + dump.count * keySize,
+						  dump.values.data() + dump.count * stride, &count, nullptr);
 		if (result == notSupported && !started)
 			return dumpOneByOne(map);
 		if (result == -ENOSPC) { // one bucket holds more than the batch
@@ -87,8 +84,7 @@ Dump dumpBatched(const Resource &map)
 		if (result == -EINTR || result == -EAGAIN)
 			continue;
 		if (result < 0 && result != -ENOENT)
-			throw batchFailure(result, "BPF_MAP_LOOKUP_BATCH", map, dump.count,
-					   map.maxEntries);
+			throw batchFailure(result, "BPF_MAP_LOOKUP_BATCH", map, dump.count, map.maxEntries);
 		dump.count += count;
 		if (result == -ENOENT)
 			break;
@@ -110,12 +106,11 @@ uint32_t updateAll(const Resource &map, const uint8_t *keys, const uint8_t *valu
 	if (result == 0)
 		return total;
 	if (result != notSupported)
-		throw batchFailure(result, "BPF_MAP_UPDATE_BATCH", map, std::min(count, total),
-				   total);
+		throw batchFailure(result, "BPF_MAP_UPDATE_BATCH", map, std::min(count, total), total);
 	const size_t stride = map.valueStride();
 	for (uint32_t i = 0; i < total; i++) {
-		result = bpf_map_update_elem(map.fd, keys + i * size_t(map.keySize),
-					     values + i * stride, flags);
+		result =
+		    bpf_map_update_elem(map.fd, keys + i * size_t(map.keySize), values + i * stride, flags);
 		if (result < 0)
 			throw batchFailure(result, "BPF_MAP_UPDATE_ELEM", map, i, total);
 	}
@@ -139,8 +134,7 @@ uint32_t deleteAll(const Resource &map, const uint8_t *keys, uint32_t total)
 			continue;
 		}
 		if (result < 0 && result != -ENOENT)
-			throw batchFailure(result,
-					   batched ? "BPF_MAP_DELETE_BATCH" : "BPF_MAP_DELETE_ELEM",
+			throw batchFailure(result, batched ? "BPF_MAP_DELETE_BATCH" : "BPF_MAP_DELETE_ELEM",
 					   map, position, total);
 		deleted += count;
 		position += count + (result == -ENOENT ? 1 : 0);
@@ -184,8 +178,7 @@ Napi::Value mapUpdateBatch(const Napi::CallbackInfo &info)
 	auto map = Handle::of(info[0], Kind::Map);
 	auto keys = packed(info[1], "keys of map " + map->name, map->keySize);
 	auto total = static_cast<uint32_t>(keys.size() / map->keySize);
-	auto values =
-	    bytesOf(info[2], "values of map " + map->name, total * size_t(map->valueStride()));
+	auto values = bytesOf(info[2], "values of map " + map->name, total * size_t(map->valueStride()));
 	auto flags = info[3].As<Napi::Number>().Uint32Value();
 	Kept kept;
 	keep(kept, info[1]);
@@ -208,6 +201,6 @@ Napi::Value mapDeleteBatch(const Napi::CallbackInfo &info)
 	Kept kept;
 	keep(kept, info[1]);
 	return run<uint32_t>(
-	    info.Env(), info[2].ToBoolean(), [=] { return deleteAll(*map, keys.data(), total); },
-	    toNumber, std::move(kept));
+	    info.Env(), info[2].ToBoolean(), [=] { return deleteAll(*map, keys.data(), total); }, toNumber,
+	    std::move(kept));
 }

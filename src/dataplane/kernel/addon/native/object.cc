@@ -73,9 +73,8 @@ std::string between(const std::string &text, const std::string &before, const st
 	if (end == std::string::npos)
 		return "";
 	auto start = text.rfind(before, end);
-	return start == std::string::npos
-		   ? ""
-		   : text.substr(start + before.size(), end - start - before.size());
+	return start == std::string::npos ? ""
+					  : text.substr(start + before.size(), end - start - before.size());
 }
 
 // The verifier's complaint is the last line before its statistics.
@@ -137,16 +136,15 @@ Loaded load(const Request &request)
 		if (bpf_program__fd(program) < 0)
 			continue;
 		std::string name = bpf_program__name(program);
-		loaded.programs.push_back(
-		    {name, bpf_program__section_name(program), logs[name].text,
-		     duplicate(bpf_program__fd(program), Kind::Program, name)});
+		loaded.programs.push_back({name, bpf_program__section_name(program), logs[name].text,
+					   duplicate(bpf_program__fd(program), Kind::Program, name)});
 	}
 	struct bpf_map *map;
 	bpf_object__for_each_map(map, object.get())
 	{
 		if (bpf_map__fd(map) >= 0)
-			loaded.maps.emplace_back(
-			    nameOf(map), duplicate(bpf_map__fd(map), Kind::Map, nameOf(map)));
+			loaded.maps.emplace_back(nameOf(map),
+						 duplicate(bpf_map__fd(map), Kind::Map, nameOf(map)));
 	}
 	return loaded;
 }

@@ -47,8 +47,7 @@ Request requestOf(const Napi::Object &options)
 		if (given.Has("type"))
 			program.type = given.Get("type").As<Napi::Number>().Uint32Value();
 		if (given.Has("attachType"))
-			program.attachType =
-			    given.Get("attachType").As<Napi::Number>().Uint32Value();
+			program.attachType = given.Get("attachType").As<Napi::Number>().Uint32Value();
 	});
 	return request;
 }

@@ -24,8 +24,7 @@ std::string nameOf(const struct bpf_map *map)
 namespace
 {
 
-struct bpf_map *findMap(struct bpf_object *object, const std::string &wanted,
-			const Request &request)
+struct bpf_map *findMap(struct bpf_object *object, const std::string &wanted, const Request &request)
 {
 	struct bpf_map *map;
 	std::string known;
@@ -78,13 +77,12 @@ void setVariable(struct bpf_object *object, const Request &request, const std::s
 				continue;
 			if (bytes.size() != variable->size)
 				throw Failure{EINVAL, "BPF_OBJECT_OPEN", request.path,
-					      "variable " + name + " has " +
-						  std::to_string(variable->size) + " bytes, not " +
-						  std::to_string(bytes.size()),
+					      "variable " + name + " has " + std::to_string(variable->size) +
+						  " bytes, not " + std::to_string(bytes.size()),
 					      ""};
 			size_t size = 0;
-			auto *data = static_cast<uint8_t *>(
-			    const_cast<void *>(bpf_map__initial_value(map, &size)));
+			auto *data =
+			    static_cast<uint8_t *>(const_cast<void *>(bpf_map__initial_value(map, &size)));
 			if (!data || variable->offset + bytes.size() > size)
 				throw Failure{EINVAL, "BPF_OBJECT_OPEN", request.path,
 					      "variable " + name + " has no initial value", ""};
@@ -92,8 +90,7 @@ void setVariable(struct bpf_object *object, const Request &request, const std::s
 			return;
 		}
 	}
-	throw Failure{ENOENT, "BPF_OBJECT_OPEN", request.path, "it has no global variable " + name,
-		      ""};
+	throw Failure{ENOENT, "BPF_OBJECT_OPEN", request.path, "it has no global variable " + name, ""};
 }
 
 } // namespace
@@ -115,14 +112,12 @@ void configure(struct bpf_object *object, const Request &request)
 	for (const auto &[name, options] : request.programs) {
 		auto *program = bpf_object__find_program_by_name(object, name.c_str());
 		if (!program)
-			throw Failure{ENOENT, "BPF_OBJECT_OPEN", request.path,
-				      "it has no program " + name, ""};
+			throw Failure{ENOENT, "BPF_OBJECT_OPEN", request.path, "it has no program " + name,
+				      ""};
 		if (options.load)
-			check(bpf_program__set_autoload(program, *options.load), "BPF_PROG_LOAD",
-			      name);
+			check(bpf_program__set_autoload(program, *options.load), "BPF_PROG_LOAD", name);
 		if (options.type)
-			check(bpf_program__set_type(program,
-						    static_cast<enum bpf_prog_type>(*options.type)),
+			check(bpf_program__set_type(program, static_cast<enum bpf_prog_type>(*options.type)),
 			      "BPF_PROG_LOAD", name);
 		if (options.attachType)
 			check(bpf_program__set_expected_attach_type(

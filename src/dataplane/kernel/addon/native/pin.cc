@@ -62,10 +62,9 @@ Napi::Value openPinned(const Napi::CallbackInfo &info)
 	auto found = kindOf(fd);
 	if (found != kind) {
 		close(fd);
-		throw Failure{EINVAL, "BPF_OBJ_GET", path,
-			      std::string("a ") + kindName(found) + " is pinned there, not a " +
-				  kindName(kind),
-			      ""};
+		throw Failure{
+		    EINVAL, "BPF_OBJ_GET", path,
+		    std::string("a ") + kindName(found) + " is pinned there, not a " + kindName(kind), ""};
 	}
 	return Handle::create(info.Env(), adopt(fd, kind, kind == Kind::Link ? path : ""));
 }

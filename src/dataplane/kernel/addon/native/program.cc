@@ -38,8 +38,7 @@ Outcome testRun(const Resource &program, const Input &input)
 	outcome.data.resize(input.dataOutSize);
 	outcome.context.resize(inPlace ? 0 : input.contextOutSize);
 	Bytes context = input.context;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .repeat = inPlace ? 0 : input.repeat,
-		    .flags = input.flags, );
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .repeat = inPlace ? 0 : input.repeat, .flags = input.flags, );
 	if (!input.data.empty()) {
 		opts.data_in = input.data.data();
 		opts.data_size_in = static_cast<uint32_t>(input.data.size());
@@ -88,12 +87,9 @@ Napi::Value programTestRun(const Napi::CallbackInfo &info)
 {
 	auto program = Handle::of(info[0], Kind::Program);
 	auto options = info[1].As<Napi::Object>();
-	auto number = [&](const char *field) {
-		return options.Get(field).As<Napi::Number>().Uint32Value();
-	};
-	Input input{
-	    copied(options, "dataIn"), copied(options, "ctxIn"), static_cast<int>(number("repeat")),
-	    number("dataOutSize"),     number("ctxOutSize"),	 number("flags")};
+	auto number = [&](const char *field) { return options.Get(field).As<Napi::Number>().Uint32Value(); };
+	Input input{copied(options, "dataIn"), copied(options, "ctxIn"), static_cast<int>(number("repeat")),
+		    number("dataOutSize"),     number("ctxOutSize"),	 number("flags")};
 	return run<Outcome>(
 	    info.Env(), info[2].ToBoolean(),
 	    [program, input = std::move(input)] { return testRun(*program, input); },

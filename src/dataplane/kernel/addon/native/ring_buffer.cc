@@ -99,8 +99,7 @@ void RingBuffer::deliver()
 Napi::Value RingBuffer::consume(const Napi::CallbackInfo &info)
 {
 	if (!ring)
-		throw toError(info.Env(),
-			      Failure{EBADF, "USE", "ring buffer", "it was closed before", ""});
+		throw toError(info.Env(), Failure{EBADF, "USE", "ring buffer", "it was closed before", ""});
 	ring_buffer__consume(ring);
 	return take(info.Env());
 }
