@@ -27,6 +27,12 @@ export const schema: CubeTypeSchema = {
 };
 `;
 
+/** What the agent runs, as far as the registry sees it. */
+const BRIDGE_TYPE = `
+import type { CubeType } from '../cube-type.ts';
+export const bridge = { type: 'Bridge', object: 'bridge' } as unknown as CubeType;
+`;
+
 let copy: string;
 
 function generate(...args: string[]): { status: number | null; text: string } {
@@ -61,6 +67,7 @@ describe('npm run generate', () => {
     'src/api/generated/rules.js',
     'src/api/generated/reasons.ts',
     'src/cubes/generated/index.ts',
+    'src/cubes/generated/registry.ts',
     'bpf/router/generated/reasons.h',
     'bpf/include/generated/reasons.h',
     'docs/reference/router.md',
@@ -83,6 +90,7 @@ describe('npm run generate', () => {
   test('a new folder in src/cubes is a new cube type everywhere', () => {
     mkdirSync(join(copy, 'src/cubes/bridge'));
     writeFileSync(join(copy, 'src/cubes/bridge/schema.ts'), BRIDGE);
+    writeFileSync(join(copy, 'src/cubes/bridge/type.ts'), BRIDGE_TYPE);
     expect(generate()).toMatchObject({ status: 0 });
 
     const crd = parse(read('crds/cubeplane.io_cubes.yaml'));
@@ -99,14 +107,21 @@ describe('npm run generate', () => {
 
     const program = `
       import { validate } from './src/api/validate.ts';
+      import { CUBES } from './src/cubes/generated/registry.ts';
       const spec = (bridge) => ({ nodeName: 'a', type: 'Bridge', ...bridge });
       const cube = (bridge) => ({ apiVersion: 'cubeplane.io/v1alpha1', kind: 'Cube', metadata: { name: 'b' }, spec: spec(bridge) });
       const good = validate(cube({ bridge: {} }));
-      console.log(JSON.stringify([good.object.spec.bridge, validate(cube({})).reason, validate(cube({ bridge: { agingSeconds: 0 } })).reason]));
+      console.log(JSON.stringify([good.object.spec.bridge, validate(cube({})).reason, validate(cube({ bridge: { agingSeconds: 0 } })).reason, [...CUBES.keys()], CUBES.get('Bridge').object]));
     `;
     const args = ['--input-type=module-typescript', '--eval', program];
     const answer = execFileSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: 30_000 });
-    expect(JSON.parse(answer)).toEqual([{ agingSeconds: 300 }, 'MemberMismatch', 'OutOfRange']);
+    expect(JSON.parse(answer)).toEqual([
+      { agingSeconds: 300 },
+      'MemberMismatch',
+      'OutOfRange',
+      ['Bridge', 'LoadBalancer', 'Router'],
+      'bridge',
+    ]);
   });
 
   test('a schema that contradicts itself is refused with its place', () => {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Every generated file with its content; nothing is written here. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { GROUP } from '../../src/api/group.ts';
 import { COMMON_DROP_REASONS } from '../../src/api/schemas/drop-reasons.ts';
 import { crdYaml } from './crds.ts';
 import { checkCommonReasons, discoverCubeTypes } from './discover.ts';
-import { generateCubeIndex } from './index-of-cubes.ts';
+import { generateCubeIndex, generateCubeRegistry } from './index-of-cubes.ts';
 import { composeKinds } from './kinds.ts';
 import { commonReasonsHeader, cubeReasonsHeader, generateReasons } from './reasons.ts';
 import { generateReference } from './reference.ts';
@@ -31,6 +33,8 @@ export async function generateOutputs(root: string): Promise<Outputs> {
   for (const kind of kinds) outputs.set(`crds/${GROUP}_${kind.plural}.yaml`, crdYaml(kind));
   outputs.set('src/api/generated/reasons.ts', generateReasons(COMMON_DROP_REASONS, types));
   outputs.set('src/cubes/generated/index.ts', generateCubeIndex(types));
+  const withProgram = types.filter(({ folder }) => existsSync(join(root, 'src/cubes', folder, 'type.ts')));
+  outputs.set('src/cubes/generated/registry.ts', generateCubeRegistry(withProgram));
   outputs.set('bpf/include/generated/reasons.h', commonReasonsHeader(COMMON_DROP_REASONS));
   for (const type of types) outputs.set(`bpf/${type.folder}/generated/reasons.h`, cubeReasonsHeader(type));
   return outputs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { CUBES } from '../cubes/registry.ts';
+import { CUBES } from '../cubes/generated/registry.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
