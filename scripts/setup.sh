@@ -154,8 +154,10 @@ node_modules() {
   command -v npm >/dev/null || fail "npm is missing: install Node.js 20 or later with npm (Debian: apt-get install npm)" \
     "Any will do: the project then installs the Node 24 it runs on by itself."
   # No package here needs its install script; not running any keeps a compromised one from doing so.
-  step "installing node modules" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error ||
-    fail "npm ci failed: check the network and npm's registry setting (npm config get registry)" "Then run: npm run setup"
+  # Not npm ci: with npm 11 it refuses a lock file that lacks optional packages of other platforms, as one does that was
+  # written where the registry has none of them. This installs the versions and checks the hashes of the lock file too.
+  step "installing node modules" npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error ||
+    fail "npm install failed: check the network and npm's registry setting (npm config get registry)" "Then run: npm run setup"
   sha256sum <package-lock.json | tr -d '\n' >node_modules/.cubeplane-lock
 }
 
