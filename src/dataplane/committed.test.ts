@@ -292,17 +292,57 @@ describe('objects without a chain', () => {
     expect(graph.cubes.has(key) || graph.links.has(key)).toBe(false);
   });
 
-  const missing: [string, object, string][] = [
-    ['a cube', at('absent', 'a'), 'CubeNotFound'],
-    ['an interface', { type: 'Interface', interface: { name: 'eth9' } }, 'InterfaceNotFound'],
+  test('of a new cube stay linked but unresolved while an interface is missing', () => {
+    const end = { type: 'Interface', interface: { name: 'eth9' } };
+    const { findings, graph } = round(NOTHING, [cube('one')], [link('l', [at('one', 'a'), end])], node());
+    expect(findings.get('CubeLink ns/l')).toEqual([
+      expect.objectContaining({ condition: 'ResolvedRefs', reason: 'InterfaceNotFound' }),
+    ]);
+    expect(graph.links.has('ns/l')).toBe(true);
+  });
+
+  const missing: [string, object[], string][] = [
+    ['a cube', [at('absent', 'a'), { type: 'Interface', interface: { name: 'eth0' } }], 'CubeNotFound'],
+    [
+      'an interface',
+      [at('one', 'b'), { type: 'Interface', interface: { name: 'eth9' } }],
+      'InterfaceNotFound',
+    ],
   ];
 
-  test.each(missing)('stay linked but unresolved while %s is missing', (_, end, reason) => {
-    const { findings, graph } = round(NOTHING, [cube('one')], [link('l', [at('one', 'a'), end])], node());
+  test.each(missing)('to what is in force stay out while %s is missing', (_, ends, reason) => {
+    const one = cube('one');
+    const { set } = round(NOTHING, [one], [], node());
+    const { findings, graph } = round(set, [one], [link('l', ends)], node());
     expect(findings.get('CubeLink ns/l')).toEqual([
       expect.objectContaining({ condition: 'ResolvedRefs', reason }),
     ]);
-    expect(graph.links.has('ns/l')).toBe(true);
+    expect(graph.links.size).toBe(0);
+    expect([...graph.cubes.keys()]).toEqual(['ns/one']);
+  });
+
+  test('a link that a cube in force cannot have is refused, not the cube', () => {
+    const tight: CubeType = {
+      ...plain,
+      check: ({ ports }) =>
+        ports.length > 2 ? [{ reason: 'TooManyPorts', message: 'it has room for one port' }] : [],
+    };
+    const types = { ...input, types: new Map([['Plain', tight]]) };
+    const one = cube('one', { chain: 'c' });
+    const first = link('first', [at('one', 'a'), { type: 'Pods' }], { chain: 'c' });
+    const second = link('second', [at('one', 'b'), { type: 'Stack' }]);
+    const cubeNode = node({ name: 'c', revision: 'r1', cubes: [one], links: [first] });
+    const decide = (before: EffectiveSet, links: LinkObject[]) =>
+      accept(advance({ cubes: keyed(one), links: keyed(...links), cubeNode }, before).set, before, types);
+    const { set } = decide(NOTHING, [first]);
+    const { findings, graph, set: after } = decide(set, [first, second]);
+    expect(findings.get('Cube ns/one')).toBeUndefined();
+    expect(findings.get('CubeLink ns/second')).toEqual([
+      expect.objectContaining({ condition: 'Accepted', reason: 'TooManyPorts' }),
+    ]);
+    expect(findings.get('CubeLink ns/second')?.[0]?.message).toContain('it has room for one port');
+    expect([...graph.cubes.keys()]).toEqual(['ns/one']);
+    expect([...after.links.keys()]).toEqual(['ns/first']);
   });
 
   test('get port numbers by name, after the fixed ports of the type', () => {

@@ -109,7 +109,8 @@ export interface Accepted {
 
 /**
  * Resolves a candidate; what is not accepted falls back to what was in force before it: the whole chain for a member, the
- * object itself otherwise. Ends because every round takes at least one newest object out.
+ * object itself otherwise. A link that names what is not there, or that a cube in force could not have, stays out, so that
+ * it changes nothing in the kernel. Ends because every round takes at least one newest object out.
  */
 export function accept(
   candidate: EffectiveSet,
@@ -125,6 +126,42 @@ export function accept(
     const graph = resolveGraph({ ...input, cubes: cubes.values(), links: links.values() });
     for (const [ref, list] of graph.findings) if (!findings.has(ref)) findings.set(ref, list);
     let changed = false;
+    const withhold = (key: string, link: LinkObject): void => {
+      const chain = chainOf(link);
+      const old = before.links.get(key);
+      changed = true;
+      if (chain !== undefined) {
+        revertChain(chain, before, cubes, links, chains);
+        held.set(chain, `CubeLink ${key} is not accepted`);
+      } else if (old !== undefined && old.metadata.uid === link.metadata.uid) links.set(key, old);
+      else links.delete(key);
+    };
+    for (const [ref, list] of graph.findings) {
+      const culprits = newLinksOf(ref, list, links, before);
+      const [why] = list;
+      for (const [key, link] of culprits) {
+        const [first] = findings.get(`CubeLink ${key}`) ?? [];
+        if (first?.condition !== 'Accepted' && why !== undefined) {
+          const message = `spec.endpoints: ${ref} could not be as it is with this link: ${why.message}; delete the CubeLink or link another cube`;
+          findings.set(`CubeLink ${key}`, [{ condition: 'Accepted', reason: why.reason, message }]);
+        }
+        withhold(key, link);
+      }
+      if (culprits.length > 0) {
+        findings.delete(ref);
+        break;
+      }
+      const unresolved = links.get(ref.slice(ref.indexOf(' ') + 1));
+      if (
+        ref.startsWith('CubeLink ') &&
+        unresolved !== undefined &&
+        staysOut(unresolved, list, cubes, before)
+      ) {
+        withhold(keyOf(unresolved.metadata), unresolved);
+        break;
+      }
+    }
+    if (changed) continue;
     for (const [ref, list] of graph.findings) {
       if (list.every((finding) => finding.condition === 'ResolvedRefs')) continue;
       const isCube = ref.startsWith('Cube ');
@@ -152,6 +189,51 @@ export function accept(
     }
     if (!changed) return { set: withoutRefused(cubes, links, chains, graph), graph, findings, held };
   }
+}
+
+/** Whether this very generation was in force before. */
+function isInForce(object: Member, before: ReadonlyMap<string, Member>): boolean {
+  const old = before.get(keyOf(object.metadata));
+  return old?.metadata.uid === object.metadata.uid && old.metadata.generation === object.metadata.generation;
+}
+
+/**
+ * Whether a new link whose ends are not all there is kept out of the kernel: one that names a missing cube can do nothing,
+ * and one to a cube in force would only replace its program. A new cube keeps it: its routes may name the link's port.
+ */
+function staysOut(
+  link: LinkObject,
+  findings: readonly Finding[],
+  cubes: ReadonlyMap<string, CubeObject>,
+  before: EffectiveSet,
+): boolean {
+  if (chainOf(link) !== undefined || isInForce(link, before.links)) return false;
+  if (findings.some((finding) => finding.condition !== 'ResolvedRefs')) return false;
+  if (findings.some((finding) => finding.reason.startsWith('Cube'))) return true;
+  return link.spec.endpoints.every((end) => {
+    if (end.type !== 'Cube') return true;
+    const cube = cubes.get(`${link.metadata.namespace ?? ''}/${end.cube.name}`);
+    return cube !== undefined && isInForce(cube, before.cubes);
+  });
+}
+
+/** The links that keep a cube from being accepted as it was: those to it that were not in force before. */
+function newLinksOf(
+  ref: string,
+  findings: readonly Finding[],
+  links: ReadonlyMap<string, LinkObject>,
+  before: EffectiveSet,
+): [string, LinkObject][] {
+  const cube = before.cubes.get(ref.slice('Cube '.length));
+  if (!ref.startsWith('Cube ') || cube === undefined) return [];
+  if (findings[0]?.condition !== 'Accepted') return [];
+  const { namespace, name } = cube.metadata;
+  return [...links].filter(
+    ([, link]) =>
+      link.metadata.namespace === namespace &&
+      link.spec.endpoints.some((end) => end.type === 'Cube' && end.cube.name === name) &&
+      !isInForce(link, before.links),
+  );
 }
 
 /** What was refused and has nothing to fall back to is not in force. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { setCondition } from '../../api/conditions.ts';
-import type { Condition } from '../../api/generated/types.ts';
+import type { Condition, CubeTable } from '../../api/generated/types.ts';
 import { contentHash } from '../../api/hash.ts';
+import { notSupported } from '../../api/not-supported.ts';
 import type { Log } from '../../k8s/log.ts';
 import type { Stamp } from '../../operators/service-chain.ts';
 import { type ChainOutcome, chainKey } from './manifests/chains.ts';
@@ -14,6 +15,7 @@ import {
   keyOfObject,
   type ManifestObject,
   objectKey,
+  objectText,
 } from './manifests/manifest-object.ts';
 import { nodeView } from './manifests/node-view.ts';
 import { problemText } from './manifests/problem.ts';
@@ -145,6 +147,13 @@ export class ManifestSource implements Source {
     const { tables, diagnostics } = this.#tables.translate(objects);
     const view = nodeView(objects, this.#options.node, this.#stamps);
     const explicitTables = objects.filter((object) => object.kind === 'CubeTable');
+    // A table has no status to tell it by.
+    const unused = explicitTables.flatMap((table) =>
+      notSupported(table as unknown as CubeTable).map((why) => ({
+        object: objectText('CubeTable', table.metadata.namespace, table.metadata.name),
+        ...why,
+      })),
+    );
     const taken = new Set(explicitTables.map(keyOfObject));
     const made = (tables as unknown as KubeManifest[]).filter((table) => !taken.has(keyOfObject(table)));
     this.#hand([...explicitTables, ...made, ...view.objects], handler, now);
@@ -162,7 +171,7 @@ export class ManifestSource implements Source {
     const [first] = problems;
     const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
     this.#problem = first === undefined ? undefined : `${problemText(first)}${more}`;
-    await this.#report({ problems, warnings: diagnostics });
+    await this.#report({ problems, warnings: [...diagnostics, ...unused] });
     await this.#writeChainStatuses(view.chains, now);
     await this.#store.saveStamps(this.#stamps);
     this.#saveLedgerSoon();

@@ -2,7 +2,7 @@
 import type { ChainCommit, CubeNodeSpec } from '../../../api/generated/types.ts';
 import { API_VERSION } from '../../../api/group.ts';
 import { type ChainOutcome, commitsOf, type Stamps, stampChains } from './chains.ts';
-import { type KubeManifest, objectKey } from './manifest-object.ts';
+import { type KubeManifest, keyOfObject, objectKey } from './manifest-object.ts';
 
 /** What a directory means for one node. */
 export interface NodeView {
@@ -15,12 +15,15 @@ export interface NodeView {
 export function nodeView(objects: readonly KubeManifest[], node: string, last: Stamps): NodeView {
   const own = objects.find((object) => object.kind === 'Node' && object.metadata.name === node);
   const chains = stampChains(objects, own, last);
+  const members = chains.flatMap(({ stamp }) => [...(stamp?.cubes ?? []), ...(stamp?.links ?? [])]);
+  // A chain that is refused because a manifest takes the name of a member keeps the member of its last stamp.
+  const stamped = new Set((members as unknown as KubeManifest[]).map(keyOfObject));
   const explicit = objects.filter(
     (object) =>
       (object.kind === 'Cube' || object.kind === 'CubeLink') &&
-      (object.spec as { nodeName: string }).nodeName === node,
+      (object.spec as { nodeName: string }).nodeName === node &&
+      !stamped.has(keyOfObject(object)),
   );
-  const members = chains.flatMap(({ stamp }) => [...(stamp?.cubes ?? []), ...(stamp?.links ?? [])]);
   return {
     objects: [
       ...(own === undefined ? [] : [own]),
