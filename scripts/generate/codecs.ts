@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Codecs of the maps of every BPF object, from the BTF of the built objects. Maps and constants that the entry programs
- * have belong to the node (their codecs are in src/dataplane/kernel/generated), all others to the cube.
+ * have belong to the node (their codecs are in src/dataplane/generated), all others to the cube.
  *
  *   node scripts/generate/codecs.ts [OBJECT ...]   writes the codecs of all or of some objects
  */
@@ -32,8 +32,8 @@ function sourcesIn(root: string): Source[] {
     }
   };
   visit('bpf/entry', (object) => ({
-    output: `src/dataplane/kernel/generated/${object}.ts`,
-    runtime: '../../../cubes/codec',
+    output: `src/dataplane/generated/${object}.ts`,
+    runtime: '../../cubes/codec',
   }));
   for (const entry of readdirSync(join(root, 'bpf'), { withFileTypes: true })) {
     if (!entry.isDirectory() || entry.name === 'entry' || entry.name === 'include') continue;

@@ -6,7 +6,7 @@ import {
   decodeAddress,
   decodeAttachment,
   decodeIfindex,
-  decodeMac,
+  decodePod,
   decodePrefix,
   edgeText,
   type Hex,
@@ -116,8 +116,10 @@ function keyText(map: RowMap, key: Hex): string {
 }
 
 function rowText(map: RowMap, key: Hex, value: Hex): string {
-  if (map === 'pods')
-    return `${keyText(map, key)} at interface ${decodeIfindex(value)} ${decodeMac(value.slice(8, 20))}`;
+  if (map === 'pods') {
+    const { ifindex, mac } = decodePod(value);
+    return `${keyText(map, key)} at interface ${ifindex} ${mac}`;
+  }
   if (map === 'overlay_sources') return `${keyText(map, key)} behind ${decodeAddress(value)}`;
   const { port, open, mac, addresses = [] } = decodeAttachment(value);
   const owner = mac === undefined ? '' : ` ${mac} ${addresses.join(' ')}`;

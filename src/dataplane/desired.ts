@@ -112,8 +112,8 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
     config: encodeConfig({
       overlayIfindex: overlay?.ifindex ?? 0,
       overlayVni: graph.overlay?.vni ?? node.overlayVni,
-      lengthsV4: sources.lengthsV4,
-      lengthsV6: sources.lengthsV6,
+      sourceLengthsV4: sources.lengthsV4,
+      sourceLengthsV6: sources.lengthsV6,
     }),
     rows: {
       attachments: new Map(
@@ -297,7 +297,9 @@ function podRows(input: DesiredInput): Map<Hex, Hex> {
   for (const pod of input.pods) {
     const info = input.interfaces.get(pod.interface);
     if (info === undefined) continue;
-    for (const address of pod.addresses) rows.set(encodeAddress(address), encodePod(info.ifindex, pod.mac));
+    for (const address of pod.addresses) {
+      rows.set(encodeAddress(address), encodePod({ ifindex: info.ifindex, mac: pod.mac }));
+    }
   }
   return rows;
 }

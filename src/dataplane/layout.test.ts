@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The rows that the agent writes, against the codecs that are generated from the BTF of the entry program. */
+/** Rows as hexadecimal text and back. The codecs themselves have tests against the kernel (test/kernel/codec.test.ts). */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { attachments, constants, nodeConfig, overlaySources, pods } from './kernel/generated/tcx.ts';
+import { attachments, nodeConfig, overlaySources, pods } from './generated/tcx.ts';
 import {
+  CUBE_ABI,
+  CUBE_BANKS,
+  CUBE_PORTS,
+  CUBE_SLOTS,
   decodeAddress,
   decodeAttachment,
   decodeIfindex,
-  decodeMac,
+  decodePod,
   decodePrefix,
   EdgeKind,
+  EMPTY_CONFIG,
   edgeIndex,
   edgeSlot,
   edgeText,
@@ -16,12 +23,12 @@ import {
   encodeAddress,
   encodeAttachment,
   encodeConfig,
-  encodeConstants,
   encodeIfindex,
   encodePod,
   encodePrefix,
-  GATEWAY_MAC,
   type Hex,
+  POD_ADDRESSES,
+  PREFIX_LENGTHS,
 } from './layout.ts';
 
 const bytes = (hex: Hex) => Buffer.from(hex, 'hex');
@@ -60,10 +67,10 @@ describe('rows', () => {
       expect(decodeAddress(encodeAddress(address))).toBe(address);
       expect(pods.decodeKey(bytes(encodeAddress(address)))).toBe(address);
     }
-    const hex = encodePod(513, '02:00:00:00:00:07');
+    const hex = encodePod({ ifindex: 513, mac: '02:00:00:00:00:07' });
     expect(hex.length / 2).toBe(pods.valueSize);
     expect(pods.decodeValue(bytes(hex))).toEqual({ ifindex: 513, mac: '02:00:00:00:00:07' });
-    expect(decodeMac(hex.slice(8, 20))).toBe('02:00:00:00:00:07');
+    expect(decodePod(hex)).toEqual({ ifindex: 513, mac: '02:00:00:00:00:07' });
   });
 
   test('of overlay sources', () => {
@@ -79,25 +86,40 @@ describe('rows', () => {
       expect(decodePrefix(encodePrefix(prefix))).toBe(prefix);
   });
 
-  test('of the settings of a node, behind the epoch', () => {
-    const hex = encodeConfig({ overlayIfindex: 5, overlayVni: 77, lengthsV4: [128, 120], lengthsV6: [64] });
-    expect(hex.length / 2 + 4).toBe(nodeConfig.valueSize);
-    expect(nodeConfig.decodeValue(Buffer.concat([Buffer.from([9, 0, 0, 0]), bytes(hex)]))).toEqual({
-      epoch: 9,
+  test('of the settings of a node, without an epoch', () => {
+    const hex = encodeConfig({
+      overlayIfindex: 5,
+      overlayVni: 77,
+      sourceLengthsV4: [128, 120],
+      sourceLengthsV6: [64],
+    });
+    expect(hex.length / 2).toBe(nodeConfig.valueSize);
+    expect(nodeConfig.decodeValue(bytes(hex))).toEqual({
+      epoch: 0,
       overlayIfindex: 5,
       overlayVni: 77,
       sourceLengthsV4: [128, 120, 0, 0],
       sourceLengthsV6: [64, 0, 0, 0],
     });
+    expect(EMPTY_CONFIG).toBe('00'.repeat(nodeConfig.valueSize));
   });
 
-  test('of the constants of a program', () => {
-    const row = encodeConstants(12, true, GATEWAY_MAC);
-    expect(row).toEqual(
-      Buffer.from(constants.cube.encode({ slot: 12, redirectPeer: 1, gatewayMac: GATEWAY_MAC })),
+  test('that hold too much are refused with the field', () => {
+    const addresses = Array.from({ length: POD_ADDRESSES + 1 }, (_, i) => `10.0.0.${i}`);
+    expect(() => encodeAttachment({ port: 1, counters: 0, open: false, addresses })).toThrow(
+      'Attachment.addresses: 5 elements do not fit into 4',
     );
+    expect(() => encodeAddress('10.0.0')).toThrow('is no IP address');
   });
 });
+
+test.each(Object.entries({ CUBE_ABI, CUBE_SLOTS, CUBE_PORTS, CUBE_BANKS, POD_ADDRESSES, PREFIX_LENGTHS }))(
+  '%s is what bpf/include/maps.h says',
+  (name, value) => {
+    const header = readFileSync(join(import.meta.dirname, '../../bpf/include/maps.h'), 'utf8');
+    expect(Number(new RegExp(`#define ${name}\\s+(\\d+)`).exec(header)?.[1])).toBe(value);
+  },
+);
 
 test('an edge is one word', () => {
   const word = edgeWord(EdgeKind.Cube, 200, 63);

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Rows of the maps that all programs of a node share, as bytes (bpf/include/maps.h). Rows travel as hexadecimal text, so
- * that they can be compared, printed and kept in a Map; multi-byte numbers are in host order (little endian) except in
- * addresses.
+ * Rows of the maps that all programs of a node share (bpf/include/maps.h). Rows travel as hexadecimal text, so that they
+ * can be compared, printed and kept in a Map. Layout, byte order and limits come from the generated codecs.
  */
-import { type Address, formatAddress, parseAddress, parsePrefix } from '../api/ip.ts';
+import { parsePrefix } from '../api/ip.ts';
+import { addressBytes, getAddress } from '../cubes/codec/address.ts';
+import type { MapCodec } from '../cubes/codec/map-codec.ts';
+import * as codecs from './generated/tcx.ts';
 
 export const CUBE_ABI = 1;
-export const CUBE_SLOTS = 256;
-export const CUBE_PORTS = 64;
-export const CUBE_BANKS = 2;
-export const POD_ADDRESSES = 4;
-export const PREFIX_LENGTHS = 4;
-export const MAX_ATTACHMENTS = 4096;
+export const CUBE_SLOTS = codecs.slots.maxEntries;
+export const CUBE_PORTS = codecs.portCounters.maxEntries;
+export const CUBE_BANKS = codecs.edges.maxEntries / (CUBE_SLOTS * CUBE_PORTS);
+export const MAX_ATTACHMENTS = codecs.attachments.maxEntries;
+export const POD_ADDRESSES = emptyValue(codecs.attachments).addresses.length;
+export const PREFIX_LENGTHS = emptyValue(codecs.nodeConfig).sourceLengthsV4.length;
 
 export const EdgeKind = { None: 0, Cube: 1, Device: 2, Pod: 3, Neigh: 4, Tunnel: 5, Stack: 6 } as const;
 export const AttachPort = { Pod: 1, Overlay: 2, Stack: 3, Interface: 8 } as const;
@@ -48,44 +50,35 @@ export function edgeSlot(word: bigint): number | undefined {
   return Number((word >> 48n) & 0xffn) === EdgeKind.Cube ? Number(word & 0xffffffffn) : undefined;
 }
 
-function u32(value: number): Hex {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value >>> 0);
+type KeyEncoder<Input> = Pick<MapCodec<unknown, unknown, Input>, 'keySize' | 'encodeKey'>;
+type ValueEncoder<Input> = Pick<MapCodec<unknown, unknown, unknown, Input>, 'valueSize' | 'encodeValue'>;
+
+function keyHex<Input>(codec: KeyEncoder<Input>, key: Input): Hex {
+  const bytes = Buffer.alloc(codec.keySize);
+  codec.encodeKey(key, bytes);
   return bytes.toString('hex');
 }
 
-function u16(value: number): Hex {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16LE(value);
+function valueHex<Input>(codec: ValueEncoder<Input>, value: Input): Hex {
+  const bytes = Buffer.alloc(codec.valueSize);
+  codec.encodeValue(value, bytes);
   return bytes.toString('hex');
 }
 
-/** `addr_t`: 16 bytes, IPv4 mapped into ::ffff:0:0/96. */
-function addressHex({ family, value }: Address): Hex {
-  return family === 4
-    ? `00000000000000000000ffff${value.toString(16).padStart(8, '0')}`
-    : value.toString(16).padStart(32, '0');
+/** The value whose bytes are all zero, as an array map holds it before it is written. */
+function emptyValue<Value>(codec: { valueSize: number; decodeValue(bytes: Uint8Array): Value }): Value {
+  return codec.decodeValue(new Uint8Array(codec.valueSize));
 }
 
+const bytesOf = (hex: Hex): Buffer => Buffer.from(hex, 'hex');
+
+/** `addr_t`: key of the map `pods`, value of `overlay_sources`. */
 export function encodeAddress(text: string): Hex {
-  const address = parseAddress(text);
-  if (address === undefined) throw new Error(`${text} is not an IP address`);
-  return addressHex(address);
+  return Buffer.from(addressBytes(text)).toString('hex');
 }
 
 export function decodeAddress(hex: Hex): string {
-  const value = BigInt(`0x${hex}`);
-  return hex.startsWith('00000000000000000000ffff')
-    ? formatAddress({ family: 4, value: value & 0xffffffffn })
-    : formatAddress({ family: 6, value });
-}
-
-export function encodeMac(mac: string): Hex {
-  return mac.replaceAll(':', '');
-}
-
-export function decodeMac(hex: Hex): string {
-  return (hex.match(/../g) ?? []).join(':');
+  return getAddress(bytesOf(hex));
 }
 
 export interface Attachment {
@@ -99,71 +92,65 @@ export interface Attachment {
   readonly addresses?: readonly string[];
 }
 
-/** `struct attachment`, 80 bytes. */
-export function encodeAttachment(a: Attachment): Hex {
-  const addresses = a.addresses ?? [];
-  const list = addresses.map(encodeAddress).join('');
-  const head = `${u16(a.port)}${u16(a.counters)}${a.open ? '01' : '00'}${addresses.length.toString(16).padStart(2, '0')}`;
-  return `${head}${encodeMac(a.mac ?? '00:00:00:00:00:00')}00000000${list.padEnd(POD_ADDRESSES * 32, '0')}`;
+const NO_MAC = '00:00:00:00:00:00';
+
+export function encodeAttachment(row: Attachment): Hex {
+  const { port, counters, open, mac = NO_MAC, addresses = [] } = row;
+  const failure = open ? 1 : 0;
+  return valueHex(codecs.attachments, {
+    port,
+    counters,
+    failure,
+    addressesCount: addresses.length,
+    mac,
+    addresses,
+  });
 }
 
 export function decodeAttachment(hex: Hex): Attachment {
-  const bytes = Buffer.from(hex, 'hex');
-  const count = bytes.readUInt8(5);
-  const base = {
-    port: bytes.readUInt16LE(0),
-    counters: bytes.readUInt16LE(2),
-    open: bytes.readUInt8(4) === 1,
-  };
-  if (count === 0) return base;
-  const addresses = Array.from({ length: count }, (_, i) =>
-    decodeAddress(hex.slice(32 + i * 32, 64 + i * 32)),
-  );
-  return { ...base, mac: decodeMac(hex.slice(12, 24)), addresses };
+  const row = codecs.attachments.decodeValue(bytesOf(hex));
+  const base = { port: row.port, counters: row.counters, open: row.failure === 1 };
+  if (row.addressesCount === 0) return base;
+  return { ...base, mac: row.mac, addresses: row.addresses.slice(0, row.addressesCount) };
 }
 
+/** Key of the map `attachments`. */
 export function encodeIfindex(ifindex: number): Hex {
-  return u32(ifindex);
+  return keyHex(codecs.attachments, ifindex);
 }
 
 export function decodeIfindex(hex: Hex): number {
-  return Buffer.from(hex, 'hex').readUInt32LE(0);
+  return codecs.attachments.decodeKey(bytesOf(hex));
 }
 
-/** `struct pod`: 12 bytes. */
-export function encodePod(ifindex: number, mac: string): Hex {
-  return `${u32(ifindex)}${encodeMac(mac)}0000`;
+/** Value of the map `pods`. */
+export function encodePod(pod: codecs.Pod): Hex {
+  return valueHex(codecs.pods, pod);
 }
 
-/** `struct prefix_key`: length in the 128-bit form, then the address. */
+export function decodePod(hex: Hex): codecs.Pod {
+  return codecs.pods.decodeValue(bytesOf(hex));
+}
+
+/** Key of the map `overlay_sources`, whose length is of the 128-bit form. */
 export function encodePrefix(text: string): Hex {
   const prefix = parsePrefix(text);
   if (prefix === undefined) throw new Error(`${text} is not a prefix`);
-  return `${u32(prefix.length + (prefix.family === 4 ? 96 : 0))}${addressHex(prefix)}`;
+  return keyHex(codecs.overlaySources, {
+    length: prefix.length + (prefix.family === 4 ? 96 : 0),
+    addr: text.slice(0, text.indexOf('/')),
+  });
 }
 
 export function decodePrefix(hex: Hex): string {
-  const length = Buffer.from(hex, 'hex').readUInt32LE(0);
-  const address = decodeAddress(hex.slice(8));
-  return `${address}/${address.includes(':') ? length : length - 96}`;
+  const { length, addr } = codecs.overlaySources.decodeKey(bytesOf(hex));
+  return `${addr}/${addr.includes(':') ? length : length - 96}`;
 }
 
-export interface NodeConfig {
-  readonly overlayIfindex: number;
-  readonly overlayVni: number;
-  /** Prefix lengths (of 128) of overlay sources, longest first, at most PREFIX_LENGTHS. */
-  readonly lengthsV4: readonly number[];
-  readonly lengthsV6: readonly number[];
+/** Row of the map `node_config` with epoch 0: the settings, whichever graph is in force. */
+export function encodeConfig(config: Omit<codecs.NodeConfig, 'epoch'>): Hex {
+  return valueHex(codecs.nodeConfig, { ...config, epoch: 0 });
 }
 
-/** `struct node_config` without its first word, the epoch: 20 bytes. */
-export function encodeConfig(config: NodeConfig): Hex {
-  const lengths = (list: readonly number[]) =>
-    Buffer.from(Array.from({ length: PREFIX_LENGTHS }, (_, i) => list[i] ?? 0)).toString('hex');
-  return `${u32(config.overlayIfindex)}${u32(config.overlayVni)}00000000${lengths(config.lengthsV4)}${lengths(config.lengthsV6)}`;
-}
-
-/** `struct cube_constants`: what the agent adds to every program's .rodata, 16 bytes. */
-export function encodeConstants(slot: number, redirectPeer: boolean, gatewayMac: string): Buffer {
-  return Buffer.from(`${u32(slot)}${redirectPeer ? '01' : '00'}000000${encodeMac(gatewayMac)}0000`, 'hex');
-}
+/** Settings of a node that nobody has written. */
+export const EMPTY_CONFIG: Hex = encodeConfig(emptyValue(codecs.nodeConfig));

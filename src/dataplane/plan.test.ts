@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Action } from './actions.ts';
 import { describeAction } from './actions.ts';
 import { applyAction } from './apply-action.ts';
-import { EdgeKind, edgeIndex, edgeSlot, edgeWord } from './layout.ts';
+import { EdgeKind, EMPTY_CONFIG, edgeIndex, edgeSlot, edgeWord } from './layout.ts';
 import { instanceKey } from './names.ts';
 import { danglingSlots, plan } from './plan.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
@@ -63,7 +63,7 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
     entry: `e${entry}`,
     instances,
     edges,
-    config: '00'.repeat(20),
+    config: EMPTY_CONFIG,
     rows: {
       attachments: new Map(
         interfaces.map((i) => [`${i.toString(16).padStart(2, '0')}000000`, '00'.repeat(80)]),

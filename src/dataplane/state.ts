@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel of a node holds, and what it should: the two sides that plan.ts compares. Plain data. */
-import type { Hex, Rows } from './layout.ts';
+import { EMPTY_CONFIG, type Hex, type Rows } from './layout.ts';
 
 /** Shared maps whose rows the agent writes one by one. */
 export const ROW_MAPS = ['attachments', 'pods', 'overlay_sources'] as const;
@@ -67,7 +67,7 @@ export const EMPTY_KERNEL: KernelState = {
   entry: undefined,
   oldEntries: [],
   epoch: 0,
-  config: '00'.repeat(20),
+  config: EMPTY_CONFIG,
   banks: [new Map(), new Map()],
   slots: new Map(),
   instances: new Map(),

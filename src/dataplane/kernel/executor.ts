@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { encodeRows } from '../../cubes/codec/map-codec.ts';
 import type { MapWrite } from '../../cubes/cube-type.ts';
 import type { Action } from '../actions.ts';
-import { CUBE_PORTS, CUBE_SLOTS, encodeConstants, type Hex } from '../layout.ts';
+import { constants, edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
+import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import type { Instance } from '../state.ts';
 import {
   BpfMap,
@@ -155,9 +157,9 @@ export class Executor {
         return;
       }
       case 'WriteConfig':
-        return this.#writeConfig((value) => bytes(action.config).copy(value, 4));
+        return this.#writeConfig(({ epoch }) => ({ ...nodeConfig.decodeValue(bytes(action.config)), epoch }));
       case 'Flip':
-        return this.#writeConfig((value) => value.writeUInt32LE(action.epoch, 0));
+        return this.#writeConfig((config) => ({ ...config, epoch: action.epoch }));
       case 'WriteEdges':
         return this.#writeEdges(action.bank, action.edges);
       case 'Grace':
@@ -224,11 +226,16 @@ export class Executor {
       if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
     }
     const sizes = Object.entries(instance.sizes).filter(([map]) => reuseMaps[map] === undefined);
+    const cube = constants.cube.encode({
+      slot: instance.slot,
+      redirectPeer: redirectPeer ? 1 : 0,
+      gatewayMac,
+    });
     const object = await loadObject({
       path: join(objects, `${instance.object}.o`),
       reuseMaps,
       mapSizes: Object.fromEntries(sizes),
-      variables: { ...instance.rodata, cube: encodeConstants(instance.slot, redirectPeer, gatewayMac) },
+      variables: { ...instance.rodata, cube },
     });
     this.#loading.set(key, { object, program: instance.program });
     mkdirSync(pins.instance(key), { recursive: true, mode: 0o700 });
@@ -297,21 +304,18 @@ export class Executor {
   }
 
   /** One array element: the kernel copies it word by word, and the epoch shares its word with no field that differs. */
-  #writeConfig(change: (value: Buffer) => void): void {
+  #writeConfig(change: (before: NodeConfig) => NodeConfig): void {
     const map = this.#sharedMap('node_config');
-    const key = Buffer.alloc(4);
-    const value = map.lookup(key) ?? Buffer.alloc(24);
-    change(value);
+    const key = Buffer.alloc(nodeConfig.keySize);
+    const value = map.lookup(key) ?? Buffer.alloc(nodeConfig.valueSize);
+    nodeConfig.encodeValue(change(nodeConfig.decodeValue(value)), value);
     map.update(key, value);
   }
 
   #writeEdges(bank: number, edges: readonly (readonly [number, bigint])[]): void {
-    const keys = Buffer.alloc(edges.length * 4);
-    const values = Buffer.alloc(edges.length * 8);
-    for (const [i, [index, word]] of edges.entries()) {
-      keys.writeUInt32LE(bank * CUBE_SLOTS * CUBE_PORTS + index, i * 4);
-      values.writeBigUInt64LE(word, i * 8);
-    }
+    const first = bank * CUBE_SLOTS * CUBE_PORTS;
+    const rows = edges.map(([index, value]) => ({ key: first + index, value }));
+    const { keys, values } = encodeRows(edgesCodec, rows);
     this.#sharedMap('edges').updateBatchSync(keys, values);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
-import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
+import { edges, nodeConfig } from '../generated/tcx.ts';
+import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, EMPTY_CONFIG, encodeConfig, type Hex } from '../layout.ts';
 import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type RowMap } from '../state.ts';
 import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
@@ -104,8 +105,10 @@ function observeLinks(pins: Pins, entries: ReadonlyMap<number, string>): KernelS
 
 function observeConfig(pins: Pins): { epoch: number; config: Hex } {
   return withMap(pins.sharedMap('node_config'), (map) => {
-    const value = map.lookup(Buffer.alloc(4)) ?? Buffer.alloc(24);
-    return { epoch: value.readUInt32LE(0), config: value.subarray(4, 24).toString('hex') };
+    const value = map.lookup(Buffer.alloc(nodeConfig.keySize));
+    if (value === undefined) return { epoch: 0, config: EMPTY_CONFIG };
+    const { epoch, ...config } = nodeConfig.decodeValue(value);
+    return { epoch, config: encodeConfig(config) };
   });
 }
 
@@ -114,9 +117,9 @@ function observeEdges(pins: Pins): KernelState['banks'] {
     const { count, keys, values } = map.dumpSync();
     const banks: [Map<number, bigint>, Map<number, bigint>] = [new Map(), new Map()];
     for (let i = 0; i < count; i++) {
-      const word = values.readBigUInt64LE(i * 8);
+      const word = edges.decodeValue(values, i * edges.valueSize);
       if (word === 0n) continue;
-      const index = keys.readUInt32LE(i * 4);
+      const index = edges.decodeKey(keys, i * edges.keySize);
       banks[(Math.floor(index / BANK_SIZE) % CUBE_BANKS) as 0 | 1].set(index % BANK_SIZE, word);
     }
     return banks;
