@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { BpfMap } from '../../src/dataplane/kernel/addon/index.ts';
+import { readJson, statusPath } from '../../src/dataplane/sources/manifests/state-files.ts';
 import type { Running } from '../harness/process.ts';
 import type { Pod } from '../harness/topology.ts';
 import { type Load, startLoad, startServer } from '../harness/traffic.ts';
@@ -162,30 +163,28 @@ function epochOf({ counters }: Worker): number {
 }
 
 /** Revision of the chain that the directory asks for, and the one that the kernel of a node has. */
-async function revisionsOf(index: number, node: string): Promise<{ asked?: string; inForce?: string }> {
-  const statuses = await lab.statuses(index);
-  const chain = statuses.get(`ServiceChain/${SYSTEM}/kubernetes`)?.status as
-    | { revision?: string }
-    | undefined;
-  const cubeNode = statuses.get(`CubeNode//${node}`)?.status as
-    | { chains?: { revision: string }[] }
-    | undefined;
+async function revisionsOf({ agent, node }: Worker): Promise<{ asked?: string; inForce?: string }> {
+  const read = async <T>(kind: string, namespace: string | undefined, name: string): Promise<T | undefined> =>
+    (await readJson<{ status: T }>(statusPath(agent.stateDir, node.name, kind, namespace, name)))?.status;
+  const chain = await read<{ revision?: string }>('ServiceChain', SYSTEM, 'kubernetes');
+  const cubeNode = await read<{ chains?: { revision: string }[] }>('CubeNode', undefined, node.name);
   const [asked, inForce] = [chain?.revision, cubeNode?.chains?.[0]?.revision];
   return { ...(asked === undefined ? {} : { asked }), ...(inForce === undefined ? {} : { inForce }) };
 }
 
 /** Writes the chain and waits until all nodes run it. */
 async function rewire(revision: number, timeoutMs = 20_000): Promise<void> {
-  const before = await Promise.all(lab.workers.map(({ index, node }) => revisionsOf(index, node.name)));
+  const before = await Promise.all(lab.workers.map(revisionsOf));
   lab.manifests.write('chain.yaml', chainOf(revision));
   const deadline = Date.now() + timeoutMs;
-  for (const { index, node } of lab.workers) {
+  for (const worker of lab.workers) {
+    const { index, node } = worker;
     for (;;) {
-      const { asked, inForce } = await revisionsOf(index, node.name);
+      const { asked, inForce } = await revisionsOf(worker);
       if (asked !== undefined && asked === inForce && asked !== before[index]?.inForce) break;
       if (Date.now() > deadline)
         throw new Error(`${node.name} runs ${inForce}, not ${asked}, after ${timeoutMs} ms`);
-      await sleep(10);
+      await sleep(20);
     }
   }
 }

@@ -45,6 +45,12 @@ test.each([
     'UnknownKind',
   ],
   [
+    'another version of our own group',
+    'apiVersion: cubeplane.io/v9\nkind: Cube\nmetadata: {name: x}\n',
+    'r.yaml:1: Cube x: apiVersion: ',
+    'UnknownVersion',
+  ],
+  [
     'a port out of range',
     'apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  ports:\n  - port: 70000\n',
     'r.yaml:6: Service web: spec.ports[0].port: ',

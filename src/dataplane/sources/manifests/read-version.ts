@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CubeplaneObject } from '../../../api/generated/types.ts';
-import { API_VERSION, KINDS } from '../../../api/group.ts';
+import { API_VERSION, GROUP, KINDS } from '../../../api/group.ts';
 import { isDnsLabel, isDnsSubdomain } from '../../../api/names.ts';
 import { validate } from '../../../api/validate.ts';
 import { CORE_KINDS, checkCoreObject, type FieldProblem } from './core-kinds.ts';
@@ -102,8 +102,9 @@ export function checkObject(value: unknown, old: OldObjects): ObjectCheck {
   const core = typeof head?.kind === 'string' ? CORE_KINDS[head.kind] : undefined;
   if (core !== undefined && head?.apiVersion === core.apiVersion)
     return checkCore(value as KubeManifest, core.namespaced);
-  if (typeof head === 'object' && head !== null && !Array.isArray(head) && head.apiVersion !== API_VERSION)
-    return unknownKind(head);
+  // Of another version of our group validate() says so.
+  const ours = String(head?.apiVersion).startsWith(`${GROUP}/`);
+  if (typeof head === 'object' && head !== null && !Array.isArray(head) && !ours) return unknownKind(head);
   let result = validate(value);
   if (!result.ok) return { ok: false, object: calledSo(value), problems: result.failures.map(asProblem) };
   const before = old(keyOfObject(result.object as unknown as KubeManifest));
