@@ -143,11 +143,13 @@ struct {
 } affinity SEC(".maps");
 
 struct source_range_key {
-	u32 length; /* bits of group and addr that count: 32 + prefix length of 128 */
+	u32 length; /* bits behind it that count: 96 + prefix length of 128 */
 	u32 group;
+	u32 family; /* 4 or 6: ::/0 and its like hold the mapped IPv4 addresses, and mean none of them */
+	u32 pad;
 	addr_t addr;
 };
-SIZE_ASSERT(struct source_range_key, 24);
+SIZE_ASSERT(struct source_range_key, 32);
 
 /* key: clients that may use a frontend. value: 1. writer: agent. */
 struct {

@@ -33,7 +33,8 @@ static __always_inline u32 tuple_hash(const struct cube_tuple *t, bool client_on
 
 static __always_inline bool source_is_allowed(const struct frontend *f, const addr_t *client)
 {
-	struct source_range_key key = {.length = 160, .group = f->group, .addr = *client};
+	struct source_range_key key = {
+	    .length = 224, .group = f->group, .family = addr_is_v4(client) ? 4 : 6, .addr = *client};
 
 	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&source_ranges, &key);
 }

@@ -207,6 +207,21 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(lb.client(syn(f.other, f.vip)).drops).toEqual([]);
   });
 
+  test('a source range of all of one family lets in no client of the other', () => {
+    const [own, foreign] = f.client.includes(':') ? ['::/0', '0.0.0.0/0'] : ['0.0.0.0/0', '::/0'];
+    const ranged = (...sourceRanges: string[]) => {
+      const [here, elsewhere] = [f.vip, f.vip.includes(':') ? '10.96.0.77' : 'fd00:96::77'];
+      const both = frontend([here, elsewhere], { sourceRanges, scope: 'LoadBalancer' });
+      lb.set(service('a', [both], three([1])));
+    };
+    ranged(foreign);
+    expect(lb.client(syn(f.client, f.vip)).drops).toEqual(['load-balancer SourceNotAllowed']);
+    ranged(foreign, own);
+    expect(lb.client(syn(f.client, f.vip)).drops).toEqual([]);
+    ranged(own);
+    expect(lb.client(syn(f.other, f.vip)).drops).toEqual([]);
+  });
+
   test('without backends: RST for TCP, unreachable for UDP and SCTP, or silence', () => {
     const ports = [
       frontend([f.vip]),

@@ -9,12 +9,13 @@ const ONE = Uint8Array.of(1, 0, 0, 0);
 
 function encode(group: number, cidr: string): Uint8Array {
   const [address = '', bits = ''] = cidr.split('/');
-  const length = Number(bits) + (address.includes(':') ? 0 : 96);
+  const family = address.includes(':') ? 6 : 4;
+  const length = Number(bits) + (family === 4 ? 96 : 0);
   const key = new Uint8Array(codec.keySize);
-  codec.encodeKey({ length: 32 + length, group, addr: address }, key);
+  codec.encodeKey({ length: 96 + length, group, family, addr: address }, key);
   // host bits are zero, or the same prefix would have two rows
   for (let bit = length; bit < 128; bit++) {
-    const at = 8 + (bit >> 3);
+    const at = codec.keySize - 16 + (bit >> 3);
     key[at] = (key[at] as number) & ~(128 >> (bit & 7));
   }
   return key;

@@ -347,24 +347,28 @@ function getScratch(bytes: Uint8Array, at: number): Scratch {
   };
 }
 
-/** struct source_range_key, 24 bytes */
+/** struct source_range_key, 32 bytes */
 export interface SourceRangeKey<A = string> {
   readonly length: number;
   readonly group: number;
+  readonly family: number;
   readonly addr: A;
 }
 
 function putSourceRangeKey(bytes: Uint8Array, at: number, row: SourceRangeKey<string | Uint8Array>): void {
   putU32(bytes, at, row.length, 'SourceRangeKey.length');
   putU32(bytes, at + 4, row.group, 'SourceRangeKey.group');
-  putAddress(bytes, at + 8, row.addr, 'SourceRangeKey.addr');
+  putU32(bytes, at + 8, row.family, 'SourceRangeKey.family');
+  putZeros(bytes, at + 12, 4);
+  putAddress(bytes, at + 16, row.addr, 'SourceRangeKey.addr');
 }
 
 function getSourceRangeKey(bytes: Uint8Array, at: number): SourceRangeKey {
   return {
     length: getU32(bytes, at),
     group: getU32(bytes, at + 4),
-    addr: getAddress(bytes, at + 8),
+    family: getU32(bytes, at + 8),
+    addr: getAddress(bytes, at + 16),
   };
 }
 
@@ -658,14 +662,14 @@ export const sourceRanges: MapCodec<SourceRangeKey, number, SourceRangeKey<strin
   name: 'source_ranges',
   type: 11,
   maxEntries: 65536,
-  keySize: 24,
+  keySize: 32,
   valueSize: 4,
   encodeKey(row, bytes, at = 0) {
-    checkRoom(bytes, at, 24, 'source_ranges key');
+    checkRoom(bytes, at, 32, 'source_ranges key');
     putSourceRangeKey(bytes, at, row);
   },
   decodeKey(bytes, at = 0) {
-    checkRoom(bytes, at, 24, 'source_ranges key');
+    checkRoom(bytes, at, 32, 'source_ranges key');
     return getSourceRangeKey(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
