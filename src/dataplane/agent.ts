@@ -5,6 +5,7 @@ import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { clock, earlier } from './images.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
+import { releaseMemory } from './kernel/memory.ts';
 import { NetworkMonitor } from './kernel/netlink.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { Plugging } from './plugging.ts';
@@ -19,6 +20,8 @@ import { Store } from './store.ts';
 
 /** Events that come together are one round. */
 const COALESCE_MS = 5;
+/** So many at once leave behind memory that is worth giving back. */
+const MANY_TABLES = 2000;
 /** Freed rows wait at most this long for their grace. */
 const GRACE_MS = 50;
 const RETRY_MS = { first: 250, most: 30_000 } as const;
@@ -59,6 +62,9 @@ export class Agent {
   #dueTimer: NodeJS.Timeout | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #lastRound = 0;
+  /** Tables when memory was last given back. */
+  #tablesBefore = 0;
+  #isLoading = false;
   #isScheduled = false;
   #networkChanged = true;
   #isWhole = true;
@@ -203,11 +209,20 @@ export class Agent {
   }
 
   async #work(): Promise<void> {
+    if (this.#store.tables.size > this.#tablesBefore + MANY_TABLES) {
+      this.#tablesBefore = this.#store.tables.size;
+      this.#isLoading = true;
+      releaseMemory();
+    }
     const { holdsTables, guarded } = this.#reconciler.inForce;
     if (this.#store.takeGraphChange() || holdsTables || guarded !== undefined) this.#isWhole = true;
     if (this.#isWhole) {
       await this.#reconciler.reconcile();
       this.#isWhole = false;
+      if (this.#store.isSynced && this.#isLoading) {
+        this.#isLoading = false;
+        releaseMemory();
+      }
       return;
     }
     if (!this.#store.isSynced) return;

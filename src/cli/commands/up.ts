@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { limitMemory } from '../../dataplane/kernel/memory.ts';
 import { runAgent } from '../../dataplane/main.ts';
 import type { Source } from '../../dataplane/sources/source.ts';
 import { agentLog } from '../agent-log.ts';
@@ -17,6 +18,7 @@ export interface UpOptions extends SourceOptions {
 
 /** Runs the agent until SIGTERM or SIGINT; what it has put into the kernel stays. */
 export async function up(options: UpOptions): Promise<void> {
+  limitMemory();
   const node = nodeOf(options);
   const stateRoot = stateRootOf(options);
   const log = agentLog(options.logLevel);

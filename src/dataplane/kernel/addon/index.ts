@@ -13,5 +13,5 @@ export { BpfObject, type LoadOptions, loadObject } from './object.ts';
 export { BpfProgram, type TestRunOptions } from './program.ts';
 export { unpin } from './resource.ts';
 export { RingBuffer, type RingBufferOptions } from './ring-buffer.ts';
-export { allIds, enableStats, possibleCpus } from './system.ts';
+export { allIds, enableStats, limitMalloc, possibleCpus, trimMalloc } from './system.ts';
 export { type Direction, type TcxAttachment, type TcxInfo, TcxLink, tcxAttachments } from './tcx-link.ts';

@@ -91,6 +91,8 @@ export interface Native {
   allIds(kind: HandleKind): number[];
   possibleCpus(): number;
   enableStats(): Handle;
+  limitMalloc(): void;
+  trimMalloc(): boolean;
   RingBuffer: new (
     map: Handle,
     maxPerTurn: number,

@@ -16,3 +16,13 @@ export function enableStats(): () => void {
   const handle = native.enableStats();
   return () => handle.close();
 }
+
+/** Makes malloc keep little: large blocks are mapped and unmapped, and there is one arena for all threads. */
+export function limitMalloc(): void {
+  native.limitMalloc();
+}
+
+/** Gives free pages of malloc's heap back to the kernel. */
+export function trimMalloc(): void {
+  native.trimMalloc();
+}

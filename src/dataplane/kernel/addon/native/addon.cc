@@ -11,6 +11,7 @@
 #include "link.h"
 #include "map.h"
 #include "map_batch.h"
+#include "memory.h"
 #include "object.h"
 #include "pin.h"
 #include "program.h"
@@ -58,6 +59,8 @@ Napi::Object start(Napi::Env env, Napi::Object exports)
 	define<allIds>(env, exports, "allIds");
 	define<possibleCpus>(env, exports, "possibleCpus");
 	define<enableStats>(env, exports, "enableStats");
+	define<limitMalloc>(env, exports, "limitMalloc");
+	define<trimMalloc>(env, exports, "trimMalloc");
 	return exports;
 }
 
