@@ -136,6 +136,10 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	if (reason)
 		return entry_drop(skb, counter, reason, flags);
 
+	/* ssh to the node, the tunnels of its overlay, its leases: whatever a chain does, the host stays reachable */
+	if (a->port >= ATTACH_INTERFACE && bpf_map_lookup_elem(&host_addresses, packet_dst(w)))
+		return CUBE_PASS;
+
 	index = edge_index(skb->cb[CB_EPOCH], 0, a->port & (CUBE_PORTS - 1));
 	edge_word = bpf_map_lookup_elem(&edges, &index);
 	if (edge_word) {

@@ -148,6 +148,12 @@ static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
 	return c->work->flags & PKT_FRAG_UNRESOLVED;
 }
 
+/* Whether the packet came straight from an Interface endpoint, which the host shares with the chain. */
+static __always_inline bool cube_is_shared(const struct cube_ctx *c)
+{
+	return c->flags & CUBE_F_HOST_DEV && c->hops == 1;
+}
+
 /*
  * Hands an unchanged packet to the host's stack, where that is allowed: on an Interface endpoint,
  * which the host shares with the chain. Elsewhere it is control traffic that nobody here handles: a
@@ -155,9 +161,28 @@ static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
  */
 static __always_inline int cube_pass(struct cube_ctx *c)
 {
-	if (c->flags & CUBE_F_HOST_DEV && c->hops == 1 && !cube_is_dry(c))
+	if (cube_is_shared(c) && !cube_is_dry(c))
 		return CUBE_PASS;
 	return cube_drop(c, DROP_LINK_LOCAL_CONTROL);
+}
+
+/*
+ * The MAC that the cube has at the port the packet came in by: on a shared interface the interface's own, which alone
+ * a switch and the card know and no other node has.
+ */
+static __always_inline mac_t cube_mac_here(const struct cube_ctx *c)
+{
+	mac_t mac = cube.gateway_mac;
+	u32 ifindex = c->skb->ifindex;
+	struct attachment *a;
+
+	if (cube_is_shared(c)) {
+		a = bpf_map_lookup_elem(&attachments, &ifindex);
+		if (a && (a->mac.bytes[0] | a->mac.bytes[1] | a->mac.bytes[2] | a->mac.bytes[3] |
+			  a->mac.bytes[4] | a->mac.bytes[5]))
+			mac = a->mac;
+	}
+	return mac;
 }
 
 /* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */

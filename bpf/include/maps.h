@@ -90,7 +90,7 @@ struct attachment {
 	u16 counters; /* index into attachment_counters */
 	u8 failure;   /* FAIL_*: what happens while no chain takes the packet */
 	u8 addresses_count;
-	mac_t mac; /* pods: the only source MAC accepted */
+	mac_t mac; /* pods: the only source MAC accepted; interfaces: their own */
 	u32 pad;
 	addr_t addresses[POD_ADDRESSES]; /* pods: the only source addresses accepted */
 };
@@ -161,6 +161,17 @@ struct {
 	__type(key, struct prefix_key);
 	__type(value, struct overlay_source);
 } overlay_sources SEC(".maps");
+
+/*
+ * key: address of the host itself. value: nothing. writer: agent. On an interface that the host shares with a
+ * chain, packets for these are the host's.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CUBE_ATTACHMENTS);
+	__type(key, addr_t);
+	__type(value, u32);
+} host_addresses SEC(".maps");
 
 struct fragment_key {
 	addr_t src;

@@ -28,6 +28,7 @@ static __always_inline int answer_arp(struct cube_ctx *c)
 		be16_t type;
 		struct arp_header arp;
 	} reply;
+	mac_t own;
 	be32_t ip;
 
 	if (w->l3_off != ETH_HLEN || bpf_skb_load_bytes(skb, 0, &reply, sizeof(reply)))
@@ -37,11 +38,12 @@ static __always_inline int answer_arp(struct cube_ctx *c)
 	/* an answer to a group address, or to somebody who claims to be us, helps nobody */
 	if (reply.arp.sender_mac.bytes[0] & 1 || addr_equal(&w->tuple.src, &w->tuple.dst))
 		return DROP_ARP_INVALID;
+	own = cube_mac_here(c);
 	reply.dst = reply.arp.sender_mac;
-	reply.src = cube.gateway_mac;
+	reply.src = own;
 	reply.arp.operation = bpf_htons(2);
 	reply.arp.target_mac = reply.arp.sender_mac;
-	reply.arp.sender_mac = cube.gateway_mac;
+	reply.arp.sender_mac = own;
 	ip = w->tuple.src.words[3];
 	__builtin_memcpy(reply.arp.target_ip, &ip, sizeof(ip));
 	ip = w->tuple.dst.words[3];
@@ -146,7 +148,7 @@ static __noinline int answer_solicitation(struct cube_ctx *c)
 	a.target = m.target;
 	a.option = 2;
 	a.option_length = 1;
-	a.mac = cube.gateway_mac;
+	a.mac = cube_mac_here(c);
 	if (probe) { /* to all nodes, ff02::1 */
 		a.ip.dst = (addr_t){.words = {bpf_htonl(0xff020000), 0, 0, bpf_htonl(1)}};
 		mac = (mac_t){{0x33, 0x33, 0, 0, 0, 1}};
@@ -155,7 +157,7 @@ static __noinline int answer_solicitation(struct cube_ctx *c)
 	sum = pseudo_header_sum(false, &a.ip.src, &a.ip.dst, IPPROTO_ICMPV6, length);
 	a.checksum = checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&a.type, length, sum));
 	macs[0] = mac;
-	macs[1] = cube.gateway_mac;
+	macs[1] = a.mac;
 	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(a), 0) ||
 	    bpf_skb_store_bytes(skb, ETH_HLEN, &a, sizeof(a), BPF_F_RECOMPUTE_CSUM) ||
 	    bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0))

@@ -118,11 +118,12 @@ static __always_inline int admit(struct cube_ctx *c, struct outcome *o)
 		return ADMIT_ND;
 	if (unlikely(w->flags & PKT_MULTICAST)) {
 		o->reason = DROP_NOT_FORWARDABLE;
-		return is_link_group(w, dst) ? ADMIT_PASS : ADMIT_DROP;
+		return is_link_group(w, dst) || cube_is_shared(c) ? ADMIT_PASS : ADMIT_DROP;
 	}
 	if (unlikely(!is_for_router(c->skb))) {
+		/* broadcast and other people's frames: on a shared interface the host may want them, as DHCP does */
 		o->reason = DROP_NOT_FOR_ROUTER;
-		return ADMIT_DROP;
+		return cube_is_shared(c) ? ADMIT_PASS : ADMIT_DROP;
 	}
 	o->reason = DROP_INVALID_SOURCE;
 	if (w->flags & PKT_IPV4 ? v4_is_special(src->words[3])

@@ -112,6 +112,7 @@ export function objectOf(action: Action): string {
 
 function keyText(map: RowMap, key: Hex): string {
   if (map === 'attachments') return `attachment of interface ${decodeIfindex(key)}`;
+  if (map === 'host_addresses') return `address ${decodeAddress(key)} of the host`;
   return map === 'pods' ? `pod ${decodeAddress(key)}` : `overlay source ${decodePrefix(key)}`;
 }
 
@@ -120,6 +121,7 @@ function rowText(map: RowMap, key: Hex, value: Hex): string {
     const { ifindex, mac } = decodePod(value);
     return `${keyText(map, key)} at interface ${ifindex} ${mac}`;
   }
+  if (map === 'host_addresses') return keyText(map, key);
   if (map === 'overlay_sources') return `${keyText(map, key)} behind ${decodeAddress(value)}`;
   const { port, open, mac, addresses = [] } = decodeAttachment(value);
   const owner = mac === undefined ? '' : ` ${mac} ${addresses.join(' ')}`;

@@ -20,6 +20,7 @@ import {
   encodeIfindex,
   encodePod,
   type Hex,
+  HOST_ADDRESS,
   MAX_ATTACHMENTS,
 } from './layout.ts';
 import { instanceKey, pinNameOf, pinNameOfInterface, splitInstanceKey } from './names.ts';
@@ -39,6 +40,8 @@ export interface DesiredInput {
   readonly node: NodeInput;
   readonly observed: KernelState;
   readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  /** Of all interfaces of the host, without prefix length. */
+  readonly hostAddresses: readonly string[];
   readonly pods: readonly PodRecord[];
   readonly sources: OverlaySources;
   /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
@@ -121,6 +124,7 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       ),
       pods: podRows(input),
       overlay_sources: graph.overlay === undefined ? new Map() : sources.rows,
+      host_addresses: hostAddressRows(input),
     },
     links: new Map(
       [...attachments].map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }]),
@@ -236,7 +240,7 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
   for (const { ends } of input.graph.links.values()) {
     for (const end of ends) {
       if (end.type === 'Interface' && end.info !== undefined) {
-        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open });
+        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open, mac: end.info.mac });
       } else if (end.type === 'Overlay') {
         add(input.interfaces.get(OVERLAY_DEVICE), { port: AttachPort.Overlay, open: end.open });
       } else if (end.type === 'Stack') {
@@ -290,6 +294,14 @@ class Numbers {
     this.#ports.add(port);
     return port;
   }
+}
+
+/** Only where an interface is shared: elsewhere nothing looks them up. */
+function hostAddressRows({ graph, hostAddresses }: DesiredInput): Map<Hex, Hex> {
+  const isShared = [...graph.links.values()].some(({ ends }) =>
+    ends.some(({ type }) => type === 'Interface'),
+  );
+  return new Map(isShared ? hostAddresses.map((address) => [encodeAddress(address), HOST_ADDRESS]) : []);
 }
 
 function podRows(input: DesiredInput): Map<Hex, Hex> {

@@ -87,8 +87,9 @@ export interface Attachment {
   readonly counters: number;
   /** What happens while no chain takes the packet. */
   readonly open: boolean;
-  /** Pods: the only source MAC and addresses accepted. */
+  /** Pods: the only source MAC accepted. Interfaces: their own. */
   readonly mac?: string;
+  /** Pods: the only source addresses accepted. */
   readonly addresses?: readonly string[];
 }
 
@@ -110,8 +111,11 @@ export function encodeAttachment(row: Attachment): Hex {
 export function decodeAttachment(hex: Hex): Attachment {
   const row = codecs.attachments.decodeValue(bytesOf(hex));
   const base = { port: row.port, counters: row.counters, open: row.failure === 1 };
-  if (row.addressesCount === 0) return base;
-  return { ...base, mac: row.mac, addresses: row.addresses.slice(0, row.addressesCount) };
+  return {
+    ...base,
+    ...(row.mac === NO_MAC ? {} : { mac: row.mac }),
+    ...(row.addressesCount === 0 ? {} : { addresses: row.addresses.slice(0, row.addressesCount) }),
+  };
 }
 
 /** Key of the map `attachments`. */
@@ -122,6 +126,9 @@ export function encodeIfindex(ifindex: number): Hex {
 export function decodeIfindex(hex: Hex): number {
   return codecs.attachments.decodeKey(bytesOf(hex));
 }
+
+/** Row of the map `host_addresses`; its key is encodeAddress's. */
+export const HOST_ADDRESS: Hex = valueHex(codecs.hostAddresses, 1);
 
 /** Value of the map `pods`. */
 export function encodePod(pod: codecs.Pod): Hex {

@@ -70,6 +70,7 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
       ),
       pods: new Map(pods.map((i) => [`${i}`.padStart(32, '0'), '00'.repeat(12)])),
       overlay_sources: new Map(),
+      host_addresses: new Map(),
     },
     links: new Map(interfaces.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
   };

@@ -137,6 +137,7 @@ export class Reconciler {
         node,
         observed: this.#observed,
         interfaces: this.network.interfaces,
+        hostAddresses: [...this.network.interfaces.values()].flatMap(({ addresses }) => addresses),
         pods: [...this.#pods.values()],
         sources: this.inForce.sources,
         objectHashes: this.#objectHashes,

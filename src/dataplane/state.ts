@@ -3,7 +3,7 @@
 import { EMPTY_CONFIG, type Hex, type Rows } from './layout.ts';
 
 /** Shared maps whose rows the agent writes one by one. */
-export const ROW_MAPS = ['attachments', 'pods', 'overlay_sources'] as const;
+export const ROW_MAPS = ['attachments', 'pods', 'overlay_sources', 'host_addresses'] as const;
 export type RowMap = (typeof ROW_MAPS)[number];
 
 export interface Instance {
@@ -72,7 +72,7 @@ export const EMPTY_KERNEL: KernelState = {
   slots: new Map(),
   instances: new Map(),
   stateMaps: new Map(),
-  rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map() },
+  rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map(), host_addresses: new Map() },
   links: new Map(),
   graceDue: false,
 };

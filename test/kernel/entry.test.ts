@@ -143,6 +143,35 @@ describe('an interface', () => {
     expect(chain.run(frame(V4))).toMatchObject({ verdict, drops });
   });
 
+  test.each([
+    ['a packet', () => frame(V4), V4.dst],
+    ['an IPv6 packet', () => frame(V6), V6.dst],
+    [
+      'an ARP reply',
+      () =>
+        ethernet(
+          {},
+          arp({ operation: 2, senderMac: '02:00:00:00:0a:0a', sender: '192.168.7.1', target: '192.168.7.2' }),
+        ),
+      '192.168.7.2',
+    ],
+  ])("that the host shares: %s for the host is the host's, whatever the chain does", (_, make, address) => {
+    for (const open of [true, false]) {
+      chain.attach({ kind: 'interface', failOpen: open });
+      chain.hostAddress(address);
+      expect(chain.run(make())).toMatchObject({ verdict: Verdict.pass, frame: make(), drops: [] });
+      chain.hostAddress(address, true);
+      expect(chain.run(make()).seen).toBeDefined();
+    }
+  });
+
+  test("of a pod: the host's addresses are the chain's to reach", () => {
+    chain.attach({ kind: 'pod', addresses: [V4.src] });
+    chain.hostAddress(V4.dst);
+    expect(chain.run(frame(V4)).seen).toBeDefined();
+    chain.hostAddress(V4.dst, true);
+  });
+
   test('counts packets, bytes and drops', () => {
     chain.attach({ kind: 'interface' });
     const before = chain.attachmentCounters();

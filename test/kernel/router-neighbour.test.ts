@@ -61,6 +61,15 @@ describe('ARP', () => {
     expect(chain.run(frame)).toMatchObject({ verdict: Verdict.drop, drops: ['router LinkLocalControl'] });
   });
 
+  test("answers with the interface's own MAC, which no other node has", () => {
+    const mac = '02:00:00:00:77:01';
+    chain.attach({ kind: 'interface', mac }, router.cube, 0);
+    expect(dissect(chain.run(ask('10.244.1.1')).frame)).toMatchObject({
+      eth: { dst: POD_MAC, src: mac },
+      arp: { operation: 2, senderMac: mac, sender: '10.244.1.1' },
+    });
+  });
+
   test.each([
     ['whoever claims the address', ask('10.244.1.1', '10.244.1.1')],
     ['a group', ask('10.244.1.1', '10.244.1.5', { senderMac: '01:00:5e:00:00:01' })],

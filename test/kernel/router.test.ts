@@ -553,9 +553,16 @@ describe("addresses that are nobody's", () => {
     'ff05::5',
     'fe80::7',
   ])('no packet to %s is forwarded', (dst) => {
+    chain.attach({ kind: 'stack' }, router.cube, PODS);
     const src = dst.includes(':') ? POD.v6 : POD.v4;
     const result = chain.run(ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2 }))));
     expect(result).toMatchObject({ verdict: Verdict.drop, drops: ['router NotForwardable'], counts: [] });
+  });
+
+  test.each(['239.1.1.1', 'ff05::5'])("a group that is not forwarded, as %s, may be the host's", (dst) => {
+    const src = dst.includes(':') ? POD.v6 : POD.v4;
+    const frame = ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2 })));
+    expect(chain.run(frame)).toMatchObject({ verdict: Verdict.pass, drops: [] });
   });
 
   test.each(['192.168.7.3'])('the broadcast address of a /30 is one: %s', (dst) => {
@@ -593,9 +600,14 @@ describe("addresses that are nobody's", () => {
       { dst: '02:00:00:00:99:99' },
       ip({ src: POD.v4, dst: TO.pod.v4 }, udp({ sport: 1, dport: 2 })),
     );
-    expect(chain.run(frame).drops).toEqual(['router NotForRouter']);
-    expect(chain.run(frame, { packetType: 1 }).drops).toEqual(['router NotForRouter']);
+    // an interface is the host's too: it may want broadcasts, as DHCP does
+    for (const packetType of [undefined, 1])
+      expect(chain.run(frame, packetType === undefined ? {} : { packetType })).toMatchObject({
+        verdict: Verdict.pass,
+        drops: [],
+      });
     expect(chain.run(frame, { packetType: 0 }).drops).toEqual([]); // the device's own MAC
+    chain.attach({ kind: 'overlay' }, router.cube, OVERLAY);
   });
 
   test('a VLAN is another network, a priority tag is not', () => {

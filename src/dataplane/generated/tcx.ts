@@ -532,6 +532,30 @@ export const fragments: MapCodec<FragmentKey, Fragment, FragmentKey<string | Uin
   },
 };
 
+export const hostAddresses: MapCodec<string, number, string | Uint8Array> = {
+  name: 'host_addresses',
+  type: 1,
+  maxEntries: 4096,
+  keySize: 16,
+  valueSize: 4,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'host_addresses key');
+    putAddress(bytes, at, row, 'host_addresses key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'host_addresses key');
+    return getAddress(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'host_addresses value');
+    putU32(bytes, at, row, 'host_addresses value');
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'host_addresses value');
+    return getU32(bytes, at);
+  },
+};
+
 export const nodeConfig: MapCodec<number, NodeConfig> = {
   name: 'node_config',
   type: 2,
@@ -705,6 +729,7 @@ export const maps = {
   entry_drops: entryDrops,
   events: events,
   fragments: fragments,
+  host_addresses: hostAddresses,
   node_config: nodeConfig,
   overlay_sources: overlaySources,
   pods: pods,

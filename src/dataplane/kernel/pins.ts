@@ -30,6 +30,7 @@ export const SHARED_MAPS = [
   'entry_drops',
   'pods',
   'overlay_sources',
+  'host_addresses',
   'fragments',
   'work',
   'events',

@@ -57,6 +57,7 @@ const SHARED = [
   'entry_drops',
   'pods',
   'overlay_sources',
+  'host_addresses',
   'fragments',
   'work',
   'events',
@@ -339,7 +340,7 @@ export class Chain {
     value.writeUInt16LE(ATTACHMENT_INDEX, 2);
     value[4] = options.failOpen ? 1 : 0;
     value[5] = addresses.length;
-    value.set(macBytes(options.mac ?? POD_MAC), 6);
+    value.set(macBytes(options.mac ?? (options.kind === 'pod' ? POD_MAC : '00:00:00:00:00:00')), 6);
     addresses.forEach((address, i) => {
       value.set(mappedBytes(address), 16 + 16 * i);
     });
@@ -358,6 +359,13 @@ export class Chain {
     value.writeUInt32LE(ifindex, 0);
     value.set(macBytes(mac), 4);
     this.shared('pods').update(mappedBytes(address), value);
+  }
+
+  /** Also `remove`s it again. */
+  hostAddress(address: string, remove = false): void {
+    const map = this.shared('host_addresses');
+    if (remove) map.delete(mappedBytes(address));
+    else map.update(mappedBytes(address), u32(1));
   }
 
   /** `length` counts from 128 bits. */
