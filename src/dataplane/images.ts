@@ -5,6 +5,7 @@
  */
 import type { CubeImage, ImageChange, MapWrite, NodeInput, Problem } from '../cubes/cube-type.ts';
 import type { InstancePlan } from './desired.ts';
+import { releaseMemory } from './kernel/memory.ts';
 import { selects } from './objects.ts';
 import type { Instance } from './state.ts';
 import { type PackedTable, type TableChange, unpack } from './tables.ts';
@@ -30,6 +31,9 @@ export type Dump = (map: string) => Promise<{ count: number; keys: Buffer; value
 export function clock(): number {
   return Number(process.hrtime.bigint() / 1_000_000_000n);
 }
+
+/** Parsed rows of so many tables are worth giving back before the next ones are parsed. */
+const TABLES_A_RELEASE = 2500;
 
 /** Rows of one table, parsed at most once for all images of a change. */
 type Rows = (table: PackedTable) => readonly unknown[];
@@ -75,8 +79,13 @@ export async function startImage(options: {
     afterGrace: [],
     dueAt,
   };
-  for (const table of tables.values()) setTable(running, table, unpack);
+  let since = 0;
+  for (const table of tables.values()) {
+    setTable(running, table, unpack);
+    if (++since % TABLES_A_RELEASE === 0) releaseMemory();
+  }
   image.settle();
+  if (since > TABLES_A_RELEASE) releaseMemory();
   return running;
 }
 
