@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reference pages: every field of every kind and cube type, conditions with reasons, drop reasons, counters, maps. */
 import { GROUP, VERSION } from '../../src/api/group.ts';
-import { CONDITION_REASONS, MANIFEST_REASONS } from '../../src/api/reasons.ts';
+import { CONDITION_REASONS, MANIFEST_REASONS, TRANSLATION_REASONS } from '../../src/api/reasons.ts';
 import type { CubeTypeSchema, DropReason } from '../../src/api/schemas/cube-type.ts';
 import type { KindSchema, Rule, Schema } from '../../src/api/schemas/schema.ts';
 
@@ -212,6 +212,12 @@ ${conditions.join('\n')}
 Why a manifest is refused before it becomes an object, in addition to the rules on the page of its kind.
 
 ${list(MANIFEST_REASONS)}
+
+## Translation
+
+Reasons of events about a Service, EndpointSlice or Node of which a part cannot be translated.
+
+${list(TRANSLATION_REASONS)}
 `;
 }
 

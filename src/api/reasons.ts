@@ -19,6 +19,13 @@ export const ACCEPTED_REASONS = {
   SctpPortChange: 'A backend of an SCTP service listens on another port than the service.',
   KernelFeatureMissing: 'The kernel of the node lacks a feature that it needs.',
   UnknownVariable: 'A variable stands in a text that the node cannot resolve.',
+  InvalidAddress: 'A text is no address of a port; the message names the field.',
+  DuplicateAddress: 'An address stands there twice.',
+  InvalidRoute: 'A route contradicts itself; the message names the field.',
+  NextHopUnreachable: 'No port of the router has a prefix that holds the gateway of a route.',
+  NoOverlay: 'A route goes through a tunnel, and no port of the router is linked to the overlay.',
+  DuplicateRoute: 'Two routes have the same destination.',
+  TooManyRoutes: 'There are more routes than the router can hold.',
 } as const;
 
 export const RESOLVED_REASONS = {
@@ -32,6 +39,7 @@ export const RESOLVED_REASONS = {
   NodeNotFound: 'There is no such node.',
   TableNotFound: 'No table matches the selection yet.',
   TableInvalid: 'A table that it selects cannot be used; the message names it.',
+  RouteConflict: 'Two tables give a destination different routes; conditions show it under TableInvalid.',
   SlicesIncomplete: 'Some slices of a revision of a table have not arrived.',
 } as const;
 
@@ -51,6 +59,8 @@ export const PROGRAMMED_REASONS = {
   KernelError: 'The kernel refused a change; the message holds the call and the error.',
   AbiMismatch: 'The pins on the node belong to another version of the cube ABI.',
   MtuTooLarge: 'Pods would send larger packets than the way out allows.',
+  MassDisappearance:
+    'Many objects or tables disappeared at once, so the last state stays; the message says how to let them go.',
   AgentUnreachable: 'The agent of the node has not renewed its lease.',
 } as const;
 
@@ -112,6 +122,17 @@ export const MANIFEST_REASONS = {
   TooFewOrMany: 'A list or map with too few or too many elements.',
   WrongFormat: 'A text that does not fit the pattern of the field.',
   DuplicateItem: 'Two elements of a list are equal, or have the same key.',
+} as const;
+
+/** Reasons of events about a Service, EndpointSlice or Node of which a part cannot be translated. */
+export const TRANSLATION_REASONS = {
+  InvalidAddress: 'A text is no IP address, or no address of a host.',
+  InvalidPort: 'A number is no port.',
+  InvalidCIDR: 'A text is no prefix.',
+  NotSupported: 'Kubernetes allows it, but this release does not do it.',
+  TooMany: 'There are more elements than a table can hold.',
+  MissingField: 'A field is not set that the translation needs.',
+  Duplicate: 'The same thing stands there twice.',
 } as const;
 
 export type ManifestReason = keyof typeof MANIFEST_REASONS;

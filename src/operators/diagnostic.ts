@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { TRANSLATION_REASONS } from '../api/reasons.ts';
 
 /** Something in an input that could not be translated. The rest of the object still is. */
 export interface Diagnostic {
@@ -7,14 +8,7 @@ export interface Diagnostic {
   /** Path of the field, such as `spec.externalIPs[1]`. */
   field: string;
   /** One word, PascalCase; the reason of the event that tells it. */
-  reason:
-    | 'InvalidAddress'
-    | 'InvalidPort'
-    | 'InvalidCIDR'
-    | 'NotSupported'
-    | 'TooMany'
-    | 'MissingField'
-    | 'Duplicate';
+  reason: keyof typeof TRANSLATION_REASONS;
   message: string;
   remedy: string;
 }
