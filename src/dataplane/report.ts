@@ -108,6 +108,7 @@ function reportNode(input: ReportInput): void {
     chains: reconciler.inForce.effective.chains,
     pressure: pressureOf(reconciler.running.values(), old?.mapPressure ?? []),
     failure: reconciler.inForce.guarded ?? input.failure,
+    problems: reconciler.inForce.sources.problems,
     waiting: reconciler.inForce.waiting,
   };
   writer.set(

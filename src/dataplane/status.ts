@@ -203,12 +203,14 @@ export interface NodeFacts {
   readonly pressure: NonNullable<CubeNodeStatus['mapPressure']>;
   /** Nothing is done until somebody helps: a guard, or a failure of the whole node. */
   readonly failure: Failure | undefined;
+  /** What the kernel cannot hold of what the objects say, while all else is in force. */
+  readonly problems: readonly string[];
   /** Chains that wait or are held back, with the reason. */
   readonly waiting: ReadonlyMap<string, string>;
 }
 
 export function nodeStatus(metadata: SourceMeta, facts: NodeFacts, old: unknown, now: Date): CubeNodeStatus {
-  const { failure, waiting } = facts;
+  const { failure, problems, waiting } = facts;
   const behind = [...waiting].map(([chain, why]) => `${chain}: ${why}`).join('; ');
   const next: NewCondition[] = [];
   if (failure !== undefined) {
@@ -217,7 +219,12 @@ export function nodeStatus(metadata: SourceMeta, facts: NodeFacts, old: unknown,
     next.push(condition('Stalled', 'True', 'NotProgrammed', failure.message));
   } else {
     next.push(
-      condition('Programmed', 'True', 'Programmed', 'The kernel holds all that is in force on the node'),
+      condition(
+        'Programmed',
+        'True',
+        'Programmed',
+        ['The kernel holds all that is in force on the node', ...problems].join('; but '),
+      ),
     );
     if (behind === '') next.push(condition('Ready', 'True', 'Ready', 'Packets pass'));
     else {
