@@ -4,9 +4,7 @@ import { join } from 'node:path';
 import { type Action, describeAction, objectOf } from '../actions.ts';
 import { AgentError, type AgentErrorCode } from '../errors.ts';
 import { KernelError } from './addon/index.ts';
-
-const CAPABILITIES =
-  'run the agent as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN for the BPF file system';
+import { CAPABILITIES } from './capabilities.ts';
 
 /** Fields of a Cube that make its maps larger, by map. */
 const SIZE_FIELDS: Readonly<Record<string, string>> = {

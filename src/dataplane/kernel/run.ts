@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process';
 import { AgentError } from '../errors.ts';
+import { CAPABILITIES } from './capabilities.ts';
 
 /** Runs a program to its end, bounded in time. Throws AgentError KernelError with what it wrote to standard error. */
 export async function run(argv: readonly string[], input = '', timeoutMs = 10_000): Promise<string> {
@@ -30,6 +31,8 @@ export async function run(argv: readonly string[], input = '', timeoutMs = 10_00
   });
   if (status !== 0) {
     const said = Buffer.concat(err).toString().trim().split('\n').slice(-3).join(' ');
+    if (said.includes('Operation not permitted'))
+      throw new AgentError('NotPermitted', `${argv.join(' ')}: ${said}`, CAPABILITIES);
     throw new AgentError('KernelError', `${argv.join(' ')}: ${said || `ended with status ${status}`}`);
   }
   return Buffer.concat(out).toString();
