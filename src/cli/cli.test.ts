@@ -259,7 +259,7 @@ describe('usage', () => {
   });
 
   test('every command has help with an example', () => {
-    const names = [...cubeplane(['--help']).stdout.matchAll(/^ {2}([a-z]+) /gm)].map(
+    const names = [...cubeplane(['--help']).stdout.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(
       (match) => match[1] ?? '',
     );
     expect(names).toEqual(
@@ -271,6 +271,7 @@ describe('usage', () => {
         'get',
         'describe',
         'plan',
+        'allow-removal',
         'version',
         'completion',
       ]),

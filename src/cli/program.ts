@@ -242,6 +242,22 @@ ${examples('cubeplane up --manifests /etc/cubeplane', 'cubeplane up --node node-
       await (await import('./commands/plug.ts')).unplug(pod, options);
     });
   program
+    .command('allow-removal')
+    .description('let go what disappeared in a mass, which the agent of a node holds back')
+    .addOption(node())
+    .addOption(stateDir())
+    .addHelpText(
+      'after',
+      `
+When most cubes, links or tables disappear at once, as when a directory is not mounted, the agent keeps the last state and
+its CubeNode says MassDisappearance. This lets one such removal pass; the annotation cubeplane.io/allow-removal=true on the
+CubeNode lets all pass.
+${examples('cubeplane allow-removal --node node-a')}`,
+    )
+    .action(async (options) => {
+      await (await import('./commands/allow-removal.ts')).allowRemoval(options);
+    });
+  program
     .command('plan')
     .description('what the agent of a node would change in the kernel, and why it does not yet')
     .addOption(node())

@@ -141,11 +141,14 @@ export class Agent {
     return [...this.#pods.values()];
   }
 
-  /** Lets one mass removal pass. */
-  allowRemoval(): void {
+  /** Lets the mass removal that is held back pass; undefined when none is. */
+  allowRemoval(): { readonly what: string } | undefined {
+    const held = this.#reconciler.inForce.guarded;
+    if (held === undefined) return undefined;
     this.#reconciler.inForce.allowRemoval = true;
     this.#isWhole = true;
     this.#wake();
+    return held;
   }
 
   /** Resolves when everything that has been handed over so far is in the kernel and reported, or has failed. */

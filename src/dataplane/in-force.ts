@@ -10,11 +10,12 @@ import {
   NOTHING,
   toSaved,
 } from './committed.ts';
-import { OVERLAY_DEVICE } from './desired.ts';
+import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
 import { textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
 import type { Refused } from './graph.ts';
+import { hostNetwork, planHostNetwork } from './host-routes.ts';
 import type { NetworkView } from './kernel/netlink.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import type { Failure } from './status.ts';
@@ -38,8 +39,8 @@ export class InForce {
   /** Chain → why its newest revision is not in force. */
   waiting: ReadonlyMap<string, string> = new Map();
   sources: OverlaySources = NO_SOURCES;
-  /** What a guard holds back. */
-  guarded: Failure | undefined;
+  /** What a guard holds back; `what` names it in a few words. */
+  guarded: (Failure & { readonly what: string }) | undefined;
   /** Lets the next mass removal pass. */
   allowRemoval = false;
 
@@ -136,8 +137,9 @@ export class InForce {
       what === undefined
         ? undefined
         : {
+            what,
             reason: 'MassDisappearance',
-            message: `${what} disappeared at once; the last state stays. If that is meant, set the annotation ${ALLOW_REMOVAL}=true on the CubeNode, else bring them back`,
+            message: `${what} disappeared at once; the last state stays. If that is meant, run cubeplane allow-removal --node ${this.#options.node} there, or set the annotation ${ALLOW_REMOVAL}=true on the CubeNode; else bring them back`,
           };
     return holdsObjects ? this.effective : set;
   }
@@ -168,6 +170,13 @@ export class InForce {
     const graph = this.accepted?.graph;
     if (graph === undefined) return { make: [], remove: [] };
     const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu(network) };
-    return planDevices(network.interfaces, { overlay, stack: graph.stack });
+    const devices = planDevices(network.interfaces, { overlay, stack: graph.stack });
+    if (!graph.stack) return devices;
+    const addresses = network.interfaces.get(STACK_DEVICES[0])?.addresses ?? [];
+    const host = planHostNetwork(
+      { addresses, routes: network.hostRoutes },
+      hostNetwork(graph, this.sources, this.#overlayMtu(network)),
+    );
+    return { make: [...devices.make, ...host.make], remove: [...devices.remove, ...host.remove] };
   }
 }

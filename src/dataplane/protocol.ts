@@ -11,8 +11,8 @@ export interface Methods {
   plan: { params: Record<string, never>; result: { actions: string[] } };
   pods: { params: Record<string, never>; result: { pods: PodRecord[] } };
   status: { params: Record<string, never>; result: AgentHealth };
-  /** Lets a mass removal that a guard holds back pass. */
-  allowRemoval: { params: Record<string, never>; result: Record<string, never> };
+  /** Lets a mass removal that a guard holds back pass; `held` is what disappeared, where something did. */
+  allowRemoval: { params: Record<string, never>; result: { held?: string } };
 }
 
 export type Method = keyof Methods;

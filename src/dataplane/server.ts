@@ -104,8 +104,7 @@ export class AgentServer {
       case 'status':
         return this.#agent.health();
       case 'allowRemoval':
-        this.#agent.allowRemoval();
-        return {};
+        return { held: this.#agent.allowRemoval()?.what };
       default:
         throw new AgentError(
           'InvalidRequest',

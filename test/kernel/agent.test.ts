@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { run } from '../harness/process.ts';
 import { deletePodInterface, type Pod } from '../harness/topology.ts';
@@ -209,11 +210,14 @@ describe('an agent with a chain of two cubes', () => {
       }),
     );
     expect(Object.keys(await rows('hub'))).toHaveLength(26);
-    await agent.ask('allow');
+    const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+    const allow = [process.execPath, cli, 'allow-removal', '--node', NODE, '--state-dir', lab.state];
+    expect((await run(allow)).stdout).toBe(`node ${NODE}: let go: 24 of 25 tables\n`);
     await agent.ask('settled');
     await new Promise((resolve) => setTimeout(resolve, 150));
     await agent.ask('settled');
     expect(await rows('hub')).toEqual({ 1: 10, 2: 20 });
+    expect((await run(allow)).stdout).toBe(`node ${NODE}: nothing is held back\n`);
   }, 30_000);
 
   test('goes when its objects go, attachments of pods stay closed', async () => {

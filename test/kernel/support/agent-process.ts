@@ -4,9 +4,11 @@
  * input: `{id, op, ...}` is answered by `{id, result}` or `{id, error}`. With CUBEPLANE_FAIL_AFTER=N it kills itself
  * right after its Nth action, as a crash would.
  */
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Agent } from '../../../src/dataplane/agent.ts';
 import { AgentError } from '../../../src/dataplane/errors.ts';
+import { AgentServer } from '../../../src/dataplane/server.ts';
 import type { SourceObject } from '../../../src/dataplane/sources/source.ts';
 import { MemorySource } from './memory-source.ts';
 import { turnType } from './turn-type.ts';
@@ -64,10 +66,8 @@ async function obey(command: Command): Promise<unknown> {
       return await agent.plug(command.request as never);
     case 'unplug':
       return await agent.unplug(command.namespace ?? '', command.name ?? '');
-    case 'allow':
-      agent.allowRemoval();
-      return null;
     case 'stop':
+      await server.stop();
       await agent.stop();
       return null;
     default:
@@ -75,6 +75,9 @@ async function obey(command: Command): Promise<unknown> {
   }
 }
 
+// The command line finds the agent's socket in the folder of its node.
+const server = new AgentServer(agent, join(STATE, NODE));
+await server.start(join(STATE, NODE));
 await agent.start();
 process.stdout.write('{"id":0,"result":"started"}\n');
 const lines = createInterface({ input: process.stdin });
