@@ -15,6 +15,8 @@ import { splitInstanceKey } from './names.ts';
 import type { Instance, RowMap } from './state.ts';
 
 export type Action =
+  /** A line for `ip -batch`: a device, address or route of the host. */
+  | { readonly op: 'Ip'; readonly line: string }
   /** Makes and pins the shared maps. */
   | { readonly op: 'CreateMaps' }
   /** Loads the entry program of an object file with this hash, and pins it. */
@@ -52,6 +54,8 @@ export type Action =
 /** One line for people. */
 export function describeAction(action: Action): string {
   switch (action.op) {
+    case 'Ip':
+      return `ip ${action.line}`;
     case 'CreateMaps':
       return 'create and pin the maps of the node';
     case 'LoadEntry':

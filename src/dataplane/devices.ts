@@ -56,7 +56,8 @@ function overlayLines(device: Device | undefined, wish: { port: number; mtu: num
 function stackLines(devices: ReadonlyMap<string, Device>): string[] {
   const [host, chain] = STACK_DEVICES;
   const device = devices.get(host);
-  const up = [`link set ${host} up`, `link set ${chain} up`];
+  // Without ARP the kernel sends every packet to the device's own MAC, which is the gateway's: no neighbours to keep.
+  const up = [`link set ${host} arp off addrgenmode none up`, `link set ${chain} addrgenmode none up`];
   if (device === undefined)
     return [`link add ${host} address ${GATEWAY_MAC} type veth peer name ${chain}`, ...up];
   if (device.mac === GATEWAY_MAC && device.up && devices.get(chain)?.up === true) return [];

@@ -55,7 +55,7 @@ export class Reconciler {
   readonly rowFailures = new Map<string, Failure>();
   /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
   readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
-  network: NetworkView = { interfaces: new Map(), uplink: undefined };
+  network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
 
@@ -272,7 +272,9 @@ export class Reconciler {
     this.#observed = { ...observe(this.#pins), graceDue: false };
     try {
       const { desired } = await this.#resolve(true);
-      return plan(this.#observed, desired);
+      const { make, remove } = this.inForce.devicePlan(this.network);
+      const ip = (line: string): Action => ({ op: 'Ip', line });
+      return [...make.map(ip), ...plan(this.#observed, desired), ...remove.map(ip)];
     } finally {
       this.#observed = kept;
     }

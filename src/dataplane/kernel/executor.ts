@@ -19,6 +19,7 @@ import {
 } from './addon/index.ts';
 import { explain } from './failure.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
+import { ipBatch } from './run.ts';
 
 export interface ExecutorOptions {
   readonly pins: Pins;
@@ -127,6 +128,8 @@ export class Executor {
   async #run(action: Action, instances: ReadonlyMap<string, Instance>): Promise<void> {
     const { pins } = this.#options;
     switch (action.op) {
+      case 'Ip':
+        return await ipBatch([action.line]);
       case 'CreateMaps':
         return await this.#createMaps();
       case 'LoadEntry':

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { STACK_DEVICES } from '../desired.ts';
 import type { InterfaceInfo } from '../graph.ts';
+import { HOST_ROUTE_METRIC, type HostRoute } from '../host-routes.ts';
 import { ipJson } from './run.ts';
 
 export interface LinkInfo extends InterfaceInfo {
@@ -18,6 +20,28 @@ export interface NetworkView {
   readonly interfaces: ReadonlyMap<string, LinkInfo>;
   /** Interface of the default route. */
   readonly uplink: string | undefined;
+  /** The agent's own routes on cube0. */
+  readonly hostRoutes: readonly HostRoute[];
+}
+
+interface IpRoute {
+  dst: string;
+  prefsrc?: string;
+  metric?: number;
+  metrics?: { mtu?: number }[];
+}
+
+async function readHostRoutes(device: string): Promise<HostRoute[]> {
+  const lists = await Promise.all(
+    ['-4', '-6'].map((family) => ipJson([family, 'route', 'show', 'dev', device])),
+  );
+  return (lists.flat() as unknown as IpRoute[])
+    .filter(({ metric }) => metric === HOST_ROUTE_METRIC)
+    .map(({ dst, prefsrc = '', metrics = [] }) => {
+      const mtu = metrics.find((one) => one.mtu !== undefined)?.mtu;
+      const prefix = dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`;
+      return { prefix, source: prefsrc, ...(mtu === undefined ? {} : { mtu }) };
+    });
 }
 
 interface IpLink {
@@ -52,7 +76,9 @@ export async function readNetwork(): Promise<NetworkView> {
     });
   }
   const uplink = [...v4, ...v6].map((route) => route.dev).find((dev) => typeof dev === 'string');
-  return { interfaces, uplink: uplink as string | undefined };
+  const [host] = STACK_DEVICES;
+  const hostRoutes = interfaces.has(host) ? await readHostRoutes(host) : [];
+  return { interfaces, uplink: uplink as string | undefined, hostRoutes };
 }
 
 const RESTART_MS = 500;
