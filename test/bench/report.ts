@@ -32,7 +32,7 @@ function results(measures: readonly Measure[], quick: boolean): string {
 function machine(): string {
   const [cpu] = cpus();
   const kind = `${cpus().length} cores (${cpu?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB`;
-  return `${kind}, Linux ${release()}, Node ${process.version}, mitigations: ${mitigations()}`;
+  return `${kind}, Linux ${release().replace(/-.*/, '')}, Node ${process.version}, mitigations: ${mitigations()}`;
 }
 
 /** What makes calls and returns dear: half of the figures below are made of them. */

@@ -55,12 +55,16 @@ function measuresOf(kind: string, values: Readonly<Record<string, number[]>>): M
       of('veth').map((ns) => ns / 1000),
     ),
     ...others.map((name) => ratio(name, 'veth')),
-    ...(['plain', 'peer'] as const).flatMap((mode) => [
-      ratio(`service-${mode}`, mode === 'peer' ? 'wire-peer' : 'wire', WIRE_GOAL),
-      ratio(`service-${mode}`, 'routed', 1),
-      ratio(`service-${mode}`, 'kube-proxy-nftables', 1),
-      ratio(`service-${mode}`, 'kube-proxy-iptables', 1),
-    ]),
+    ...(['plain', 'peer'] as const).flatMap((mode) => {
+      // the goals are those of one TCP connection, in the mode that agents use unless told otherwise
+      const isGoal = kind === 'tcp' && mode === 'peer';
+      return [
+        ratio(`service-${mode}`, mode === 'peer' ? 'wire-peer' : 'wire', isGoal ? WIRE_GOAL : undefined),
+        ...['routed', 'kube-proxy-nftables', 'kube-proxy-iptables'].map((other) =>
+          ratio(`service-${mode}`, other, isGoal ? 1 : undefined),
+        ),
+      ];
+    }),
   ];
 }
 
