@@ -13,7 +13,7 @@ export interface NotSupported {
 export function notSupported(object: CubeplaneObject): NotSupported[] {
   switch (object.kind) {
     case 'Cube':
-      return hook('spec', object.spec.hook);
+      return [...hook('spec', object.spec.hook), ...macs('spec', object.spec.ports)];
     case 'CubeLink':
       return object.spec.endpoints.flatMap((end, index) => endpoint(`spec.endpoints[${index}]`, end));
     case 'CubeTable':
@@ -33,6 +33,14 @@ function hook(at: string, value: 'TC' | 'XDP'): NotSupported[] {
   return value === 'XDP'
     ? [no(`${at}.hook`, 'this release runs no cube at the XDP hook', 'set hook to TC or leave it out')]
     : [];
+}
+
+function macs(at: string, ports: readonly { mac?: string }[] = []): NotSupported[] {
+  return ports.flatMap(({ mac }, index) =>
+    mac === undefined
+      ? []
+      : [no(`${at}.ports[${index}].mac`, 'this release uses one fixed MAC on all ports', 'remove the field')],
+  );
 }
 
 function endpoint(at: string, end: Endpoint | PathStep): NotSupported[] {
@@ -73,7 +81,10 @@ function chain(spec: ServiceChain['spec']): NotSupported[] {
     const message = `this release does not do ${spec.updateStrategy.type}`;
     found.push(no('spec.updateStrategy.type', message, remedy));
   }
-  found.push(...spec.cubes.flatMap((cube, index) => hook(`spec.cubes[${index}]`, cube.hook)));
+  for (const [index, cube] of spec.cubes.entries()) {
+    const at = `spec.cubes[${index}]`;
+    found.push(...hook(at, cube.hook), ...macs(at, cube.ports));
+  }
   const links = spec.links ?? [];
   found.push(
     ...links.flatMap((link, l) =>

@@ -167,11 +167,6 @@ class Resolver {
     }
     const [unsupported] = notSupported({ kind: 'Cube', metadata, spec } as unknown as Cube);
     if (unsupported !== undefined) return asRefusal(unsupported);
-    const withMac = spec.ports?.findIndex((port) => port.mac !== undefined) ?? -1;
-    if (withMac >= 0) {
-      const field = `spec.ports[${withMac}].mac`;
-      return ['NotSupported', `${field}: this release uses one fixed MAC on all ports; remove the field`];
-    }
     for (const [i, table] of (spec.tables ?? []).entries()) {
       if (type.tableTypes.includes(table.type)) continue;
       const used = type.tableTypes.join(', ') || 'none';
