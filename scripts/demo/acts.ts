@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tableLines } from '../../src/cli/print/table.ts';
 import { ask, type ClientReport, startLoad, startServer } from '../../test/harness/traffic.ts';
@@ -77,8 +76,6 @@ export async function scale(stage: Stage, story: Story): Promise<void> {
   if (without.by[backend.name] !== undefined)
     throw new Error(`${backend.name} answered after it was removed`);
   story.say(`meanwhile 100 requests went to ${Object.keys(without.by).sort().join(', ')}`);
-  // Its log is read to see that it listens: the word of the server before must not be taken for its own.
-  await rm(backend.server.logPath, { force: true });
   backend.server = await startServer(backend.pod.namespace, backend.name, TARGET_PORT);
   await stage.add(backend);
   await untilAllAnswer(stage);

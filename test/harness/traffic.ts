@@ -7,10 +7,13 @@ export type { ClientReport } from './tools/client.ts';
 
 const TOOLS = new URL('./tools/', import.meta.url).pathname;
 
+/** Programs started by this file: each has a log of its own, so that none reads the words of an earlier one. */
+let started = 0;
+
 /** Starts a backend that answers TCP and UDP with its name; resolves when it listens. */
 export async function startServer(namespace: Namespace, name: string, port = 8080): Promise<Running> {
   const argv = [process.execPath, `${TOOLS}server.ts`, name, String(port)];
-  const server = await namespace.start(`server-${name}-${port}`, argv);
+  const server = await namespace.start(`server-${name}-${port}-${++started}`, argv);
   await server.waitForOutput(/ready/);
   return server;
 }
@@ -46,8 +49,6 @@ export class Load {
     return await this.report();
   }
 }
-
-let started = 0;
 
 /** Starts a client in a namespace; resolves when it sends. */
 export async function startLoad(

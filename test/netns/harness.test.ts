@@ -13,6 +13,7 @@ import {
   setPodOffload,
   setUnderlayOffload,
 } from '../harness/topology.ts';
+import { ask, startServer } from '../harness/traffic.ts';
 
 /** What a lab of another process made. */
 interface Victim {
@@ -43,6 +44,16 @@ describe('two nodes on an underlay', () => {
 
   test.each(['ipv4', 'ipv6'] as const)('reach each other over %s', async (family) => {
     await node(0).namespace.exec(['ping', '-c', '2', '-i', '0.05', '-W', '2', node(1).addresses[family]]);
+  });
+
+  test('a server started again under its name answers as soon as it says so', async () => {
+    const first = await startServer(node(0).namespace, 'again');
+    await first.stop();
+    const second = await startServer(node(0).namespace, 'again');
+    expect((await second.output()).match(/ready/g)).toHaveLength(1);
+    const { requests, failures } = await ask(node(0).namespace, '127.0.0.1', 8080, { count: 1 });
+    expect({ requests, failures }).toEqual({ requests: 1, failures: [] });
+    await second.stop();
   });
 
   test('carry full-size packets and refuse larger ones', async () => {
