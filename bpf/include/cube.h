@@ -263,8 +263,10 @@ static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex
 
 	if (c->work->flags & PKT_FRAME_READY)
 		return bpf_redirect(ifindex, 0);
+	/* The destination itself. Said to the kernel, because its own routes know nothing of our prefixes: without a
+	 * next hop it takes IPv4 for on-link and drops IPv6. */
 	if (!(hop->halves[0] | hop->halves[1]))
-		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+		hop = packet_dst(c->work);
 	if (addr_is_v4(hop)) {
 		neighbour.nh_family = 2; /* AF_INET */
 		neighbour.ipv4_nh = hop->words[3];
