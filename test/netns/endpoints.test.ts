@@ -152,7 +152,7 @@ describe.each([true, false])('checksum offload %s', (offload) => {
   });
 });
 
-test('a plan of a settled node is empty; one of a changed host says what is missing', async () => {
+test('a plan of a settled node wants nothing of cube0; a route that somebody deleted comes back', async () => {
   const { agent, node } = lab.worker(0);
   const planned = async () =>
     (await agent.cli(['plan', '--node', node.name, '--state-dir', agent.stateDir])).stdout;
