@@ -42,7 +42,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'netns',
     description: 'real packets between network namespaces, and agents; root',
-    limitSeconds: 700,
+    limitSeconds: 1500,
     testSeconds: 120,
     workers: 2,
     kubernetes: false,
@@ -50,7 +50,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'e2e',
     description: 'the whole system on a real kube-apiserver with real kubectl; root',
-    limitSeconds: 700,
+    limitSeconds: 1200,
     testSeconds: 180,
     workers: 1,
     kubernetes: true,
