@@ -45,7 +45,11 @@ static __always_inline s64 rewrite_diff(const struct cube_work *w, const addr_t 
 	return bpf_csum_diff((be32_t *)old->words, 16, (be32_t *)new->words, 16, 0);
 }
 
-/* Address in the IP header at l3, with the IPv4 header's checksum. */
+/*
+ * Address in the IP header at l3, with the IPv4 header's checksum. IPv6 has none there: where no other field of the packet
+ * makes up for the change, a CHECKSUM_COMPLETE sum has to follow it. That is so in a later fragment, for the L4 checksum
+ * stands in the first one, and over a protocol whose checksum does not cover addresses.
+ */
 static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, const addr_t *addr, s64 diff)
 {
 	if (c->work->flags & PKT_IPV4) {
@@ -56,6 +60,9 @@ static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, con
 						  l3 + (side == REWRITE_DST ? IPV4_DST_OFF : IPV4_SRC_OFF),
 						  &v4, 4, 0);
 	}
+	if (unlikely(c->work->flags & PKT_FRAG_LATER || rewrite_checksum_off(c->work->l4_proto) < 0))
+		return bpf_skb_store_bytes(c->skb, l3 + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF),
+					   addr, 16, BPF_F_RECOMPUTE_CSUM);
 	return bpf_skb_store_bytes(c->skb, l3 + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF), addr, 16,
 				   0);
 }
