@@ -579,8 +579,11 @@ describe('an agent that died', () => {
 
 describe('a Node that goes', () => {
   it('takes its cubes, links, table and CubeNode with it', async () => {
+    // The random changes above may have left the chain paused.
+    await applyChain();
     const operator = await startOperator();
     await settled(operator);
+    expect(Object.keys((await output()).cubes ?? {})).not.toHaveLength(0);
     await cluster.api.delete(`/api/v1/${NODES.plural}/node-b`);
     await until(
       'nothing of it is left',
