@@ -453,6 +453,8 @@ describe('killed at any instruction', () => {
     }
     stop = true;
     await changing;
+    // A chain that ends paused would leave nothing to compare.
+    await applyChain();
     const last = await startOperator();
     await settled(last);
     const disturbed = await output();
@@ -468,6 +470,7 @@ describe('killed at any instruction', () => {
     );
     expect(writes).toBeGreaterThan(KILLS);
     expect(Object.keys(disturbed.tables ?? {}).length).toBeGreaterThan(3);
+    expect(Object.keys(disturbed.cubes ?? {}).length).toBeGreaterThan(3);
   }, 240_000);
 });
 
