@@ -3,6 +3,7 @@
 import { stringify } from 'yaml';
 import { GROUP, VERSION } from '../../src/api/group.ts';
 import type { KindSchema, Rule, Schema } from '../../src/api/schemas/schema.ts';
+import { CONSTRAINTS } from './constraints.ts';
 
 type Plain = Record<string, unknown>;
 
@@ -10,17 +11,7 @@ type Plain = Record<string, unknown>;
 const KEYWORDS = [
   'type',
   'format',
-  'enum',
-  'pattern',
-  'minLength',
-  'maxLength',
-  'minimum',
-  'maximum',
-  'minItems',
-  'maxItems',
-  'minProperties',
-  'maxProperties',
-  'required',
+  ...CONSTRAINTS,
   'default',
   'x-kubernetes-list-type',
   'x-kubernetes-list-map-keys',

@@ -4,24 +4,12 @@ import { createHash } from 'node:crypto';
 import { Ajv } from 'ajv';
 import standalone from 'ajv/dist/standalone/index.js';
 import type { KindSchema, Schema } from '../../src/api/schemas/schema.ts';
+import { CONSTRAINTS } from './constraints.ts';
 import { GENERATED } from './header.ts';
 
 type Plain = Record<string, unknown>;
 
-const KEYWORDS = [
-  'type',
-  'enum',
-  'pattern',
-  'minLength',
-  'maxLength',
-  'minimum',
-  'maximum',
-  'minItems',
-  'maxItems',
-  'minProperties',
-  'maxProperties',
-  'required',
-] as const;
+const KEYWORDS = ['type', ...CONSTRAINTS] as const;
 
 /** JSON schemas with one definition a named schema, so that a shared schema is one function. */
 class JsonSchemas {
