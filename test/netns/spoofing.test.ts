@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Nobody speaks for somebody else: neither a pod, nor a machine that reaches the VXLAN port. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createMachine, type Machine, type Pod, VXLAN_PORT } from '../harness/topology.ts';
 import { GATEWAY_MAC } from '../kernel/support/bytes.ts';
@@ -48,31 +49,39 @@ function mark(): Buffer {
 
 const addressOf = (pod: Pod, family: 'ipv4' | 'ipv6'): string => pod.addresses[family] ?? '';
 
-/** Sends packets of a kind and returns how many reach the victim, and what the entry program of node-a counted. */
+/**
+ * Sends packets of a kind and returns how many reach the victim, and what the entry program of node-a counted. Waits
+ * until each of them has done one or the other, so that it says the same on a machine that has no time for it.
+ */
 async function attempt(
-  send: (payload: Buffer) => Promise<void>,
-  receiver: Pod = victim,
+  send: (payload: Buffer) => Promise<number>,
 ): Promise<{ received: number; drops: Record<string, number> }> {
   const payload = mark();
-  const sniffer = await sniff(receiver.namespace, 'eth0', { match: [payload], count: 3, seconds: 0.5 });
+  const sniffer = await sniff(victim.namespace, 'eth0', { match: [payload], count: 3, seconds: 15 });
   const before = (await lab.drops(0)).entry;
-  await send(payload);
-  const frames = await sniffer.frames();
-  const after = (await lab.drops(0)).entry;
-  const { LinkLocalControl: _, ...drops } = difference(before, after);
-  return { received: frames.length, drops };
+  const sent = await send(payload);
+  for (;;) {
+    const { LinkLocalControl: _, ...drops } = difference(before, (await lab.drops(0)).entry);
+    const dropped = Object.values(drops).reduce((sum, count) => sum + count, 0);
+    if (dropped < sent && !sniffer.ended) {
+      await sleep(20);
+      continue;
+    }
+    await sniffer.stop();
+    return { received: (await sniffer.frames()).length, drops };
+  }
 }
 
 const fromClient =
   (source: string, mac = client.mac) =>
-  async (payload: Buffer): Promise<void> => {
+  async (payload: Buffer): Promise<number> => {
     const family = source.includes(':') ? 'ipv6' : 'ipv4';
     const packet = ip(
       { src: source, dst: addressOf(victim, family) },
       udp({ sport: 1000, dport: 2000, payload }),
     );
     const frame = ethernet({ src: mac }, packet);
-    await sendFrames(client.namespace, 'eth0', [frame, frame, frame]);
+    return await sendFrames(client.namespace, 'eth0', [frame, frame, frame]);
   };
 
 describe('a pod', () => {
@@ -113,7 +122,7 @@ describe('a pod', () => {
             target: '10.244.1.1',
           }),
         );
-      await sendFrames(client.namespace, 'eth0', [frame(1), frame(2)]);
+      return await sendFrames(client.namespace, 'eth0', [frame(1), frame(2)]);
     };
     expect(await attempt(claim)).toEqual({ received: 0, drops: { SpoofedSource: 2 } });
   });
@@ -125,7 +134,7 @@ describe('a pod', () => {
         solicitation('fd00:244:0:1::1', linkLayerOption(1, client.mac)),
       );
       const frame = ethernet({ src: client.mac, dst: '33:33:ff:00:00:01' }, packet);
-      await sendFrames(client.namespace, 'eth0', [frame, frame]);
+      return await sendFrames(client.namespace, 'eth0', [frame, frame]);
     };
     expect(await attempt(claim)).toEqual({ received: 0, drops: { SpoofedSource: 2 } });
   });
@@ -142,7 +151,7 @@ describe('a packet over the overlay', () => {
   /** Three packets to the victim, from `machine`, whose inner source is `source`. */
   const over =
     (machine: Pick<Machine, 'namespace'>, outer: 'ipv4' | 'ipv6', source: string, vni?: number) =>
-    async (payload: Buffer): Promise<void> => {
+    async (payload: Buffer): Promise<number> => {
       const family = source.includes(':') ? 'ipv6' : 'ipv4';
       const packet = ip(
         { src: source, dst: addressOf(victim, family) },
@@ -150,7 +159,8 @@ describe('a packet over the overlay', () => {
       );
       const datagram = vxlan(packet, vni);
       const target = lab.worker(0).node.addresses[outer];
-      await sendDatagrams(machine.namespace, target, VXLAN_PORT, [datagram, datagram, datagram]);
+      const datagrams = [datagram, datagram, datagram];
+      return (await sendDatagrams(machine.namespace, target, VXLAN_PORT, datagrams)).sent;
     };
   const nodeB = () => lab.worker(1).node;
 
@@ -206,7 +216,8 @@ describe('a packet over the overlay', () => {
         sender: addressOf(remote, 'ipv4'),
         target: addressOf(victim, 'ipv4'),
       });
-      await sendDatagrams(nodeB().namespace, lab.worker(0).node.addresses.ipv4, VXLAN_PORT, [vxlan(packet)]);
+      const target = lab.worker(0).node.addresses.ipv4;
+      return (await sendDatagrams(nodeB().namespace, target, VXLAN_PORT, [vxlan(packet)])).sent;
     };
     expect(await attempt(claim)).toEqual({ received: 0, drops: { SpoofedOverlaySource: 1 } });
   });
@@ -214,7 +225,7 @@ describe('a packet over the overlay', () => {
 
 test('what a pod may send reaches the other node', async () => {
   const payload = mark();
-  const sniffer = await sniff(remote.namespace, 'eth0', { match: [payload], count: 2, seconds: 2 });
+  const sniffer = await sniff(remote.namespace, 'eth0', { match: [payload], count: 2, seconds: 15 });
   const frames = FAMILIES.map((family) => {
     const v6 = family === 'ipv6';
     const content = echo({ payload, ...(v6 ? { v6: true } : {}) });

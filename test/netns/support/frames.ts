@@ -4,14 +4,15 @@ import type { Running } from '../../harness/process.ts';
 
 const TOOL = new URL('../../harness/tools/frames.py', import.meta.url).pathname;
 
-/** Sends frames out of an interface, as they are. */
+/** Sends frames out of an interface, as they are. Returns how many. */
 export async function sendFrames(
   namespace: Namespace,
   device: string,
   frames: readonly Uint8Array[],
-): Promise<void> {
+): Promise<number> {
   const input = frames.map((frame) => `${Buffer.from(frame).toString('hex')}\n`).join('');
   await namespace.exec(['python3', TOOL, 'send', device], { input });
+  return frames.length;
 }
 
 export interface SniffOptions {
@@ -29,6 +30,16 @@ export class Sniffer {
 
   constructor(running: Running) {
     this.#running = running;
+  }
+
+  /** Whether there are as many as asked for, or time is over. */
+  get ended(): boolean {
+    return this.#running.status !== undefined;
+  }
+
+  /** Ends it before. */
+  async stop(): Promise<void> {
+    await this.#running.stop();
   }
 
   /** Waits until there are as many as asked for, or time is over. */
