@@ -145,6 +145,12 @@ export interface CubeType<Spec = unknown> {
   readonly program: string;
   /** 3: packets leave an Interface endpoint by the neighbour table; 2: frames leave as they are. */
   readonly layer: 2 | 3;
+  /**
+   * What it is to a broadcast on one of its ports. `joins`: it copies the frame to its other ports, so that a ring of
+   * links through it is a loop. `ends`: no frame crosses it as it is, so that a ring through it is none. Absent: it
+   * passes a frame on, to one port.
+   */
+  readonly segment?: 'joins' | 'ends';
   readonly fixedPorts: Readonly<Record<string, number>>;
   /** Ports named by links get ids from here on, in order of their names. */
   readonly firstNamedPort: number;

@@ -7,6 +7,7 @@
 import type { Cube, CubeLink } from '../api/generated/types.ts';
 import { type NotSupported, notSupported } from '../api/not-supported.ts';
 import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
+import { broadcastLoops } from './broadcast-loops.ts';
 import {
   type AnyCubeSpec,
   byAge,
@@ -117,6 +118,7 @@ class Resolver {
       if (link !== undefined) links.set(link.key, link);
     }
     this.#refuseClosedLoops(links);
+    this.#refuseBroadcastLoops(links);
     const cubes = new Map<string, GraphCube>();
     for (const [key, { object, type }] of this.#cubes) {
       const cube = this.#finishCube(key, object, type, links);
@@ -246,6 +248,22 @@ class Resolver {
         );
         links.delete(key);
       }
+    }
+  }
+
+  /** A broadcast would go round such a ring for ever, and grow with each round. The newest link of it goes. */
+  #refuseBroadcastLoops(links: Map<string, GraphLink>): void {
+    const segmentOf = (cube: string) => this.#cubes.get(cube)?.type.segment;
+    for (const { link: key, cubes } of broadcastLoops(links, segmentOf)) {
+      const link = links.get(key);
+      if (link === undefined) continue;
+      this.#find(
+        refOf('CubeLink', link.object.metadata),
+        'Accepted',
+        'LinkCycle',
+        `spec.endpoints: it closes a ring of the cubes ${cubes.join(', ')}, in which a broadcast would go round for ever; delete this link or another one of the ring, or put a Router into it`,
+      );
+      links.delete(key);
     }
   }
 

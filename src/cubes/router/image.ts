@@ -8,9 +8,9 @@
  * that are gone or that lie in the other map now. A packet that has read the old word still finds its rows.
  */
 import type { Route, Router } from '../../api/generated/types.ts';
+import { ArrayRows } from '../array-rows.ts';
 import type { CubeImage, CubeInput, ImageChange, MapWrite, NodeInput, Problem } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
-import { ArrayRows } from './array-rows.ts';
 import { type Desired, desired, isProblem, prefixName, type RouteRow, routeName } from './desired.ts';
 import { ownAddresses, routeLengths, routerPorts, routesHash, routesLpm } from './generated/codec.ts';
 import { familyOf, Lengths, type RouteFamily } from './lengths.ts';

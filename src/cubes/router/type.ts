@@ -29,6 +29,7 @@ export const router: CubeType<Router> = {
   object: 'router',
   program: 'router',
   layer: 3,
+  segment: 'ends',
   fixedPorts: {},
   firstNamedPort: 0,
   tableTypes: ['Route'],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { MapWrite } from '../cube-type.ts';
+import type { MapWrite } from './cube-type.ts';
 
 /** What one array map should hold, against what the kernel has. Rows that nobody sets are zeros, as in a new map. */
 export class ArrayRows {
