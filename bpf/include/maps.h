@@ -211,4 +211,70 @@ struct {
 	__uint(max_entries, 1 << 18);
 } events SEC(".maps");
 
+/* Kinds of record in `punts`; also which bucket and which counters of a cube. */
+#define PUNT_PACKET 0 /* the packet ended here, the agent has it */
+#define PUNT_LOG    1 /* the packet went on */
+#define PUNT_KINDS  2
+#define PUNT_BYTES  2048 /* of the packet at most */
+
+/* Head of a record in `punts`; `captured` bytes of the packet follow, from its Ethernet header on. */
+struct punt_event {
+	u64 time;	/* ns since boot */
+	u64 metadata;	/* the cube's own; of a log the object that it speaks of */
+	u32 slot;	/* of the cube */
+	u32 code;	/* the cube's own */
+	u32 epoch;	/* of the graph that the packet is under */
+	u32 length;	/* bytes of the packet */
+	u32 flags;	/* PKT_* */
+	u32 ifindex;	/* where the packet came in */
+	u16 captured;	/* bytes of the packet behind this head */
+	u16 ether_type; /* host order */
+	u16 l3_off;	/* bytes from the Ethernet header */
+	u8 kind;	/* PUNT_* */
+	u8 port;	/* of the cube, by which it came in */
+	struct cube_tuple tuple;
+};
+SIZE_ASSERT(struct punt_event, 88);
+
+struct punt_record {
+	struct punt_event head;
+	u8 packet[PUNT_BYTES];
+};
+
+/* Packets and log records for the agent, newest lost when full. reader: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} punts SEC(".maps");
+
+/* One per CPU: the record that is being made there, too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct punt_record);
+} punt_scratch SEC(".maps");
+
+/* key: slot * PUNT_KINDS + kind. value: token bucket, ns since boot when it is full again. writer: cubes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CUBE_SLOTS *PUNT_KINDS);
+	__type(key, u32);
+	__type(value, u64);
+} punt_buckets SEC(".maps");
+
+struct punt_counter {
+	u64 sent;
+	u64 limited; /* over the cube's rate */
+	u64 lost;    /* the ring buffer was full: the agent is too slow, or not there */
+};
+
+/* key: slot * PUNT_KINDS + kind. writer: cubes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CUBE_SLOTS *PUNT_KINDS);
+	__type(key, u32);
+	__type(value, struct punt_counter);
+} punt_counters SEC(".maps");
+
 #endif

@@ -40,5 +40,11 @@
 #define DROP_STALE_EPOCH 17
 /* A link-local control packet (ARP, neighbour discovery) came to a cube that has no use for it. */
 #define DROP_LINK_LOCAL_CONTROL 18
+/* The cube handed the packet to the agent, which decides what becomes of it. */
+#define DROP_PUNTED 19
+/* The cube wanted to hand the packet to the agent and was over its rate. */
+#define DROP_PUNT_LIMITED 20
+/* The cube wanted to hand the packet to the agent, whose buffer was full. */
+#define DROP_PUNT_LOST 21
 
 #endif

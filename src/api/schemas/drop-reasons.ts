@@ -114,4 +114,22 @@ export const COMMON_DROP_REASONS: readonly DropReason[] = [
       'A link-local control packet (ARP, neighbour discovery) came to a cube that has no use for it.',
     remedy: 'Nothing: such packets belong to the link that they came from.',
   },
+  {
+    id: 19,
+    name: 'Punted',
+    description: 'The cube handed the packet to the agent, which decides what becomes of it.',
+    remedy: 'Nothing, unless the log of the agent says why it could not be handled.',
+  },
+  {
+    id: 20,
+    name: 'PuntLimited',
+    description: 'The cube wanted to hand the packet to the agent and was over its rate.',
+    remedy: 'Look for who sends so many such packets; the agent sees a limited number a second of each cube.',
+  },
+  {
+    id: 21,
+    name: 'PuntLost',
+    description: 'The cube wanted to hand the packet to the agent, whose buffer was full.',
+    remedy: 'Check that the agent of the node runs and is not starved of CPU.',
+  },
 ];

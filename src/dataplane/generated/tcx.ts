@@ -232,6 +232,27 @@ function getPortCounter(bytes: Uint8Array, at: number): PortCounter {
   };
 }
 
+/** struct punt_counter, 24 bytes */
+export interface PuntCounter {
+  readonly sent: bigint;
+  readonly limited: bigint;
+  readonly lost: bigint;
+}
+
+function putPuntCounter(bytes: Uint8Array, at: number, row: PuntCounter): void {
+  putU64(bytes, at, row.sent, 'PuntCounter.sent');
+  putU64(bytes, at + 8, row.limited, 'PuntCounter.limited');
+  putU64(bytes, at + 16, row.lost, 'PuntCounter.lost');
+}
+
+function getPuntCounter(bytes: Uint8Array, at: number): PuntCounter {
+  return {
+    sent: getU64(bytes, at),
+    limited: getU64(bytes, at + 8),
+    lost: getU64(bytes, at + 16),
+  };
+}
+
 /** struct cube_tuple, 40 bytes */
 export interface CubeTuple<A = string> {
   readonly src: A;
@@ -257,6 +278,86 @@ function getCubeTuple(bytes: Uint8Array, at: number): CubeTuple {
     sport: getBe16(bytes, at + 32),
     dport: getBe16(bytes, at + 34),
     proto: getU8(bytes, at + 36),
+  };
+}
+
+/** struct punt_event, 88 bytes */
+export interface PuntEvent<A = string> {
+  readonly time: bigint;
+  readonly metadata: bigint;
+  readonly slot: number;
+  readonly code: number;
+  readonly epoch: number;
+  readonly length: number;
+  readonly flags: number;
+  readonly ifindex: number;
+  readonly captured: number;
+  readonly etherType: number;
+  readonly l3Off: number;
+  readonly kind: number;
+  readonly port: number;
+  readonly tuple: CubeTuple<A>;
+}
+
+function putPuntEvent(bytes: Uint8Array, at: number, row: PuntEvent<string | Uint8Array>): void {
+  putU64(bytes, at, row.time, 'PuntEvent.time');
+  putU64(bytes, at + 8, row.metadata, 'PuntEvent.metadata');
+  putU32(bytes, at + 16, row.slot, 'PuntEvent.slot');
+  putU32(bytes, at + 20, row.code, 'PuntEvent.code');
+  putU32(bytes, at + 24, row.epoch, 'PuntEvent.epoch');
+  putU32(bytes, at + 28, row.length, 'PuntEvent.length');
+  putU32(bytes, at + 32, row.flags, 'PuntEvent.flags');
+  putU32(bytes, at + 36, row.ifindex, 'PuntEvent.ifindex');
+  putU16(bytes, at + 40, row.captured, 'PuntEvent.captured');
+  putU16(bytes, at + 42, row.etherType, 'PuntEvent.etherType');
+  putU16(bytes, at + 44, row.l3Off, 'PuntEvent.l3Off');
+  putU8(bytes, at + 46, row.kind, 'PuntEvent.kind');
+  putU8(bytes, at + 47, row.port, 'PuntEvent.port');
+  putCubeTuple(bytes, at + 48, row.tuple);
+}
+
+function getPuntEvent(bytes: Uint8Array, at: number): PuntEvent {
+  return {
+    time: getU64(bytes, at),
+    metadata: getU64(bytes, at + 8),
+    slot: getU32(bytes, at + 16),
+    code: getU32(bytes, at + 20),
+    epoch: getU32(bytes, at + 24),
+    length: getU32(bytes, at + 28),
+    flags: getU32(bytes, at + 32),
+    ifindex: getU32(bytes, at + 36),
+    captured: getU16(bytes, at + 40),
+    etherType: getU16(bytes, at + 42),
+    l3Off: getU16(bytes, at + 44),
+    kind: getU8(bytes, at + 46),
+    port: getU8(bytes, at + 47),
+    tuple: getCubeTuple(bytes, at + 48),
+  };
+}
+
+/** struct punt_record, 2136 bytes */
+export interface PuntRecord<A = string> {
+  readonly head: PuntEvent<A>;
+  readonly packet: readonly number[];
+}
+
+function putPuntRecord(bytes: Uint8Array, at: number, row: PuntRecord<string | Uint8Array>): void {
+  putPuntEvent(bytes, at, row.head);
+  checkLength(row.packet, 2048, 'PuntRecord.packet');
+  for (let i = 0; i < 2048; i++) {
+    const item = row.packet[i];
+    if (item === undefined) {
+      putZeros(bytes, at + 88 + i * 1, 1);
+      continue;
+    }
+    putU8(bytes, at + 88 + i * 1, item, 'PuntRecord.packet');
+  }
+}
+
+function getPuntRecord(bytes: Uint8Array, at: number): PuntRecord {
+  return {
+    head: getPuntEvent(bytes, at),
+    packet: Array.from({ length: 2048 }, (_, i) => getU8(bytes, at + 88 + i * 1)),
   };
 }
 
@@ -652,6 +753,84 @@ export const portCounters: MapCodec<number, PortCounter> = {
   },
 };
 
+export const puntBuckets: MapCodec<number, bigint> = {
+  name: 'punt_buckets',
+  type: 2,
+  maxEntries: 512,
+  keySize: 4,
+  valueSize: 8,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_buckets key');
+    putU32(bytes, at, row, 'punt_buckets key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_buckets key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'punt_buckets value');
+    putU64(bytes, at, row, 'punt_buckets value');
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'punt_buckets value');
+    return getU64(bytes, at);
+  },
+};
+
+export const puntCounters: MapCodec<number, PuntCounter> = {
+  name: 'punt_counters',
+  type: 6,
+  maxEntries: 512,
+  keySize: 4,
+  valueSize: 24,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_counters key');
+    putU32(bytes, at, row, 'punt_counters key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_counters key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'punt_counters value');
+    putPuntCounter(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'punt_counters value');
+    return getPuntCounter(bytes, at);
+  },
+};
+
+export const puntScratch: MapCodec<number, PuntRecord, number, PuntRecord<string | Uint8Array>> = {
+  name: 'punt_scratch',
+  type: 6,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 2136,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_scratch key');
+    putU32(bytes, at, row, 'punt_scratch key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'punt_scratch key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 2136, 'punt_scratch value');
+    putPuntRecord(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 2136, 'punt_scratch value');
+    return getPuntRecord(bytes, at);
+  },
+};
+
+export const punts: RecordMap = {
+  name: 'punts',
+  type: 27,
+  maxEntries: 1048576,
+};
+
 export const slots: MapCodec<number, number> = {
   name: 'slots',
   type: 3,
@@ -700,6 +879,21 @@ export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Arr
   },
 };
 
+/** struct punt_event */
+export const puntEvent: StructCodec<PuntEvent, PuntEvent<string | Uint8Array>> = {
+  name: 'punt_event',
+  size: 88,
+  encode(row) {
+    const bytes = new Uint8Array(88);
+    putPuntEvent(bytes, 0, row);
+    return bytes;
+  },
+  decode(bytes, at = 0) {
+    checkRoom(bytes, at, 88, 'punt_event');
+    return getPuntEvent(bytes, at);
+  },
+};
+
 /** Constants of the program (`const volatile`), set when it is loaded. */
 export const constants: {
   readonly cube: StructCodec<CubeConstants>;
@@ -734,6 +928,10 @@ export const maps = {
   overlay_sources: overlaySources,
   pods: pods,
   port_counters: portCounters,
+  punt_buckets: puntBuckets,
+  punt_counters: puntCounters,
+  punt_scratch: puntScratch,
+  punts: punts,
   slots: slots,
   work: work,
 } as const;

@@ -34,6 +34,10 @@ export const SHARED_MAPS = [
   'fragments',
   'work',
   'events',
+  'punts',
+  'punt_scratch',
+  'punt_buckets',
+  'punt_counters',
   'slots',
 ] as const;
 

@@ -61,6 +61,10 @@ const SHARED = [
   'fragments',
   'work',
   'events',
+  'punts',
+  'punt_scratch',
+  'punt_buckets',
+  'punt_counters',
 ] as const;
 
 const SLOTS = 256;
