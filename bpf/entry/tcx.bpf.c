@@ -147,6 +147,8 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		if (edge_kind(edge) == EDGE_CUBE) {
 			skb->cb[CB_PORT] = edge_port(edge);
 			bpf_tail_call(skb, &slots, edge_target(edge));
+		} else if (edge_kind(edge) == EDGE_CUT) {
+			return entry_drop(skb, counter, DROP_CHAIN_NOT_PROGRAMMED, flags);
 		}
 	}
 	if (a->failure == FAIL_OPEN)

@@ -28,7 +28,8 @@
 struct cube_constants {
 	u32 slot;	  /* own slot, 1..CUBE_SLOTS-1 */
 	u8 redirect_peer; /* 1: pods are reached by bpf_redirect_peer, 0: by bpf_redirect */
-	u8 pad[3];
+	u8 transparent;	  /* 1: of a type that is spliced in: the cube behind it knows nothing of it */
+	u8 pad[2];
 	mac_t gateway_mac; /* of every router port, of cube0 and of the overlay device */
 	u16 pad1;
 };
@@ -148,10 +149,13 @@ static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
 	return c->work->flags & PKT_FRAG_UNRESOLVED;
 }
 
-/* Whether the packet came straight from an Interface endpoint, which the host shares with the chain. */
+/*
+ * Whether the packet came straight from an Interface endpoint, which the host shares with the chain. Transparent cubes
+ * on the way do not count.
+ */
 static __always_inline bool cube_is_shared(const struct cube_ctx *c)
 {
-	return c->flags & CUBE_F_HOST_DEV && c->hops == 1;
+	return c->flags & CUBE_F_HOST_DEV;
 }
 
 /*
@@ -320,6 +324,10 @@ static __always_inline int cube_output(struct cube_ctx *c, u32 port)
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		return bpf_redirect(edge_target(edge), BPF_F_INGRESS);
 	}
+	case EDGE_PASS:
+		return cube_is_dry(c) ? TC_ACT_SHOT : CUBE_PASS;
+	case EDGE_CUT:
+		return cube_drop(c, DROP_CHAIN_NOT_PROGRAMMED);
 	default:
 		return cube_drop(c, DROP_NO_EDGE);
 	}
@@ -336,6 +344,8 @@ static __always_inline int cube_begin(struct __sk_buff *skb, struct cube_ctx *c)
 	c->port = skb->cb[CB_PORT] & (CUBE_PORTS - 1);
 	c->epoch = skb->cb[CB_EPOCH];
 	c->flags = skb->cb[CB_FLAGS];
+	if (!cube.transparent)
+		skb->cb[CB_FLAGS] = c->flags & ~CUBE_F_HOST_DEV;
 	c->hops = skb->cb[CB_HOPS] + 1;
 	skb->cb[CB_HOPS] = c->hops;
 	c->work = bpf_map_lookup_elem(&work, &zero);

@@ -152,6 +152,11 @@ export interface CubeType<Spec = unknown> {
    */
   readonly segment?: 'joins' | 'ends';
   readonly fixedPorts: Readonly<Record<string, number>>;
+  /**
+   * A type that can be spliced into a link, and the two fixed ports between which packets pass: `outside` towards the
+   * link's first end or the interface. Its cubes leave to the cubes behind them what those do on a shared interface.
+   */
+  readonly transparent?: { readonly outside: string; readonly inside: string };
   /** Ports named by links get ids from here on, in order of their names. */
   readonly firstNamedPort: number;
   readonly tableTypes: readonly string[];

@@ -168,6 +168,7 @@ function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance
     hash: plan.hash,
     object: type.object,
     program: type.program,
+    transparent: type.transparent !== undefined,
     rodata: plan.config.rodata,
     sizes: plan.config.sizes,
     stateMaps: plan.stateMaps,

@@ -47,6 +47,7 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
       hash: `r${revision}`,
       object: 'turn',
       program: 'turn',
+      transparent: false,
       rodata: {},
       sizes: {},
       stateMaps: new Map([['rows', `rows_1_${revision === 3 ? 64 : 32}`]]),

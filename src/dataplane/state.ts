@@ -15,6 +15,8 @@ export interface Instance {
   /** Object file without ending, and its program. */
   readonly object: string;
   readonly program: string;
+  /** Of a type that can be spliced into a link. */
+  readonly transparent: boolean;
   readonly rodata: Readonly<Record<string, Uint8Array>>;
   readonly sizes: Readonly<Record<string, number>>;
   /** Map → pin name below the cube's state folder. */

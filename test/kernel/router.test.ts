@@ -658,10 +658,10 @@ describe('edges', () => {
     loop.link(a.cube, 0, b.cube, 0);
     loop.attach({ kind: 'interface' }, a.cube, 0);
     const result = loop.run(to(family, TO.internet[family], undefined, 64));
-    expect(result).toMatchObject({ verdict: Verdict.drop, drops: ['router HopLimit'] }); // the 25th cube is the first again
+    expect(result).toMatchObject({ verdict: Verdict.drop, drops: ['router@2 HopLimit'] }); // the 32nd cube
     expect(result.counts.sort()).toEqual([
-      ...new Array(12).fill('router forwarded'),
-      ...new Array(12).fill('router@2 forwarded'),
+      ...new Array(16).fill('router forwarded'),
+      ...new Array(15).fill('router@2 forwarded'),
     ]);
   });
 

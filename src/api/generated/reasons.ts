@@ -20,7 +20,7 @@ export const COMMON_DROP_REASONS: readonly DropReason[] = [
     "id": 3,
     "name": "HopLimit",
     "description": "The packet crossed more cubes than a chain may have.",
-    "remedy": "Look for a loop in the links of the node; 24 cubes are the most a packet can cross."
+    "remedy": "Look for a loop in the links of the node; 31 cubes are the most a packet can cross."
   },
   {
     "id": 4,

@@ -440,13 +440,15 @@ function getCubeWork(bytes: Uint8Array, at: number): CubeWork {
 export interface CubeConstants {
   readonly slot: number;
   readonly redirectPeer: number;
+  readonly transparent: number;
   readonly gatewayMac: string;
 }
 
 function putCubeConstants(bytes: Uint8Array, at: number, row: CubeConstants): void {
   putU32(bytes, at, row.slot, 'CubeConstants.slot');
   putU8(bytes, at + 4, row.redirectPeer, 'CubeConstants.redirectPeer');
-  putZeros(bytes, at + 5, 3);
+  putU8(bytes, at + 5, row.transparent, 'CubeConstants.transparent');
+  putZeros(bytes, at + 6, 2);
   putMac(bytes, at + 8, row.gatewayMac, 'CubeConstants.gatewayMac');
   putZeros(bytes, at + 14, 2);
 }
@@ -455,6 +457,7 @@ function getCubeConstants(bytes: Uint8Array, at: number): CubeConstants {
   return {
     slot: getU32(bytes, at),
     redirectPeer: getU8(bytes, at + 4),
+    transparent: getU8(bytes, at + 5),
     gatewayMac: getMac(bytes, at + 8),
   };
 }

@@ -232,6 +232,7 @@ export class Executor {
     const cube = constants.cube.encode({
       slot: instance.slot,
       redirectPeer: redirectPeer ? 1 : 0,
+      transparent: instance.transparent ? 1 : 0,
       gatewayMac,
     });
     const object = await loadObject({

@@ -28,7 +28,7 @@ export const Verdict = { pass: 0xffffffff, ok: 0, drop: 2, redirect: 7 } as cons
 /** Kinds of attachment; `interface` may be any number from 8 on. */
 export const Attach = { pod: 1, overlay: 2, stack: 3, interface: 8 } as const;
 
-export const EdgeKind = { none: 0, cube: 1, device: 2, pod: 3, neighbour: 4, tunnel: 5, stack: 6 } as const;
+export const EdgeKind = { none: 0, cube: 1, device: 2, pod: 3, neighbour: 4, tunnel: 5, stack: 6, pass: 7, cut: 8 } as const;
 
 /** PKT_* of bpf/include/packet.h. */
 export const Flag = {
@@ -176,6 +176,8 @@ export interface CubeOptions {
   mapSizes?: Readonly<Record<string, number>>;
   reuseMaps?: Readonly<Record<string, BpfMap>>;
   redirectPeer?: boolean;
+  /** As a cube of a type that is spliced in. */
+  transparent?: boolean;
 }
 
 /** A cube of the chain, named by its object; a second one of the same as `object@slot`. */
@@ -255,11 +257,12 @@ export class Chain {
   async #load(
     object: string,
     slot: number,
-    options: Pick<CubeOptions, 'variables' | 'mapSizes' | 'reuseMaps' | 'redirectPeer'> = {},
+    options: Pick<CubeOptions, 'variables' | 'mapSizes' | 'reuseMaps' | 'redirectPeer' | 'transparent'> = {},
   ): Promise<BpfObject> {
     const constants = Buffer.alloc(16);
     constants.writeUInt32LE(slot, 0);
     constants[4] = options.redirectPeer === false ? 0 : 1;
+    constants[5] = options.transparent ? 1 : 0;
     constants.set(macBytes(GATEWAY_MAC), 8);
     const loaded = await loadObject({
       path: objectPath(object),
