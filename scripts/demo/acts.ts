@@ -19,7 +19,7 @@ export async function spread(stage: Stage, story: Story): Promise<void> {
     { title: 'UDP IPv4', address: ipv4, port: SERVICE_PORTS.udp, udp: true },
     { title: 'UDP IPv6', address: ipv6, port: SERVICE_PORTS.udp, udp: true },
   ];
-  await untilAllAnswer(stage);
+  await untilAnswering(stage, stage.backends);
   const reports = await Promise.all(
     ways.map(({ address, port, udp }) =>
       ask(stage.client.namespace, address, port, { count: REQUESTS, every: 5, udp }),
@@ -37,18 +37,15 @@ export async function spread(stage: Stage, story: Story): Promise<void> {
   story.show(tableLines(['BACKEND', 'NODE', ...ways.map((way) => way.title.toUpperCase())], rows));
 }
 
-/** A backend that was just added may not be in every kernel yet. */
-async function untilAllAnswer(stage: Stage): Promise<void> {
-  await until('every backend answers', 30_000, async () => {
-    const seen = await ask(stage.client.namespace, stage.service.ipv4, SERVICE_PORTS.tcp, {
-      count: 60,
-      every: 2,
-    });
-    const other = await ask(stage.client.namespace, stage.service.ipv6, SERVICE_PORTS.tcp, {
-      count: 60,
-      every: 2,
-    });
-    return stage.backends.every(({ name }) => seen.by[name] !== undefined && other.by[name] !== undefined);
+/** A change of backends may not be in every kernel yet: waits until the answers come from exactly these, on both families. */
+async function untilAnswering(stage: Stage, backends: readonly Backend[]): Promise<void> {
+  const wanted = backends.map(({ name }) => name).sort();
+  await until(`answers come from ${wanted.join(', ')}`, 30_000, async () => {
+    for (const address of [stage.service.ipv4, stage.service.ipv6]) {
+      const seen = await ask(stage.client.namespace, address, SERVICE_PORTS.tcp, { count: 60, every: 2 });
+      if (Object.keys(seen.by).sort().join() !== wanted.join()) return false;
+    }
+    return true;
   });
 }
 
@@ -78,7 +75,7 @@ export async function scale(stage: Stage, story: Story): Promise<void> {
   story.say(`meanwhile 100 requests went to ${Object.keys(without.by).sort().join(', ')}`);
   backend.server = await startServer(backend.pod.namespace, backend.name, TARGET_PORT);
   await stage.add(backend);
-  await untilAllAnswer(stage);
+  await untilAnswering(stage, stage.backends);
   story.say(`${backend.name} is back and takes its share`);
   const reports = await Promise.all(loads.map((load) => load.end()));
   const total = reports.reduce((sum, report) => sum + report.requests, 0);
@@ -90,7 +87,10 @@ export async function scale(stage: Stage, story: Story): Promise<void> {
 async function takeAway(stage: Stage, story: Story, backend: Backend): Promise<void> {
   await stage.terminate(backend);
   story.say(`${backend.name} is marked terminating: no new connections, the ones it has go on`);
-  await sleep(1_000);
+  await untilAnswering(
+    stage,
+    stage.backends.filter((other) => other !== backend),
+  );
   await backend.server.stop();
   await stage.remove(backend);
   story.say(`${backend.name} has ended and is gone from the EndpointSlices`);

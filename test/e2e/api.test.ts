@@ -11,7 +11,7 @@ import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
 import { createUnderlay } from '../harness/topology.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 /** How long the first build of Kubernetes may take, on a machine that never did it. */
 const FIRST_BUILD_MS = 30 * 60_000;

@@ -17,7 +17,7 @@ import { FakeKubelet, type PodCidrs } from '../harness/kube/fake-kubelet.ts';
 import { isAlive, type Lab, labNamespaces, openLab } from '../harness/lab.ts';
 import { createNodes, createUnderlay, type Node } from '../harness/topology.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 /** How long the first build of Kubernetes may take, on a machine that never did it. */
 const FIRST_BUILD_MS = 30 * 60_000;
@@ -83,7 +83,7 @@ async function endpointsOf(service: string): Promise<Record<string, string>> {
 }
 
 /** Asks until the answer is the expected one, then compares once more for the message. */
-async function eventually<T>(ask: () => Promise<T>, expected: T, timeoutMs = 10_000): Promise<void> {
+async function eventually<T>(ask: () => Promise<T>, expected: T, timeoutMs = 60_000): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(50)) {
     if (JSON.stringify(sorted(await ask())) === JSON.stringify(sorted(expected))) return;
   }

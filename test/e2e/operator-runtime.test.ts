@@ -65,7 +65,7 @@ class ApiServer {
   }
 }
 
-async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   let last = '';
   while (Date.now() < deadline) {
@@ -105,7 +105,7 @@ async function serverKeys(): Promise<string[]> {
   return items.map((item) => `default/${item.metadata.name}`).sort();
 }
 
-async function untilEqual(what: string, timeoutMs = 15_000): Promise<void> {
+async function untilEqual(what: string, timeoutMs = 60_000): Promise<void> {
   const wanted = JSON.stringify(await serverKeys());
   await until(what, async () => JSON.stringify((await watcher()).keys) === wanted, timeoutMs);
 }
@@ -127,7 +127,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await lab?.close();
-}, 60_000);
+}, 120_000);
 
 describe('a reflector', () => {
   it('reads the first list in pages and then follows changes', async () => {
@@ -151,7 +151,7 @@ describe('a reflector', () => {
     await cluster.api.delete(`${CONFIG_MAPS}/start-1`);
     await untilEqual('the deletion after it went on');
     expect((await watcher()).deleted).toContain('default/start-1');
-  }, 40_000);
+  }, 120_000);
 
   it('survives a killed API server', async () => {
     apiServer.signal('SIGKILL');
@@ -160,7 +160,7 @@ describe('a reflector', () => {
     await create('after-kill');
     await cluster.api.delete(`${CONFIG_MAPS}/start-2`);
     await untilEqual('changes after the restart');
-  }, 60_000);
+  }, 120_000);
 
   it('loses no deletion while its network is cut and the API server forgets its history', async () => {
     const lists = (await watcher()).health.lists;

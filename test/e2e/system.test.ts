@@ -76,10 +76,11 @@ async function addBackend(index: number): Promise<Backend> {
   return backend;
 }
 
-/** As a graceful deletion goes: terminating first, time for the news to travel, then the program ends. */
+/** As a graceful deletion goes: terminating first, the news travels, then the program ends. The last one serves to its end. */
 async function removeBackend(backend: Backend): Promise<void> {
   await backend.worker.kubelet.terminatePod(backend.published);
-  await sleep(1_000);
+  const others = [...backends.keys()].filter((name) => name !== backend.name);
+  if (others.length > 0) await untilServedBy(others);
   await backend.server.stop();
   await backend.worker.kubelet.removePod(backend.published);
   await backend.worker.agent.unplug(backend.pod);
@@ -87,7 +88,7 @@ async function removeBackend(backend: Backend): Promise<void> {
 }
 
 /** Asks until the answers come from exactly these backends. */
-async function untilServedBy(names: readonly string[], timeoutMs = 20_000): Promise<void> {
+async function untilServedBy(names: readonly string[], timeoutMs = 60_000): Promise<void> {
   let seen: string[] = [];
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; ) {
     seen = Object.keys((await ask(client.namespace, vips.ipv4, PORT, { count: 60 })).by).sort();
@@ -209,11 +210,11 @@ describe('kubectl changes what is there', () => {
       await inSystem(
         'wait',
         '--for=jsonpath={.spec.loadBalancer.drainSeconds}=61',
-        '--timeout=10s',
+        '--timeout=60s',
         `cube/kubernetes.ilb.${worker.node.name}`,
       );
     }
-    await inSystem('wait', '--for=condition=Ready', '--timeout=20s', 'servicechain/kubernetes');
+    await inSystem('wait', '--for=condition=Ready', '--timeout=60s', 'servicechain/kubernetes');
   });
 
   test('patch with a value that this release does not do is refused by the agent, and changes no packet', async () => {
@@ -225,7 +226,7 @@ describe('kubectl changes what is there', () => {
       '-p',
       '{"spec":{"mode":"Transparent"}}',
     );
-    await inSystem('wait', '--for=condition=Accepted=False', '--timeout=10s', 'servicechain/kubernetes');
+    await inSystem('wait', '--for=condition=Accepted=False', '--timeout=60s', 'servicechain/kubernetes');
     const reason = await inSystem(
       'get',
       'servicechain',
@@ -243,13 +244,13 @@ describe('kubectl changes what is there', () => {
       '-p',
       '{"spec":{"mode":"Terminating"}}',
     );
-    await inSystem('wait', '--for=condition=Accepted', '--timeout=10s', 'servicechain/kubernetes');
+    await inSystem('wait', '--for=condition=Accepted', '--timeout=60s', 'servicechain/kubernetes');
   });
 
   test('a deleted cube of the chain comes back', async () => {
     await inSystem('delete', 'cube', 'kubernetes.router.node-b', '--wait=true');
-    await inSystem('wait', '--for=create', '--timeout=10s', 'cube/kubernetes.router.node-b');
-    await inSystem('wait', '--for=condition=Ready', '--timeout=20s', 'cube/kubernetes.router.node-b');
+    await inSystem('wait', '--for=create', '--timeout=60s', 'cube/kubernetes.router.node-b');
+    await inSystem('wait', '--for=condition=Ready', '--timeout=60s', 'cube/kubernetes.router.node-b');
     expect((await ask(client.namespace, vips.ipv4, PORT, { count: 60 })).failures).toEqual([]);
   });
 });
@@ -282,6 +283,6 @@ test('a dead agent: its cubes become Unknown, its traffic goes on, and it finds 
   await inSystem('wait', '--for=condition=Ready=Unknown', '--timeout=60s', 'cube/kubernetes.ilb.node-a');
   expect((await ask(client.namespace, vips.ipv6, PORT)).failures).toEqual([]);
   await worker.agent.start();
-  await inSystem('wait', '--for=condition=Ready', '--timeout=20s', 'cube/kubernetes.ilb.node-a');
+  await inSystem('wait', '--for=condition=Ready', '--timeout=60s', 'cube/kubernetes.ilb.node-a');
   expect((await ask(client.namespace, vips.ipv4, PORT)).failures).toEqual([]);
 });

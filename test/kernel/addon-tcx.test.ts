@@ -39,4 +39,4 @@ test('a tcx link attaches, is replaced in place, survives its owner and says whe
     gone: { here: false, direction: 'ingress', program: '', defunct: true },
     updateGone: 'BPF_LINK_UPDATE ENOLINK: the interface of this link is gone: make a new link',
   });
-}, 60_000);
+}, 120_000);

@@ -11,11 +11,11 @@ let lab: AgentLab;
 
 beforeAll(async () => {
   lab = await AgentLab.open('agent crash test');
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await lab?.close();
-}, 60_000);
+}, 120_000);
 
 const before = [...hubChain(), cubeNode(), table('rows', { 1: 10 })];
 /** Another spec of one cube, the other one gone, a new one, other links. */
@@ -59,7 +59,7 @@ describe('an agent that is killed after any action', () => {
     await second.agent.kill();
     expect(made).toBeGreaterThan(10);
     expect(actions).toBeGreaterThan(10);
-  }, 30_000);
+  }, 120_000);
 
   test('is followed by one that ends in the same state, and no edge ever leads to an empty slot', async () => {
     for (let n = 1; n <= actions; n++) {

@@ -15,11 +15,11 @@ let agent: AgentClient;
 
 beforeAll(async () => {
   lab = await AgentLab.open('agent errors test');
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await lab?.close();
-}, 60_000);
+}, 120_000);
 
 beforeEach(async () => {
   agent?.child.kill('SIGKILL');

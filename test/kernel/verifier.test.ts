@@ -15,7 +15,7 @@ const root = join(import.meta.dirname, '../..');
 let verified: Verified[];
 beforeAll(async () => {
   verified = await verifyAll(root);
-}, 60_000);
+}, 120_000);
 
 test('every object of bpf/ loads', () => {
   expect(new Set(verified.map(({ object }) => object))).toEqual(new Set(objectNames(root)));

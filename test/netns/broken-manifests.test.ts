@@ -16,7 +16,7 @@ import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { conditionOf, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let FILE = '';
 
@@ -43,7 +43,7 @@ async function settled(): Promise<KernelState> {
 }
 
 /** Waits until `look` finds something. */
-async function until<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 10_000): Promise<T> {
+async function until<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 30_000): Promise<T> {
   for (const deadline = Date.now() + timeoutMs; ; await sleep(20)) {
     const found = await look();
     if (found !== undefined) return found;

@@ -23,7 +23,7 @@ interface Victim {
 }
 
 // The harness itself: what every other test of this folder stands on.
-jest.setTimeout(30_000);
+jest.setTimeout(120_000);
 
 describe('two nodes on an underlay', () => {
   let lab: Lab;

@@ -19,7 +19,7 @@ import {
   type TwoNodes,
 } from './support/two-nodes.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 
@@ -45,7 +45,7 @@ afterAll(async () => {
 });
 
 /** Waits for a condition that is not true and has this reason, in any status below a state directory. */
-async function untilSaid(stateDir: string, reason: string, timeoutMs = 20_000): Promise<ConditionText> {
+async function untilSaid(stateDir: string, reason: string, timeoutMs = 60_000): Promise<ConditionText> {
   const { node } = lab.worker(0);
   let seen: string[] = [];
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(100)) {

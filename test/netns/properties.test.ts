@@ -173,7 +173,7 @@ async function revisionsOf({ agent, node }: Worker): Promise<{ asked?: string; i
 }
 
 /** Writes the chain and waits until all nodes run it. */
-async function rewire(revision: number, timeoutMs = 20_000): Promise<void> {
+async function rewire(revision: number, timeoutMs = 60_000): Promise<void> {
   const before = await Promise.all(lab.workers.map(revisionsOf));
   lab.manifests.write('chain.yaml', chainOf(revision));
   const deadline = Date.now() + timeoutMs;

@@ -8,7 +8,7 @@ import { sendFrames, sniff } from './support/frames.ts';
 import { vipsOf } from './support/manifests.ts';
 import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const PORT = 7000;
 const INIT = 1;

@@ -18,7 +18,7 @@ import { sendFrames, sniff } from './support/frames.ts';
 import { sendDatagrams } from './support/sockets.ts';
 import { difference, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 /** Inner source that nodes use: the device ignores frames from its own MAC as its echo. */
 const TUNNEL_MAC = '02:c0:be:00:00:fe';

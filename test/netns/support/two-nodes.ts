@@ -115,7 +115,7 @@ export class TwoNodes {
   }
 
   /** Waits until every cube and link of the chain is Ready on all nodes. */
-  async untilReady(timeoutMs = 20_000): Promise<void> {
+  async untilReady(timeoutMs = 60_000): Promise<void> {
     let missing: string[] = [];
     for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(100)) {
       missing = [];
@@ -133,7 +133,7 @@ export class TwoNodes {
   }
 
   /** Waits until the balancer of the sample chain holds so many frontends: address, port and protocol. */
-  async untilFrontends(index: number, count: number, timeoutMs = 20_000): Promise<void> {
+  async untilFrontends(index: number, count: number, timeoutMs = 60_000): Promise<void> {
     const { counters, node } = this.worker(index);
     let held = 0;
     for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(50)) {
