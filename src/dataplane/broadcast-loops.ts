@@ -27,8 +27,8 @@ export function broadcastLoops(
 ): BroadcastLoop[] {
   const neighbours = new Map<string, Set<string>>();
   const at = (cube: string): Set<string> => {
-    let set = neighbours.get(cube);
-    if (set === undefined) neighbours.set(cube, (set = new Set()));
+    const set = neighbours.get(cube) ?? new Set();
+    neighbours.set(cube, set);
     return set;
   };
   const loops: BroadcastLoop[] = [];

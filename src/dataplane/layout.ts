@@ -16,7 +16,17 @@ export const MAX_ATTACHMENTS = codecs.attachments.maxEntries;
 export const POD_ADDRESSES = emptyValue(codecs.attachments).addresses.length;
 export const PREFIX_LENGTHS = emptyValue(codecs.nodeConfig).sourceLengthsV4.length;
 
-export const EdgeKind = { None: 0, Cube: 1, Device: 2, Pod: 3, Neigh: 4, Tunnel: 5, Stack: 6, Pass: 7, Cut: 8 } as const;
+export const EdgeKind = {
+  None: 0,
+  Cube: 1,
+  Device: 2,
+  Pod: 3,
+  Neigh: 4,
+  Tunnel: 5,
+  Stack: 6,
+  Pass: 7,
+  Cut: 8,
+} as const;
 export const AttachPort = { Pod: 1, Overlay: 2, Stack: 3, Interface: 8 } as const;
 
 /** Of every router port, cube0 and the overlay device; locally administered. The same on all nodes. */

@@ -28,7 +28,17 @@ export const Verdict = { pass: 0xffffffff, ok: 0, drop: 2, redirect: 7 } as cons
 /** Kinds of attachment; `interface` may be any number from 8 on. */
 export const Attach = { pod: 1, overlay: 2, stack: 3, interface: 8 } as const;
 
-export const EdgeKind = { none: 0, cube: 1, device: 2, pod: 3, neighbour: 4, tunnel: 5, stack: 6, pass: 7, cut: 8 } as const;
+export const EdgeKind = {
+  none: 0,
+  cube: 1,
+  device: 2,
+  pod: 3,
+  neighbour: 4,
+  tunnel: 5,
+  stack: 6,
+  pass: 7,
+  cut: 8,
+} as const;
 
 /** PKT_* of bpf/include/packet.h. */
 export const Flag = {
