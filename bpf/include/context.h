@@ -16,8 +16,9 @@
 #define CUBE_MAGIC    0x43554245 /* "CUBE" */
 #define CUBE_MAX_HOPS 31 /* the 32nd cube counts the drop; the kernel ends a 34th tail call in silence */
 
-#define CUBE_F_DRY	(1 << 0) /* change no state, send nothing: report only */
-#define CUBE_F_TRACE	(1 << 1) /* report each hop and decision */
-#define CUBE_F_HOST_DEV (1 << 2) /* straight from an Interface endpoint: the host's stack may have the packet */
+#define CUBE_F_DRY   (1 << 0) /* change no state, send nothing: report only */
+#define CUBE_F_TRACE (1 << 1) /* report each hop and decision */
+#define CUBE_F_HOST_DEV                                                                                      \
+	(1 << 2) /* straight from an Interface endpoint: the host's stack may have the packet */
 
 #endif

@@ -111,6 +111,46 @@ export interface TableSlice {
   readonly revision: string;
 }
 
+/** What a program handed to the agent by `cube_punt()` or `cube_log()` (bpf/include/punt.h). */
+export interface PuntRecord {
+  /** `Packet`: it ended in the cube. `Log`: it went on, and its first bytes are here. */
+  readonly kind: 'Packet' | 'Log';
+  /** The program's own. */
+  readonly code: number;
+  /** The program's own; of a log the object that it speaks of. */
+  readonly metadata: bigint;
+  /** Id of the cube's port that the packet came in by. */
+  readonly port: number;
+  /** Milliseconds of CLOCK_MONOTONIC. */
+  readonly time: number;
+  /** Addresses, ports and protocol as sessions see them (bpf/include/packet.h). */
+  readonly tuple: {
+    readonly src: string;
+    readonly dst: string;
+    readonly sport: number;
+    readonly dport: number;
+    readonly proto: number;
+  };
+  readonly etherType: number;
+  /** Bytes from the Ethernet header to the network header. */
+  readonly l3Offset: number;
+  /** From the Ethernet header on; shorter than `length` when it was cut off. */
+  readonly packet: Uint8Array;
+  readonly length: number;
+}
+
+/** A line for the agent's log; the agent adds the cube, its port and the packet's addresses. */
+export interface PuntLog {
+  readonly message: string;
+  /** The objects to name, as `{rule: 'no-telnet'}`. */
+  readonly fields: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What follows from a record. */
+export interface PuntAnswer {
+  readonly logs?: readonly PuntLog[];
+}
+
 /** What the maps of one instance should hold. */
 export interface CubeImage {
   /** Takes over rows found in the kernel, before any table is set. Ids in them are kept. */
@@ -131,6 +171,11 @@ export interface CubeImage {
   tick(now: number): number | undefined;
   /** Writes since the last take. */
   take(): ImageChange;
+  /**
+   * A packet or log record that its program handed over. Writes that follow are taken by the next `take`. Without it each
+   * record is a line of the log that shows `code` and `metadata`.
+   */
+  punted?(record: PuntRecord): PuntAnswer;
   /** Rows that each map should hold, for pressure and for printing. */
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>>;
 }

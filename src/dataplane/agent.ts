@@ -13,6 +13,7 @@ import type { PodRecord } from './pod-record.ts';
 import { PodStore } from './pods.ts';
 import { Reconciler } from './reconciler.ts';
 import { report } from './report.ts';
+import { SlowPath, type SlowPathCounts } from './slow-path.ts';
 import type { SourceHealth } from './sources/source.ts';
 import type { Failure } from './status.ts';
 import { StatusWriter } from './statuses.ts';
@@ -41,6 +42,7 @@ export interface AgentHealth {
   readonly rounds: number;
   readonly failure?: Failure;
   readonly waiting: Readonly<Record<string, string>>;
+  readonly slowPath: SlowPathCounts;
 }
 
 /**
@@ -54,6 +56,7 @@ export class Agent {
   readonly #reconciler: Reconciler;
   readonly #plugging: Plugging;
   readonly #statuses: StatusWriter;
+  readonly #slowPath: SlowPath;
   readonly #monitor: NetworkMonitor;
   readonly #kernel = kernelFeatures();
   #queue: Promise<unknown> = Promise.resolve();
@@ -81,6 +84,7 @@ export class Agent {
     this.#reconciler = new Reconciler(options, this.#store, this.#pods);
     this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
     this.#statuses = new StatusWriter(options.source, options.log);
+    this.#slowPath = new SlowPath(options.log, monotonic());
     this.#monitor = new NetworkMonitor(() => {
       this.#networkChanged = true;
       this.#wake();
@@ -171,6 +175,7 @@ export class Agent {
       rounds: this.#rounds,
       ...(this.#failure === undefined ? {} : { failure: this.#failure }),
       waiting: Object.fromEntries(this.#reconciler.inForce.waiting),
+      slowPath: this.#slowPath.counts,
     };
   }
 
@@ -202,6 +207,7 @@ export class Agent {
       await this.#work();
       this.#failures = 0;
       this.#failure = undefined;
+      this.#listen();
       if (this.#store.isSynced) this.#ready.resolve();
     } catch (error) {
       this.#failed(error);
@@ -290,6 +296,19 @@ export class Agent {
     this.#scheduleImages();
   }
 
+  /** What programs hand over waits for a round to end: images change in one place at a time. */
+  #listen(): void {
+    this.#reconciler.listen((punts) => {
+      if (this.#stopped || !this.#slowPath.add(punts)) return;
+      void this.#exclusively(() => this.#handlePunts()).catch((error) => this.#failed(error));
+    });
+  }
+
+  async #handlePunts(): Promise<void> {
+    const asked = this.#slowPath.handle(this.#reconciler.running.values(), monotonic());
+    if (asked.size > 0) this.#afterGrace(await this.#reconciler.writeImages());
+  }
+
   async #keepHouse(): Promise<void> {
     await this.#exclusively(async () => {
       try {
@@ -319,4 +338,9 @@ export class Agent {
       now: new Date(),
     });
   }
+}
+
+/** Milliseconds of CLOCK_MONOTONIC, the clock of the programs. */
+function monotonic(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
 }

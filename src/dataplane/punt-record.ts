@@ -1,18 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A record of the ring buffer `punts` (bpf/include/punt.h). Pure. */
-import { type PuntEvent, puntEvent } from './generated/tcx.ts';
+/** Records of the ring buffer `punts` (bpf/include/punt.h). Pure. */
+import type { PuntRecord } from '../cubes/cube-type.ts';
+import { puntEvent } from './generated/tcx.ts';
 
 export interface Punt {
-  readonly head: PuntEvent;
-  /** From the Ethernet header on; shorter than `head.length` when it was cut off. */
-  readonly packet: Buffer;
+  /** Of the cube that handed it over. */
+  readonly slot: number;
+  readonly record: PuntRecord;
 }
 
-/** Kinds of record: the packet ended in the cube, or it went on. */
-export const PuntKind = { Packet: 0, Log: 1 } as const;
+const KINDS = ['Packet', 'Log'] as const;
 
-export function decodePunt(record: Buffer): Punt {
-  const head = puntEvent.decode(record);
-  const { size } = puntEvent;
-  return { head, packet: record.subarray(size, size + head.captured) };
+/** The packet is a view of `bytes`. */
+export function decodePunt(bytes: Buffer): Punt {
+  const head = puntEvent.decode(bytes);
+  const { code, metadata, port, tuple, etherType, l3Off, length } = head;
+  return {
+    slot: head.slot,
+    record: {
+      kind: KINDS[head.kind] ?? 'Log',
+      code,
+      metadata,
+      port,
+      time: Number(head.time / 1_000_000n),
+      tuple,
+      etherType,
+      l3Offset: l3Off,
+      packet: bytes.subarray(puntEvent.size, puntEvent.size + head.captured),
+      length,
+    },
+  };
 }

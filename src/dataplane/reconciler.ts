@@ -18,11 +18,13 @@ import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
 import { Pins } from './kernel/pins.ts';
+import { PuntRing } from './kernel/punt-ring.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
+import type { Punt } from './punt-record.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -58,6 +60,7 @@ export class Reconciler {
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
+  #punts: PuntRing | undefined;
 
   constructor(options: AgentOptions, store: Store, pods: PodStore) {
     this.#options = options;
@@ -99,7 +102,13 @@ export class Reconciler {
     for (const { key } of this.running.values()) await this.#executor.runHelpers(key);
   }
 
+  /** Tells the listener what programs hand over, from now on. The shared maps must be there. */
+  listen(listener: (punts: Punt[]) => void): void {
+    this.#punts ??= new PuntRing(this.#pins.sharedMap('punts'), listener);
+  }
+
   close(): void {
+    this.#punts?.close();
     this.#executor.close();
   }
 

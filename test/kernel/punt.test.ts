@@ -85,20 +85,20 @@ test.each([
   expect(result.seen).toBeUndefined();
   const [record, ...more] = records();
   expect(more).toEqual([]);
-  expect(record?.head).toMatchObject({
+  expect(record).toMatchObject({
     slot: SLOT,
-    port: 1,
-    code: 7,
-    metadata: 0x1122334455667788n,
-    kind: 0,
-    length: sent.length,
-    captured: sent.length,
-    epoch: chain.epoch,
-    etherType: addresses === V4 ? 0x0800 : 0x86dd,
-    l3Off: 14,
-    tuple: { ...addresses, sport: 1000, dport: PUNTED, proto: 17 },
+    record: {
+      port: 1,
+      code: 7,
+      metadata: 0x1122334455667788n,
+      kind: 'Packet',
+      length: sent.length,
+      etherType: addresses === V4 ? 0x0800 : 0x86dd,
+      l3Offset: 14,
+      tuple: { ...addresses, sport: 1000, dport: PUNTED, proto: 17 },
+      packet: sent,
+    },
   });
-  expect(record?.packet.equals(sent)).toBe(true);
   expect(counted(0)).toEqual({ sent: 1, limited: 0, lost: 0 });
 });
 
@@ -107,8 +107,13 @@ test('a logged packet goes on, and its headers reach the agent', () => {
   const result = chain.run(sent);
   expect(result).toMatchObject({ verdict: Verdict.ok, drops: [], seen: { port: 0 } });
   const [record] = records();
-  expect(record?.head).toMatchObject({ code: 9, metadata: 42n, kind: 1, length: sent.length, captured: 128 });
-  expect(record?.packet.equals(sent.subarray(0, 128))).toBe(true);
+  expect(record?.record).toMatchObject({
+    code: 9,
+    metadata: 42n,
+    kind: 'Log',
+    length: sent.length,
+    packet: sent.subarray(0, 128),
+  });
   expect(counted(1)).toEqual({ sent: 1, limited: 0, lost: 0 });
 });
 
@@ -121,8 +126,7 @@ test('a packet larger than a record is cut off, and its length says so', () => {
   const sent = frame(PUNTED, V4, 3000);
   chain.run(sent);
   const [record] = records();
-  expect(record?.head).toMatchObject({ length: sent.length, captured: 2048 });
-  expect(record?.packet.equals(sent.subarray(0, 2048))).toBe(true);
+  expect(record?.record).toMatchObject({ length: sent.length, packet: sent.subarray(0, 2048) });
 });
 
 test('over its rate a cube punts nothing and counts each packet', async () => {

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A cube type for tests of the agent: its program is test/kernel/fixtures/turn.bpf.c. */
-import type { CubeImage, CubeType, MapCodec, MapWrite } from '../../../src/cubes/cube-type.ts';
+import type {
+  CubeImage,
+  CubeType,
+  MapCodec,
+  MapWrite,
+  PuntAnswer,
+  PuntRecord,
+} from '../../../src/cubes/cube-type.ts';
 
 export interface TurnSpec {
   /** Port id that a packet leaves by, by the port that it came in by. */
@@ -89,6 +96,12 @@ class TurnImage implements CubeImage {
     for (const [key, value] of changed) this.#kernel.set(key, value);
     for (const key of gone) this.#kernel.delete(key);
     return { writes, afterGrace };
+  }
+
+  punted({ kind, code, metadata }: PuntRecord): PuntAnswer {
+    return {
+      logs: [{ message: 'turned', fields: { kind, code, rule: `r${metadata}`, label: this.#wanted } }],
+    };
   }
 
   usage() {
