@@ -114,6 +114,7 @@ export class InForce {
 
   /** Whether tables disappeared in a mass and nobody has said that it is meant. */
   get holdsTables(): boolean {
+    if (!this.#store.isSynced) return false; // ten thousand come in, and each round would count them
     const { removed, of } = this.#store.tables.removals();
     return isMassRemoval(removed, of) && !this.#isRemovalAllowed();
   }

@@ -165,10 +165,12 @@ export class Reconciler {
       if (changes.length > 0) this.running.clear();
       throw error;
     });
-    const missing = [...desired.instances.keys()].some(
-      (key) => this.#observed.instances.get(key)?.complete !== true,
+    const missing = [...desired.instances].filter(
+      ([key]) => this.#observed.instances.get(key)?.complete !== true,
     );
-    const isKnown = this.inForce.effective.cubes.size > 0 && !missing;
+    const isKnown = this.inForce.effective.cubes.size > 0 && missing.length === 0;
+    if (this.#store.isSynced && this.#observed.ready)
+      for (const [key, instance] of missing) this.#executor.loadAhead(key, instance);
     const next = this.#store.isSynced ? await this.#images(desired, plans, changes) : undefined;
     const fills: Fills = new Map([...(next ?? [])].map(([, running]) => [running.key, takeAll(running)]));
     let actions = plan(this.#observed, desired, fills);

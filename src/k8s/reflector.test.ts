@@ -77,7 +77,7 @@ describe('a reflector', () => {
     ]);
     await cache.synced;
     await until(() => asked.length === 3);
-    expect(asked).toEqual(['list 500', 'list 500 more', 'watch 5']);
+    expect(asked).toEqual(['list 250', 'list 250 more', 'watch 5']);
     expect([...cache.keys()]).toEqual(['a', 'b']);
     expect(reflector.health()).toMatchObject({ state: 'Watching', lists: 1, synced: true, objects: 2 });
   });
@@ -90,7 +90,7 @@ describe('a reflector', () => {
     ]);
     await until(() => asked.length === 4);
     expect(changes).toEqual(['added a', 'added b', 'updated a', 'deleted b']);
-    expect(asked).toEqual(['list 500', 'watch 5', 'watch 8', 'watch 19']);
+    expect(asked).toEqual(['list 250', 'watch 5', 'watch 8', 'watch 19']);
   });
 
   it('lists again after 410 and finds what was deleted meanwhile, without telling what stayed as it was', async () => {
@@ -101,7 +101,7 @@ describe('a reflector', () => {
     ]);
     await until(() => asked.length === 4);
     expect(changes).toEqual(['added a', 'added b', 'added c', 'deleted a']);
-    expect(asked.slice(2)).toEqual(['list 500', 'watch 30']);
+    expect(asked.slice(2)).toEqual(['list 250', 'watch 30']);
   });
 
   it('lists without pages when the continue token has expired, and removes nothing before that list is whole', async () => {
@@ -112,7 +112,7 @@ describe('a reflector', () => {
     ]);
     await cache.synced;
     await until(() => asked.length === 4);
-    expect(asked).toEqual(['list 500', 'list 500 more', 'list all', 'watch 9']);
+    expect(asked).toEqual(['list 250', 'list 250 more', 'list all', 'watch 9']);
     expect(changes).toEqual(['added a', 'added b']);
   });
 
@@ -123,7 +123,7 @@ describe('a reflector', () => {
       list('78', [object('b', '70')]),
     ]);
     await until(() => asked.length === 4);
-    expect(asked.slice(2)).toEqual(['list 500', 'watch 78']);
+    expect(asked.slice(2)).toEqual(['list 250', 'watch 78']);
     expect(changes).toEqual(['added a', 'added b', 'deleted a']);
   });
 
@@ -142,7 +142,7 @@ describe('a reflector', () => {
   it('cuts a silent watch and goes on where it was', async () => {
     const { asked, reflector } = reflect([list('5', [])], { idleTimeoutMs: 20 });
     await until(() => asked.length >= 3);
-    expect(asked.slice(0, 3)).toEqual(['list 500', 'watch 5', 'watch 5']);
+    expect(asked.slice(0, 3)).toEqual(['list 250', 'watch 5', 'watch 5']);
     expect(reflector.health().silent).toBeGreaterThan(0);
   });
 

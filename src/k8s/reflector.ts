@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { setImmediate } from 'node:timers/promises';
 import { backoffMs, sleep } from './backoff.ts';
 import type { Cache } from './cache.ts';
 import type { KubeClient } from './client.ts';
 import { isKubeError, KubeError } from './errors.ts';
 import { ItemSplitter, LineSplitter } from './json-items.ts';
 import { type Log, SILENT } from './log.ts';
+import { Page } from './page.ts';
 import { type KubeObject, keyOf, pathOf, type ResourceType } from './resource.ts';
 
 export interface ReflectorOptions<T> {
@@ -23,7 +25,7 @@ export interface ReflectorOptions<T> {
   transform: (object: KubeObject, bytes: Buffer) => T | undefined;
   /** Two values that mean the same: then the one before stays and no listener is told. */
   same?: (before: T, after: T) => boolean;
-  /** Objects a page of a list. Default 500. */
+  /** Objects a page of a list. Default 250. */
   pageSize?: number;
   /**
    * A watch that says nothing for this long is taken for dead and opened again where it was. The API server sends a
@@ -59,6 +61,12 @@ export interface ReflectorHealth {
 /** A watch is closed by the server after a random time in this range, s, as client-go asks for. */
 const WATCH_SECONDS = { min: 300, max: 600 };
 const LIST_IDLE_MS = 30_000;
+const ITEMS_A_TURN = 32;
+
+interface ListMetadata {
+  resourceVersion?: string;
+  continue?: string;
+}
 
 interface WatchEvent {
   type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
@@ -152,23 +160,17 @@ export class Reflector<T> {
   async #list(): Promise<void> {
     this.#health.state = 'Listing';
     const seen = new Set<string>();
-    let token = '';
-    let limit = this.#options.pageSize ?? 500;
-    let resourceVersion = '';
-    do {
-      try {
-        const page = await this.#page(limit, token, seen);
-        token = page.continue ?? '';
-        resourceVersion = page.resourceVersion ?? '';
-      } catch (error) {
-        if (token === '' || !isKubeError(error, 'Expired')) throw error;
-        // The continue token outlived etcd's history. One request without a limit cannot expire, and it is streamed.
-        token = '';
-        limit = 0;
-        seen.clear();
-        resourceVersion = '';
-      }
-    } while (token !== '' || resourceVersion === '');
+    const limit = this.#options.pageSize ?? 250;
+    let metadata: ListMetadata;
+    try {
+      metadata = await this.#pages(limit, seen);
+    } catch (error) {
+      if (seen.size === 0 || !isKubeError(error, 'Expired')) throw error;
+      // The continue token outlived etcd's history. One request without a limit cannot expire, and it is streamed.
+      seen.clear();
+      metadata = await this.#page({}, (item) => this.#listed(item, seen));
+    }
+    const resourceVersion = metadata.resourceVersion ?? '';
     const removed = this.#options.cache.finishList(seen);
     this.#resourceVersion = resourceVersion;
     this.#health.lists++;
@@ -176,20 +178,46 @@ export class Reflector<T> {
     this.#log.debug({ ...this.#fields, objects: seen.size, removed, resourceVersion }, 'listed');
   }
 
+  /** All pages of a list. The API server makes the next one while the items of this one are taken in. */
+  async #pages(limit: number, seen: Set<string>): Promise<ListMetadata> {
+    let [page, other] = [new Page(), new Page()];
+    const read = (token: string, into: Page): Promise<ListMetadata> => {
+      into.clear();
+      return this.#page({ limit, continue: token }, (item) => into.add(item));
+    };
+    let metadata = await read('', page);
+    for (;;) {
+      const token = metadata.continue ?? '';
+      const next = token === '' ? undefined : read(token, other);
+      next?.catch(() => {}); // it is looked at below
+      await this.#takeIn(page, seen);
+      if (next === undefined) return metadata;
+      metadata = await next;
+      [page, other] = [other, page];
+    }
+  }
+
+  async #takeIn(page: Page, seen: Set<string>): Promise<void> {
+    for (let index = 0; index < page.length; index++) {
+      // Between them the next page is asked for and read.
+      if (index % ITEMS_A_TURN === 0) await setImmediate();
+      if (this.#stop.signal.aborted) return;
+      this.#listed(page.item(index), seen);
+    }
+  }
+
+  #listed(item: Buffer, seen: Set<string>): void {
+    const object = JSON.parse(item.toString()) as KubeObject;
+    seen.add(keyOf(object.metadata));
+    this.#store(object, item);
+  }
+
   async #page(
-    limit: number,
-    token: string,
-    seen: Set<string>,
-  ): Promise<{ resourceVersion?: string; continue?: string }> {
+    query: { limit?: number; continue?: string },
+    onItem: (item: Buffer) => void,
+  ): Promise<ListMetadata> {
     const splitter = new ItemSplitter();
-    const query = { limit: limit === 0 ? undefined : limit, continue: token };
-    await this.#read(query, LIST_IDLE_MS, (chunk) => {
-      splitter.push(chunk, (bytes) => {
-        const object = JSON.parse(bytes.toString()) as KubeObject;
-        seen.add(keyOf(object.metadata));
-        this.#store(object, bytes);
-      });
-    });
+    await this.#read(query, LIST_IDLE_MS, (chunk) => splitter.push(chunk, onItem));
     return splitter.finish().metadata ?? {};
   }
 

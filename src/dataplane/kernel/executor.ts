@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeRows } from '../../cubes/codec/map-codec.ts';
 import type { MapWrite } from '../../cubes/cube-type.ts';
 import type { Action } from '../actions.ts';
-import { constants, edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
+import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import type { Instance } from '../state.ts';
-import {
-  BpfMap,
-  type BpfObject,
-  BpfProgram,
-  loadObject,
-  MapType,
-  ProgramType,
-  TcxLink,
-  unpin,
-} from './addon/index.ts';
+import { BpfMap, BpfProgram, loadObject, MapType, ProgramType, TcxLink, unpin } from './addon/index.ts';
 import { explain } from './failure.ts';
+import { HELPER, InstanceLoader } from './instance-loader.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
 
@@ -33,9 +24,6 @@ export interface ExecutorOptions {
   readonly afterAction?: (action: Action) => void;
 }
 
-/** Pins of an object's programs beside the cube itself, as the one that reclaims sessions. */
-const HELPER = 'run_';
-
 /** Bytes of the context of such a program; the kernel refuses a smaller one than the program reads or writes. */
 const HELPER_CONTEXT = 64;
 
@@ -48,12 +36,17 @@ export class Executor {
   readonly #shared = new Map<string, BpfMap>();
   /** Maps of instances, by instance key and name. */
   readonly #maps = new Map<string, Map<string, BpfMap>>();
-  /** Loaded and not yet pinned. */
-  readonly #loading = new Map<string, { readonly object: BpfObject; readonly program: string }>();
+  readonly #loader: InstanceLoader;
   #graceMaps: [outer: BpfMap, inner: BpfMap] | undefined;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#loader = new InstanceLoader(options, () => this.#sharedPaths());
+  }
+
+  /** See {@link InstanceLoader.ahead}; the shared maps must be there. */
+  loadAhead(key: string, instance: Instance): void {
+    this.#loader.ahead(key, instance);
   }
 
   /**
@@ -76,8 +69,7 @@ export class Executor {
         this.#options.afterAction?.(action);
       }
     } finally {
-      for (const { object } of this.#loading.values()) object.close();
-      this.#loading.clear();
+      this.#loader.release();
     }
   }
 
@@ -135,7 +127,7 @@ export class Executor {
       case 'LoadEntry':
         return await this.#loadEntry(action.hash);
       case 'LoadInstance':
-        return await this.#loadInstance(action.key, action.instance);
+        return await this.#loader.load(action.key, action.instance);
       case 'WriteMap':
         return await this.#write(
           this.#map(action.key, action.write.map, instances.get(action.key)),
@@ -221,42 +213,10 @@ export class Executor {
     }
   }
 
-  async #loadInstance(key: string, instance: Instance): Promise<void> {
-    const { pins, objects, redirectPeer, gatewayMac } = this.#options;
-    const there = new Set(names(join(pins.cube(instance.cubePin), 'state')));
-    const reuseMaps = this.#sharedPaths();
-    for (const [map, pin] of instance.stateMaps) {
-      if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
-    }
-    const sizes = Object.entries(instance.sizes).filter(([map]) => reuseMaps[map] === undefined);
-    const cube = constants.cube.encode({
-      slot: instance.slot,
-      redirectPeer: redirectPeer ? 1 : 0,
-      transparent: instance.transparent ? 1 : 0,
-      gatewayMac,
-    });
-    const object = await loadObject({
-      path: join(objects, `${instance.object}.o`),
-      reuseMaps,
-      mapSizes: Object.fromEntries(sizes),
-      variables: { ...instance.rodata, cube },
-    });
-    this.#loading.set(key, { object, program: instance.program });
-    mkdirSync(pins.instance(key), { recursive: true, mode: 0o700 });
-    mkdirSync(join(pins.cube(instance.cubePin), 'state'), { recursive: true, mode: 0o700 });
-    for (const [map, pin] of instance.stateMaps) {
-      if (!there.has(pin)) object.map(map).pin(pins.stateMap(instance.cubePin, pin));
-    }
-    for (const map of instance.configMaps) object.map(map).pin(join(pins.instance(key), map));
-    for (const [name, program] of object.programs) {
-      if (name !== instance.program) program.pin(join(pins.instance(key), `${HELPER}${name}`));
-    }
-  }
-
   #withProgram(key: string, use: (program: BpfProgram) => void): void {
-    const loaded = this.#loading.get(key);
+    const loaded = this.#loader.program(key);
     if (loaded !== undefined) {
-      use(loaded.object.program(loaded.program));
+      use(loaded);
       return;
     }
     const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
