@@ -89,6 +89,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		return VERDICT_NONE;
 	}
 	b = backend_of(s->backend, s->generation, now);
+	cube_decide(c, DECIDE_SESSION, s->backend);
 	chunk = session_chunk(c);
 	if (unlikely(w->tuple.proto != IPPROTO_UDP && session_opens(c, chunk)) &&
 	    (s->state.flags & SESSION_CLOSING || !b || (!is_established && !(b->flags & BACKEND_READY)))) {
@@ -140,15 +141,15 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 {
 	struct cube_work *w = c->work;
 	struct session s = {};
-	addr_t client = w->tuple.src;
 	struct backend *b;
 	u8 chunk = session_chunk(c);
 	bool opens = session_opens(c, chunk);
 	int reason;
 
+	cube_decide(c, DECIDE_FRONTEND, 0);
 	if (w->flags & PKT_ICMP_ERROR)
 		return verdict_drop(DROP_NO_SESSION);
-	if (!source_is_allowed(f, &client))
+	if (!source_is_allowed(f, &w->tuple.src))
 		return verdict_drop(DROP_SOURCE_NOT_ALLOWED);
 	if (w->tuple.proto != IPPROTO_UDP && !opens && !(f->flags & FRONTEND_MAGLEV))
 		return verdict_refuse(DROP_NO_SESSION);
@@ -163,7 +164,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 		s.state.flags = SESSION_MIDSTREAM;
 	s.state.flags |= session_events(w, chunk, false);
 	reason = pick(c, f, &s);
-	if (reason)
+	if (reason > 0)
 		return verdict_drop(reason);
 	b = bpf_map_lookup_elem(&backends, &s.backend);
 	if (!b)
@@ -175,7 +176,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 	if (f->affinity)
 		remember_affinity(c, f, &s);
 	count(c, COUNT_NEW_SESSIONS);
-	cube_decide(c, COUNT_NEW_SESSIONS, s.backend);
+	cube_decide(c, reason ? DECIDE_AFFINITY : DECIDE_NEW_SESSION, s.backend);
 	return to_backend(c, &s, b, t);
 }
 
@@ -220,6 +221,7 @@ static __noinline int begin(struct cube_ctx *c, struct translation *t)
 		}
 	}
 	count(c, COUNT_PASSED);
+	cube_decide(c, DECIDE_NOT_FOR_SERVICE, 0);
 	return verdict_output(PORT_SERVER);
 }
 

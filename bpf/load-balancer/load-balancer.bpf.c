@@ -33,6 +33,7 @@ static __always_inline int from_server(struct cube_ctx *c, struct translation *t
 	if (verdict != VERDICT_NONE)
 		return verdict;
 	count(c, COUNT_PASSED);
+	cube_decide(c, DECIDE_NOT_FOR_SERVICE, 0);
 	return verdict_output(PORT_CLIENT);
 }
 
@@ -51,6 +52,7 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	if (answer != REPLY_READY)
 		return false;
 	count(c, COUNT_REJECTED);
+	cube_decide(c, DECIDE_REFUSED, 0);
 	cube_count_drop(c, reason);
 	return true;
 }

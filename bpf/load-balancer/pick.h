@@ -109,7 +109,9 @@ static __noinline long claim(struct cube_ctx *c, struct session *s, const struct
 	return claim_reverse(c, &x->reverse, &x->back);
 }
 
-/* Picks a backend and claims its way back. Returns 0 with `s` complete, or a drop reason. */
+#define PICKED_BY_AFFINITY -1
+
+/* Picks a backend and claims its way back. Returns 0 or PICKED_BY_AFFINITY with `s` complete, or a drop reason. */
 static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct session *s)
 {
 	const struct cube_tuple *t = &c->work->tuple;
@@ -160,7 +162,7 @@ picked:
 		count(c, COUNT_AFFINITY_HITS);
 	if (s->state.own & SESSION_HAIRPIN)
 		count(c, COUNT_HAIRPINS);
-	return 0;
+	return sticky ? PICKED_BY_AFFINITY : 0;
 }
 
 static __noinline void remember_affinity(struct cube_ctx *c, const struct frontend *f,

@@ -66,6 +66,7 @@ static __always_inline int follow_reply(struct cube_ctx *c, struct session *s, b
 		count(c, COUNT_EXPIRED);
 		return VERDICT_NONE;
 	}
+	cube_decide(c, DECIDE_REPLY, s->backend);
 	if (unlikely(w->flags & PKT_ICMP_ERROR || cube_is_dry(c)))
 		return to_client(c, s, t);
 	chunk = session_chunk(c);

@@ -135,7 +135,7 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 		*o = (struct outcome){DROP_NO_ROUTE, ERROR_NO_ROUTE, 0};
 		return -1;
 	}
-	cube_decide(c, route->kind, (u64)length << 32 | route->port);
+	cube_decide(c, DECIDE_ROUTE, length);
 	if (unlikely(route->kind >= ROUTE_BLACKHOLE)) {
 		*o = route->kind == ROUTE_BLACKHOLE
 			 ? (struct outcome){DROP_BLACKHOLE, 0, 0}

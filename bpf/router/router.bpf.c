@@ -153,6 +153,7 @@ static __always_inline int deliver(struct cube_ctx *c, struct outcome *o, u32 *p
 
 	*o = (struct outcome){DROP_LOCAL_DELIVERY, 0, 0};
 	if (answer == REPLY_READY) {
+		cube_decide(c, DECIDE_ECHO_REPLY, 0);
 		count(c, COUNT_ECHO_REPLIES);
 		*port = route_reply(c);
 		return 0;
@@ -209,6 +210,7 @@ static __always_inline int tell_sender(struct cube_ctx *c, const struct outcome 
 	if (answer != REPLY_READY)
 		return -1;
 	count(c, COUNT_ICMP_ERRORS);
+	cube_decide(c, DECIDE_ICMP_ERROR, 0);
 	*port = route_reply(c);
 	return 0;
 }
@@ -222,6 +224,7 @@ CUBE(router)
 	if (likely(verdict == ADMIT_FORWARD)) {
 		verdict = route_forward(c, &o, &port);
 	} else if (verdict == ADMIT_LOCAL) {
+		cube_decide(c, DECIDE_OWN_ADDRESS, 0);
 		verdict = deliver(c, &o, &port);
 	} else if (verdict == ADMIT_ARP || verdict == ADMIT_ND) {
 		int reason = verdict == ADMIT_ARP ? answer_arp(c) : answer_solicitation(c);
@@ -231,6 +234,7 @@ CUBE(router)
 		if (reason != NEIGHBOUR_ANSWERED)
 			return cube_drop(c, reason);
 		count(c, COUNT_ARP_REPLIES);
+		cube_decide(c, DECIDE_NEIGHBOUR_REPLY, 0);
 		verdict = 0;
 	} else if (verdict == ADMIT_PASS) {
 		return cube_pass(c);

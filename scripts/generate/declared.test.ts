@@ -17,14 +17,15 @@ const include = source('include');
 
 describe.each(Object.values(CUBE_TYPES))('$type', (type) => {
   const own = source(type.folder);
-  const words = new Set(`${own}\n${include}`.match(/\b(DROP|COUNT)_[A-Z_]+\b/g));
+  const words = new Set(`${own}\n${include}`.match(/\b(DROP|COUNT|DECIDE)_[A-Z_]+\b/g));
   const maps = (text: string): string[] =>
     [...text.matchAll(/^\} (\w+) SEC\("\.maps"\);/gm)].map(([, name]) => name as string);
 
-  test('drops with every reason and counts with every counter that it declares', () => {
+  test('drops with every reason, counts with every counter and tells every decision that it declares', () => {
     const declared = [
       ...type.dropReasons.map(({ name }) => `DROP_${macroName(name)}`),
       ...type.counters.map(({ name }) => `COUNT_${macroName(name)}`),
+      ...type.decisions.map(({ name }) => `DECIDE_${macroName(name)}`),
     ];
     expect(declared.filter((name) => !words.has(name))).toEqual([]);
   });

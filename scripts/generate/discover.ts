@@ -32,6 +32,7 @@ function check(folder: string, type: CubeTypeSchema): void {
   }
   checkIds(where, 'drop reason', type.dropReasons, 32, 63);
   checkIds(where, 'counter', type.counters, 0, 31);
+  checkIds(where, 'decision', type.decisions, 1, 63);
   const common = new Set(COMMON_DROP_REASONS.map((reason) => reason.name));
   for (const reason of type.dropReasons) {
     if (common.has(reason.name))

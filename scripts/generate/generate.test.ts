@@ -23,6 +23,7 @@ export const schema: CubeTypeSchema = {
   tables: [], hooks: ['TC'], rules: [],
   dropReasons: [{ id: 32, name: 'PortIsolated', description: 'The port is isolated.', remedy: 'Join it.' }],
   counters: [{ id: 0, name: 'flooded', description: 'Frames sent to all ports.' }],
+  decisions: [{ id: 1, name: 'KnownMac', description: 'The MAC is known.', object: 'port' }],
   maps: [],
 };
 `;
@@ -103,6 +104,7 @@ describe('npm run generate', () => {
     expect(read('src/cubes/generated/index.ts')).toContain('Bridge: bridge');
     expect(read('bpf/bridge/generated/reasons.h')).toContain('#define DROP_PORT_ISOLATED 32');
     expect(read('bpf/bridge/generated/reasons.h')).toContain('#define COUNT_FLOODED 0');
+    expect(read('bpf/bridge/generated/reasons.h')).toContain('#define DECIDE_KNOWN_MAC 1');
     expect(read('docs/reference/bridge.md')).toContain('`spec.bridge.agingSeconds`');
 
     const program = `

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Drop reasons and counters, the same ids for C and TypeScript. */
-import type { Counter, CubeTypeSchema, DropReason } from '../../src/api/schemas/cube-type.ts';
+import type { Counter, CubeTypeSchema, Decision, DropReason } from '../../src/api/schemas/cube-type.ts';
 import { GENERATED, GENERATED_C } from './header.ts';
 
 /** `FragmentWithoutFirst`, `newSessions` → `FRAGMENT_WITHOUT_FIRST`, `NEW_SESSIONS`. */
@@ -8,7 +8,7 @@ export function macroName(name: string): string {
   return name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase();
 }
 
-function defines(prefix: string, list: readonly (DropReason | Counter)[]): string {
+function defines(prefix: string, list: readonly (DropReason | Counter | Decision)[]): string {
   return list
     .map(({ id, name, description }) => `/* ${description} */\n#define ${prefix}_${macroName(name)} ${id}`)
     .join('\n');
@@ -35,6 +35,8 @@ ${defines('DROP', type.dropReasons)}
 
 ${defines('COUNT', type.counters)}
 
+${defines('DECIDE', type.decisions)}
+
 #endif
 `;
 }
@@ -42,7 +44,7 @@ ${defines('COUNT', type.counters)}
 export function generateReasons(common: readonly DropReason[], types: CubeTypeSchema[]): string {
   const list = (items: readonly object[]): string => JSON.stringify(items, null, 2);
   return `${GENERATED}
-import type { Counter, DropReason } from '../schemas/cube-type.ts';
+import type { Counter, Decision, DropReason } from '../schemas/cube-type.ts';
 
 /** Drop reasons that all cubes share, ids 1–31. */
 export const COMMON_DROP_REASONS: readonly DropReason[] = ${list(common)};
@@ -55,6 +57,11 @@ ${types.map((type) => `  ${type.type}: ${list(type.dropReasons)},`).join('\n')}
 /** Counters of each cube type, ids 0–31. */
 export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
 ${types.map((type) => `  ${type.type}: ${list(type.counters)},`).join('\n')}
+};
+
+/** What programs of each cube type tell a trace, ids 1–63. */
+export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
+${types.map((type) => `  ${type.type}: ${list(type.decisions)},`).join('\n')}
 };
 
 /** The reason with an id in a cube of a type; undefined for an id that this version does not know. */

@@ -182,6 +182,17 @@ function cubeTypePage(type: CubeTypeSchema): string {
       ['Id', 'Counter', 'What it counts'],
       type.counters.map(({ id, name, description }) => [String(id), `\`${name}\``, description]),
     ),
+    '\n## Decisions\n',
+    'What a trace tells of a packet, beside its way and the drop reasons.\n',
+    table(
+      ['Id', 'Decision', 'What it means', 'About'],
+      type.decisions.map(({ id, name, description, object }) => [
+        String(id),
+        `\`${name}\``,
+        description,
+        object ?? '',
+      ]),
+    ),
     '\n## Maps\n',
     '`state` maps are kept over revisions of the spec, `config` maps are made anew by each, `shared` ones belong to the node. Every cube also has `port_counters` (packets and bytes a port), `drops` (packets a drop reason) and `counters` (the table above).\n',
     table(

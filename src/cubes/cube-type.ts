@@ -151,6 +151,17 @@ export interface PuntAnswer {
   readonly logs?: readonly PuntLog[];
 }
 
+/** The packet as it was when the cube decided: the tuple that sessions are kept by (docs/cube-abi.md). */
+export interface DecidedPacket {
+  readonly src: string;
+  readonly dst: string;
+  /** 0 without ports. */
+  readonly sport: number;
+  readonly dport: number;
+  /** IP protocol number; 0 for what is no IP packet. */
+  readonly proto: number;
+}
+
 /** What the maps of one instance should hold. */
 export interface CubeImage {
   /** Takes over rows found in the kernel, before any table is set. Ids in them are kept. */
@@ -178,6 +189,12 @@ export interface CubeImage {
   punted?(record: PuntRecord): PuntAnswer;
   /** Rows that each map should hold, for pressure and for printing. */
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>>;
+  /**
+   * For people: the object that a decision was about, and where it comes from, as `route 10.244.2.0/24 of CubeTable net/b`.
+   * `kind` is the `object` of the decision in schema.ts, `id` what the program gave cube_decide() with it. Undefined when it
+   * is not there any more.
+   */
+  nameObject?(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
 }
 
 export interface CubeType<Spec = unknown> {

@@ -50,4 +50,19 @@
 /* Picks whose replies could not have been told from those of another connection. */
 #define COUNT_CONFLICTS 12
 
+/* For a frontend of a service. */
+#define DECIDE_FRONTEND 1
+/* A backend was picked for a new connection; without affinity another one may get another. */
+#define DECIDE_NEW_SESSION 2
+/* The session of the connection says the backend. */
+#define DECIDE_SESSION 3
+/* A reply of a session: it gets the address of the service back. */
+#define DECIDE_REPLY 4
+/* The backend that the client has already. */
+#define DECIDE_AFFINITY 5
+/* Not for a service: passed on as it is. */
+#define DECIDE_NOT_FOR_SERVICE 6
+/* The packet becomes a RST or an ICMP error to its sender. */
+#define DECIDE_REFUSED 7
+
 #endif

@@ -40,4 +40,15 @@
 /* Packets whose route came from the LPM fallback. */
 #define COUNT_LPM_LOOKUPS 6
 
+/* Sent on by a route. */
+#define DECIDE_ROUTE 1
+/* For one of the router's own addresses. */
+#define DECIDE_OWN_ADDRESS 2
+/* The packet becomes the answer to an echo request. */
+#define DECIDE_ECHO_REPLY 3
+/* The packet becomes the answer to an ARP request or neighbour solicitation. */
+#define DECIDE_NEIGHBOUR_REPLY 4
+/* The packet becomes an ICMP error to its sender. */
+#define DECIDE_ICMP_ERROR 5
+
 #endif

@@ -23,6 +23,18 @@ export interface Counter {
   description: string;
 }
 
+/** Something that a program decides about a packet and tells a trace. */
+export interface Decision {
+  /** 1–63. Append only. */
+  id: number;
+  /** PascalCase; `DECIDE_` and upper snake case in C. */
+  name: string;
+  /** What was decided, for people: a sentence that the name of the object may follow. */
+  description: string;
+  /** Kind of the object that goes with it, which `CubeImage.nameObject` gets; absent: there is none. */
+  object?: string;
+}
+
 /** A map of the cube, for the reference. */
 export interface MapDescription {
   name: string;
@@ -62,5 +74,7 @@ export interface CubeTypeSchema {
   rules: Rule[];
   dropReasons: DropReason[];
   counters: Counter[];
+  /** What a trace is told, see docs/cube-abi.md. */
+  decisions: Decision[];
   maps: MapDescription[];
 }

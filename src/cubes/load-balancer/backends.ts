@@ -11,6 +11,7 @@
  * A free id is given out again only after the `take` that wrote the free row, so no packet sees a row change its
  * owner.
  */
+import { getAddress } from '../codec/address.ts';
 import type { MapWrite } from '../cube-type.ts';
 import { hashBytes, RowIndex } from '../packed-table.ts';
 
@@ -77,6 +78,14 @@ export class Backends {
   #hash(bytes: Uint8Array, at: number): number {
     for (let i = 0; i < FLAGS; i++) key[i] = bytes[at + i] as number;
     return hashBytes(key, 0, IDENTITY);
+  }
+
+  /** Who has an id; undefined while it is free. */
+  row(id: number): { address: string; port: number; proto: number } | undefined {
+    const at = id * ROW;
+    if (id >= this.#top || !((this.#rows[at + FLAGS] as number) & LIVE)) return undefined;
+    const port = ((this.#rows[at + 16] as number) << 8) | (this.#rows[at + 17] as number);
+    return { address: getAddress(this.#rows, at), port, proto: this.#rows[at + 18] as number };
   }
 
   #find(identity: Uint8Array, at: number): number {

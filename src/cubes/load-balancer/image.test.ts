@@ -391,3 +391,21 @@ describe('an image', () => {
     expect(kernel.backend(0)).toMatchObject({ addr: '10.244.0.8', flags: 3, generation: 1, deadline: 0 });
   });
 });
+
+test('names for a trace say the service', () => {
+  const image = new LoadBalancerImage(SPEC, 'node-a');
+  const row = (name: string, address: string) =>
+    service(name, [frontend(address)], [backend('10.244.1.5'), backend('fd00::5')]);
+  image.setTable('net/web', [row('web', '10.96.0.10')]);
+  image.setTable('net/dns', [row('dns', 'fd00:96::a')]);
+  image.settle();
+  const name = (kind: string, id: bigint, dst = '', dport = 80) =>
+    image.nameObject(kind, id, { src: '10.0.0.1', dst, sport: 1, dport, proto: 6 });
+  expect(name('frontend', 0n, '10.96.0.10')).toBe('10.96.0.10:80/TCP of Service default/web');
+  expect(name('frontend', 0n, 'fd00:96::a')).toBe('[fd00:96::a]:80/TCP of Service default/dns');
+  expect(name('frontend', 0n, '10.96.0.10', 81)).toBeUndefined();
+  const backends = [0n, 1n, 2n, 3n].map((id) => name('backend', id)).filter((text) => text !== undefined);
+  expect(backends).toContain('10.244.1.5:8080/TCP of Service default/web');
+  expect(backends).toContain('[fd00::5]:8080/TCP of Service default/dns');
+  expect(name('backend', 60n)).toBeUndefined();
+});

@@ -12,12 +12,14 @@
  */
 import type { LoadBalancer, Service } from '../../api/generated/types.ts';
 import { putAddress } from '../codec/address.ts';
-import type { CubeImage, ImageChange, MapWrite, Problem, TableSlice } from '../cube-type.ts';
+import type { CubeImage, DecidedPacket, ImageChange, MapWrite, Problem, TableSlice } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { Backends, coarse, ROW } from './backends.ts';
 import { type DesiredBackend, type DesiredFrontend, desired } from './desired.ts';
+import { full } from './full.ts';
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
+import { backendText, frontendText } from './names.ts';
 import { Picks } from './picks.ts';
 import { contentOf, maglevSegment, randomSegment } from './segments.ts';
 import { Slices } from './slices.ts';
@@ -61,14 +63,6 @@ function wordAt(bytes: Uint8Array, at: number): number {
 /** Whether something is remembered by the frontend's group. */
 function isGrouped({ affinity, sourceRanges }: DesiredFrontend): boolean {
   return affinity > 0 || sourceRanges.length > 0;
-}
-
-function full(name: string, what: string, field: string, max: number): Problem {
-  return {
-    reason: 'MapFull',
-    field: `spec.loadBalancer.sessions.${field}`,
-    message: `Service ${name}: there is no room for its ${what} (${field} is ${max}); the service stays as it was. Raise ${field} of the load balancer`,
-  };
 }
 
 export class LoadBalancerImage implements CubeImage {
@@ -394,5 +388,13 @@ export class LoadBalancerImage implements CubeImage {
       picks: { used: this.#picks.used, max: this.#picks.max },
       source_ranges: { used: this.#ranges.table.size, max: this.#ranges.table.max },
     };
+  }
+
+  nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
+    if (kind === 'backend') return backendText(Number(id), this.backends, this.#held.values());
+    const key = new Uint8Array(codec.keySize);
+    codec.encodeKey({ addr: packet.dst, port: packet.dport, proto: packet.proto }, key);
+    const row = this.#frontends.row(key);
+    return row < 0 ? undefined : frontendText(packet, this.#held.get(this.#owners[row] ?? '')?.name);
   }
 }

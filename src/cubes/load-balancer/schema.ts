@@ -228,6 +228,30 @@ export const schema: CubeTypeSchema = {
       description: 'Picks whose replies could not have been told from those of another connection.',
     },
   ],
+  decisions: [
+    { id: 1, name: 'Frontend', description: 'For a frontend of a service.', object: 'frontend' },
+    {
+      id: 2,
+      name: 'NewSession',
+      description: 'A backend was picked for a new connection; without affinity another one may get another.',
+      object: 'backend',
+    },
+    {
+      id: 3,
+      name: 'Session',
+      description: 'The session of the connection says the backend.',
+      object: 'backend',
+    },
+    {
+      id: 4,
+      name: 'Reply',
+      description: 'A reply of a session: it gets the address of the service back.',
+      object: 'backend',
+    },
+    { id: 5, name: 'Affinity', description: 'The backend that the client has already.', object: 'backend' },
+    { id: 6, name: 'NotForService', description: 'Not for a service: passed on as it is.' },
+    { id: 7, name: 'Refused', description: 'The packet becomes a RST or an ICMP error to its sender.' },
+  ],
   maps: [
     {
       name: 'frontends',

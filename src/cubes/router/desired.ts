@@ -75,7 +75,7 @@ export function isProblem(value: RouteRow | Problem): value is Problem {
 }
 
 /** Identity of a row's prefix. */
-export function prefixName({ addr, length }: RouteRow): string {
+export function prefixName({ addr, length }: Pick<RouteRow, 'addr' | 'length'>): string {
   return `${addr}/${length}`;
 }
 

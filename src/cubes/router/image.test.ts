@@ -400,3 +400,29 @@ describe('properties', () => {
     );
   });
 });
+
+describe('names for a trace', () => {
+  const image = new RouterImage(
+    cube({ routes: [{ destination: '0.0.0.0/0', type: 'NextHop', nextHop: { address: '192.168.7.1' } }] }),
+    NODE,
+  );
+  image.setTable('net/b', [
+    { destination: '10.244.2.0/24', type: 'Tunnel', tunnel: { remote: '172.18.0.3' } },
+    { destination: 'fd00:244:2::/64', type: 'Blackhole' },
+  ] satisfies Route[]);
+  const name = (kind: string, dst: string) =>
+    image.nameObject(kind, 0n, { src: '10.244.1.5', dst, sport: 1, dport: 2, proto: 6 });
+
+  test.each([
+    ['10.244.2.7', 'route 10.244.2.0/24 by tunnel to 172.18.0.3 on port overlay, of CubeTable net/b'],
+    ['10.244.1.9', 'route 10.244.1.0/24 on port pods, connected'],
+    ['9.9.9.9', 'route 0.0.0.0/0 via 192.168.7.1 on port uplink, of the spec'],
+    ['fd00:244:2::7', 'route fd00:244:2::/64 into a black hole, of CubeTable net/b'],
+    ['fd99::1', undefined],
+  ])('the route of %s', (dst, expected) => expect(name('route', dst)).toBe(expected));
+
+  test('an own address', () => {
+    expect(name('address', 'fd00:244:1::1')).toBe('fd00:244:1::1 of port pods');
+    expect(name('address', '10.9.9.9')).toBeUndefined();
+  });
+});

@@ -9,11 +9,21 @@
  */
 import type { Route, Router } from '../../api/generated/types.ts';
 import { ArrayRows } from '../array-rows.ts';
-import type { CubeImage, CubeInput, ImageChange, MapWrite, NodeInput, Problem } from '../cube-type.ts';
+import type {
+  CubeImage,
+  CubeInput,
+  CubePort,
+  DecidedPacket,
+  ImageChange,
+  MapWrite,
+  NodeInput,
+  Problem,
+} from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { type Desired, desired, isProblem, prefixName, type RouteRow, routeName } from './desired.ts';
 import { ownAddresses, routeLengths, routerPorts, routesHash, routesLpm } from './generated/codec.ts';
 import { familyOf, Lengths, type RouteFamily } from './lengths.ts';
+import { matchOf, routeText } from './names.ts';
 import { RouteSet, SPEC } from './route-set.ts';
 
 const FAMILIES: readonly RouteFamily[] = [0, 1];
@@ -21,6 +31,7 @@ const FAMILIES: readonly RouteFamily[] = [0, 1];
 export class RouterImage implements CubeImage {
   readonly #name: string;
   readonly #maxRoutes: number;
+  readonly #cubePorts: readonly CubePort[];
   readonly #desired: Desired;
   readonly #routes = new RouteSet();
   readonly #lengths = new Lengths();
@@ -37,6 +48,7 @@ export class RouterImage implements CubeImage {
   constructor(cube: CubeInput<Router>, node: NodeInput) {
     this.#name = `${cube.namespace}/${cube.name}`;
     this.#maxRoutes = cube.spec.maxRoutes;
+    this.#cubePorts = cube.ports;
     this.#desired = desired(cube, node);
     // rows move between hash and trie, so either may have to hold all of them; the limit is checked here
     this.#hash = new PackedTable(routesHash.name, routesHash.keySize, routesHash.valueSize, Infinity);
@@ -201,6 +213,16 @@ export class RouterImage implements CubeImage {
       [routesLpm.name]: { used: this.#trie.size, max: this.#maxRoutes },
       [ownAddresses.name]: { used: this.#own.size, max: ownAddresses.maxEntries },
     };
+  }
+
+  nameObject(kind: string, _id: bigint, packet: DecidedPacket): string | undefined {
+    if (kind === 'route') {
+      const row = matchOf(this.#routes, packet.dst);
+      return row && routeText(row, this.#routes, this.#cubePorts);
+    }
+    const own = this.#desired.own.find(({ addr }) => addr === packet.dst || addr === packet.src);
+    const port = this.#cubePorts.find(({ id }) => id === own?.port);
+    return own && `${own.addr} of port ${port?.name}`;
   }
 }
 

@@ -32,6 +32,11 @@ export class RouteSet {
     return this.#candidates.get(prefix)?.[0]?.row;
   }
 
+  /** Where the route in force for a prefix comes from. */
+  sourceOf(prefix: string): string | undefined {
+    return this.#candidates.get(prefix)?.[0]?.source;
+  }
+
   prefixes(): Iterable<string> {
     return this.#candidates.keys();
   }

@@ -140,6 +140,18 @@ export const schema: CubeTypeSchema = {
     { id: 5, name: 'tunnelled', description: 'Packets sent into a tunnel.' },
     { id: 6, name: 'lpmLookups', description: 'Packets whose route came from the LPM fallback.' },
   ],
+  decisions: [
+    { id: 1, name: 'Route', description: 'Sent on by a route.', object: 'route' },
+    { id: 2, name: 'OwnAddress', description: "For one of the router's own addresses.", object: 'address' },
+    { id: 3, name: 'EchoReply', description: 'The packet becomes the answer to an echo request.' },
+    {
+      id: 4,
+      name: 'NeighbourReply',
+      description: 'The packet becomes the answer to an ARP request or neighbour solicitation.',
+      object: 'address',
+    },
+    { id: 5, name: 'IcmpError', description: 'The packet becomes an ICMP error to its sender.' },
+  ],
   maps: [
     {
       name: 'routes_hash',
