@@ -391,10 +391,11 @@ export class LoadBalancerImage implements CubeImage {
   }
 
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
-    if (kind === 'backend') return backendText(Number(id), this.backends, this.#held.values());
     const key = new Uint8Array(codec.keySize);
     codec.encodeKey({ addr: packet.dst, port: packet.dport, proto: packet.proto }, key);
     const row = this.#frontends.row(key);
-    return row < 0 ? undefined : frontendText(packet, this.#held.get(this.#owners[row] ?? '')?.name);
+    const owner = this.#held.get(this.#owners[row] ?? '');
+    if (kind === 'frontend') return row < 0 ? undefined : frontendText(packet, owner?.name);
+    return backendText(Number(id), this.backends, owner ? [owner] : this.#held.values());
   }
 }
