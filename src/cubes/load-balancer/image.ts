@@ -391,9 +391,8 @@ export class LoadBalancerImage implements CubeImage {
   }
 
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
-    const key = new Uint8Array(codec.keySize);
-    codec.encodeKey({ addr: packet.dst, port: packet.dport, proto: packet.proto }, key);
-    const row = this.#frontends.row(key);
+    codec.encodeKey({ addr: packet.dst, port: packet.dport, proto: packet.proto }, scratchKey);
+    const row = this.#frontends.row(scratchKey);
     const owner = this.#held.get(this.#owners[row] ?? '');
     if (kind === 'frontend') return row < 0 ? undefined : frontendText(packet, owner?.name);
     return backendText(Number(id), this.backends, owner ? [owner] : this.#held.values());
