@@ -41,21 +41,31 @@ export interface Drain {
   readonly datagram: number;
 }
 
+/** Rows lie in chunks of so many, so that growth never copies them. */
+const CHUNK_SHIFT = 10;
+const CHUNK = 1 << CHUNK_SHIFT;
+
+/** What the next `take` has to write of a row. */
+const CHANGED = 1;
+/** Live before: its new row is written when no frontend points to it any more. */
+const LEAVING = 2;
+
 const key = new Uint8Array(IDENTITY);
 
 export class Backends {
   readonly max: number;
   readonly #drain: Drain;
-  #rows = new Uint8Array(64 * ROW);
-  #refs = new Int32Array(64);
-  #ready = new Int32Array(64);
+  readonly #chunks: Uint8Array[] = [];
+  #refs = new Int32Array(CHUNK);
+  #ready = new Int32Array(CHUNK);
+  /** CHANGED, LEAVING, both or 0. */
+  #marks = new Uint8Array(CHUNK);
+  /** Ids that may have a mark. */
+  #queue: number[] = [];
   #top = 0;
   #free: number[] = [];
   #freed: number[] = [];
   readonly #index: RowIndex;
-  #changed = new Set<number>();
-  /** Live before: their new rows are written when no frontend points to them any more. */
-  #leaving = new Set<number>();
   /** id → deadline in the programs' unit, as in the row. */
   readonly #draining = new Map<number, number>();
   #adopting = true;
@@ -64,7 +74,7 @@ export class Backends {
   constructor(max: number, drain: Drain) {
     this.max = max;
     this.#drain = drain;
-    this.#index = new RowIndex((id) => this.#hash(this.#rows, id * ROW));
+    this.#index = new RowIndex((id) => hashOf(this.#chunk(id), this.#at(id)));
   }
 
   get used(): number {
@@ -72,35 +82,53 @@ export class Backends {
   }
 
   get bytes(): number {
-    return this.#rows.byteLength + this.#refs.byteLength + this.#ready.byteLength + this.#index.bytes;
+    const { byteLength } = this.#marks;
+    return this.#chunks.length * CHUNK * ROW + byteLength * 9 + this.#index.bytes;
   }
 
-  #hash(bytes: Uint8Array, at: number): number {
-    for (let i = 0; i < FLAGS; i++) key[i] = bytes[at + i] as number;
-    return hashBytes(key, 0, IDENTITY);
+  #chunk(id: number): Uint8Array {
+    return this.#chunks[id >> CHUNK_SHIFT] as Uint8Array;
+  }
+
+  #at(id: number): number {
+    return (id & (CHUNK - 1)) * ROW;
+  }
+
+  #flags(id: number): number {
+    return this.#chunk(id)[this.#at(id) + FLAGS] as number;
+  }
+
+  #setFlags(id: number, flags: number): void {
+    this.#chunk(id)[this.#at(id) + FLAGS] = flags;
   }
 
   /** Who has an id; undefined while it is free. */
   row(id: number): { address: string; port: number; proto: number } | undefined {
-    const at = id * ROW;
-    if (id >= this.#top || !((this.#rows[at + FLAGS] as number) & LIVE)) return undefined;
-    const port = ((this.#rows[at + 16] as number) << 8) | (this.#rows[at + 17] as number);
-    return { address: getAddress(this.#rows, at), port, proto: this.#rows[at + 18] as number };
+    if (id >= this.#top || !(this.#flags(id) & LIVE)) return undefined;
+    const chunk = this.#chunk(id);
+    const at = this.#at(id);
+    const port = ((chunk[at + 16] as number) << 8) | (chunk[at + 17] as number);
+    return { address: getAddress(chunk, at), port, proto: chunk[at + 18] as number };
   }
 
-  #find(identity: Uint8Array, at: number): number {
-    const rows = this.#rows;
-    return this.#index.find(this.#hash(identity, at), (id) => {
+  #find(hash: number, identity: Uint8Array, at: number): number {
+    return this.#index.find(hash, (id) => {
+      const chunk = this.#chunk(id);
       // backwards: identities differ in port and host first
-      for (let i = FLAGS - 1, row = id * ROW; i >= 0; i--)
-        if (rows[row + i] !== identity[at + i]) return false;
+      for (let i = FLAGS - 1, row = this.#at(id); i >= 0; i--)
+        if (chunk[row + i] !== identity[at + i]) return false;
       return true;
     });
   }
 
+  #mark(id: number, mark: number): void {
+    if (this.#marks[id] === 0) this.#queue.push(id);
+    this.#marks[id] = (this.#marks[id] as number) | mark;
+  }
+
   #word(id: number, offset: number): number {
-    const at = id * ROW + offset;
-    const rows = this.#rows;
+    const at = this.#at(id) + offset;
+    const rows = this.#chunk(id);
     return (
       ((rows[at] as number) |
         ((rows[at + 1] as number) << 8) |
@@ -111,25 +139,21 @@ export class Backends {
   }
 
   #setWord(id: number, offset: number, value: number): void {
-    const at = id * ROW + offset;
-    this.#rows[at] = value & 255;
-    this.#rows[at + 1] = (value >>> 8) & 255;
-    this.#rows[at + 2] = (value >>> 16) & 255;
-    this.#rows[at + 3] = value >>> 24;
+    const at = this.#at(id) + offset;
+    const rows = this.#chunk(id);
+    rows[at] = value & 255;
+    rows[at + 1] = (value >>> 8) & 255;
+    rows[at + 2] = (value >>> 16) & 255;
+    rows[at + 3] = value >>> 24;
   }
 
   #reserve(top: number): void {
-    if (top * ROW > this.#rows.length) {
-      const length = Math.max(top, Math.min(this.max, Math.ceil((this.#rows.length / ROW) * 1.25)));
-      const rows = new Uint8Array(length * ROW);
-      const refs = new Int32Array(length);
-      const ready = new Int32Array(length);
-      rows.set(this.#rows);
-      refs.set(this.#refs);
-      ready.set(this.#ready);
-      this.#rows = rows;
-      this.#refs = refs;
-      this.#ready = ready;
+    while (this.#chunks.length * CHUNK < top) this.#chunks.push(new Uint8Array(CHUNK * ROW));
+    if (top > this.#marks.length) {
+      const length = Math.max(top, Math.ceil(this.#marks.length * 1.5));
+      this.#refs = grown(this.#refs, new Int32Array(length));
+      this.#ready = grown(this.#ready, new Int32Array(length));
+      this.#marks = grown(this.#marks, new Uint8Array(length));
     }
     this.#top = Math.max(this.#top, top);
   }
@@ -147,8 +171,8 @@ export class Backends {
       if (!touched || id >= this.max) continue;
       for (let hole = this.#top; hole < id; hole++) free.push(hole);
       this.#reserve(id + 1);
-      this.#rows.set(values.subarray(at, at + ROW), id * ROW);
-      if (live) this.#index.add(this.#hash(this.#rows, id * ROW), id);
+      this.#chunk(id).set(values.subarray(at, at + ROW), this.#at(id));
+      if (live) this.#index.add(hashOf(values, at), id);
       else free.push(id);
     }
     for (const id of free.reverse()) this.#free.push(id); // low ids first; too many for one call
@@ -156,16 +180,16 @@ export class Backends {
 
   /** The rows of the image that this one follows. */
   adoptFrom(previous: Backends): void {
-    const keys = Uint32Array.from({ length: previous.#top }, (_, id) => id);
+    const { keys, values } = previous.#packed(Uint32Array.from({ length: previous.#top }, (_, id) => id));
     this.now = previous.now;
-    this.adopt(previous.#top, new Uint8Array(keys.buffer), previous.#rows.slice(0, previous.#top * ROW));
+    this.adopt(previous.#top, keys, values);
   }
 
   settle(): void {
     if (!this.#adopting) return;
     this.#adopting = false;
     for (let id = 0; id < this.#top; id++) {
-      const flags = this.#rows[id * ROW + FLAGS] as number;
+      const flags = this.#flags(id);
       if (!(flags & LIVE) || (this.#refs[id] as number) > 0) {
         if (flags & READY && this.#ready[id] === 0) this.#leaveReady(id);
         continue;
@@ -181,30 +205,31 @@ export class Backends {
    * its id, or -1 when the table is full.
    */
   acquire(identity: Uint8Array, at: number, ready: boolean): number {
-    let id = this.#find(identity, at);
+    const hash = hashOf(identity, at);
+    let id = this.#find(hash, identity, at);
     if (id < 0) {
       const free = this.#free.pop();
       if (free === undefined && this.#top >= this.max) return -1;
       id = free ?? this.#top;
       this.#reserve(id + 1);
-      for (let i = 0; i < FLAGS; i++) this.#rows[id * ROW + i] = identity[at + i] as number;
-      this.#rows[id * ROW + FLAGS] = LIVE;
+      const chunk = this.#chunk(id);
+      const row = this.#at(id);
+      for (let i = 0; i < FLAGS; i++) chunk[row + i] = identity[at + i] as number;
+      chunk[row + FLAGS] = LIVE;
       this.#setWord(id, DEADLINE, 0);
-      this.#index.add(this.#hash(this.#rows, id * ROW), id);
-      this.#changed.add(id);
+      this.#index.add(hash, id);
+      this.#mark(id, CHANGED);
     } else if (this.#word(id, DEADLINE) !== 0) {
       this.#setWord(id, DEADLINE, 0);
       this.#draining.delete(id);
-      this.#leaving.delete(id);
-      this.#changed.add(id);
+      this.#mark(id, CHANGED);
     }
     this.#refs[id] = (this.#refs[id] as number) + 1;
     if (ready) {
       this.#ready[id] = (this.#ready[id] as number) + 1;
-      if (!((this.#rows[id * ROW + FLAGS] as number) & READY)) {
-        this.#rows[id * ROW + FLAGS] = LIVE | READY;
-        this.#leaving.delete(id);
-        this.#changed.add(id);
+      if (!(this.#flags(id) & READY)) {
+        this.#setFlags(id, LIVE | READY);
+        this.#mark(id, CHANGED);
       }
     }
     return id;
@@ -215,23 +240,23 @@ export class Backends {
     this.#refs[id] = (this.#refs[id] as number) - 1;
     if (ready) this.#ready[id] = (this.#ready[id] as number) - 1;
     if (this.#adopting) return;
-    if (this.#ready[id] === 0 && (this.#rows[id * ROW + FLAGS] as number) & READY) this.#leaveReady(id);
+    if (this.#ready[id] === 0 && this.#flags(id) & READY) this.#leaveReady(id);
     if (this.#refs[id] === 0) this.#startDrain(id);
   }
 
   #leaveReady(id: number): void {
-    this.#rows[id * ROW + FLAGS] = LIVE;
-    this.#leaving.add(id);
+    this.#setFlags(id, LIVE);
+    this.#mark(id, LEAVING);
   }
 
   #startDrain(id: number): void {
-    const proto = this.#rows[id * ROW + 18] as number;
+    const proto = this.#chunk(id)[this.#at(id) + 18] as number;
     const drain = proto === UDP ? this.#drain.datagram : this.#drain.stream;
     const deadline = Math.max(1, Math.floor(this.now / UNIT) + coarse(drain));
-    this.#rows[id * ROW + FLAGS] = LIVE;
+    this.#setFlags(id, LIVE);
     this.#setWord(id, DEADLINE, deadline);
     this.#draining.set(id, deadline);
-    this.#leaving.add(id);
+    this.#mark(id, LEAVING);
   }
 
   /** Frees backends whose deadline is over. Returns the next deadline in seconds. */
@@ -245,41 +270,59 @@ export class Backends {
         continue;
       }
       this.#draining.delete(id);
-      this.#index.remove(this.#hash(this.#rows, id * ROW), id);
+      const at = this.#at(id);
+      this.#index.remove(hashOf(this.#chunk(id), at), id);
       const generation = (this.#word(id, GENERATION) + 1) >>> 0;
-      this.#rows.fill(0, id * ROW, (id + 1) * ROW);
+      this.#chunk(id).fill(0, at, at + ROW);
       this.#setWord(id, GENERATION, generation || 1);
-      this.#leaving.add(id);
+      this.#mark(id, LEAVING);
       this.#freed.push(id);
     }
     return next === undefined ? undefined : (next + 1) * UNIT;
   }
 
-  /** `arriving` before any frontend points to them, `leaving` after none does. */
+  /**
+   * `arriving` before any frontend points to them, `leaving` after none does. A row that both arrives and leaves within one
+   * take was never seen by a packet, or is as it was: the last state is written, once.
+   */
   take(): { arriving: MapWrite[]; leaving: MapWrite[] } {
-    const arriving = this.#pack(this.#changed);
-    const leaving = this.#pack(this.#leaving, this.#changed);
-    this.#changed = new Set();
-    this.#leaving = new Set();
+    const arriving: number[] = [];
+    const leaving: number[] = [];
+    for (const id of this.#queue) {
+      ((this.#marks[id] as number) & CHANGED ? arriving : leaving).push(id);
+      this.#marks[id] = 0;
+    }
+    this.#queue = [];
     for (const id of this.#freed) this.#free.push(id);
     this.#freed = [];
-    return { arriving, leaving };
+    return { arriving: this.#writes(arriving), leaving: this.#writes(leaving) };
   }
 
-  /**
-   * A row that both arrives and leaves within one take was never seen by a packet, or is as it was: the last
-   * state is written, once.
-   */
-  #pack(ids: ReadonlySet<number>, except?: ReadonlySet<number>): MapWrite[] {
-    const list = except ? [...ids].filter((id) => !except.has(id)) : [...ids];
-    if (list.length === 0) return [];
-    const keys = Uint32Array.from(list);
-    const values = new Uint8Array(list.length * ROW);
-    list.forEach((id, i) => {
-      values.set(this.#rows.subarray(id * ROW, (id + 1) * ROW), i * ROW);
-    });
-    return [{ map: 'backends', op: 'update', count: list.length, keys: new Uint8Array(keys.buffer), values }];
+  #writes(ids: readonly number[]): MapWrite[] {
+    if (ids.length === 0) return [];
+    const { keys, values } = this.#packed(Uint32Array.from(ids));
+    return [{ map: 'backends', op: 'update', count: ids.length, keys, values }];
   }
+
+  /** Keys and values as the kernel takes them. */
+  #packed(ids: Uint32Array): { keys: Uint8Array; values: Uint8Array } {
+    const values = new Uint8Array(ids.length * ROW);
+    ids.forEach((id, i) => {
+      const at = this.#at(id);
+      values.set(this.#chunk(id).subarray(at, at + ROW), i * ROW);
+    });
+    return { keys: new Uint8Array(ids.buffer), values };
+  }
+}
+
+function hashOf(bytes: Uint8Array, at: number): number {
+  for (let i = 0; i < FLAGS; i++) key[i] = bytes[at + i] as number;
+  return hashBytes(key, 0, IDENTITY);
+}
+
+function grown<T extends Int32Array | Uint8Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
 }
 
 export const PROTOCOLS = { TCP, UDP, SCTP } as const;
