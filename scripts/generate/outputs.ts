@@ -8,7 +8,7 @@ import { crdYaml } from './crds.ts';
 import { checkCommonReasons, discoverCubeTypes } from './discover.ts';
 import { generateCubeIndex, generateCubeRegistry } from './index-of-cubes.ts';
 import { composeKinds } from './kinds.ts';
-import { commonReasonsHeader, cubeReasonsHeader, generateReasons } from './reasons.ts';
+import { commonReasonsHeader, cubeReasonsHeader, generateReasons, generateSupported } from './reasons.ts';
 import { generateReference } from './reference.ts';
 import { generateRules } from './rules.ts';
 import { generateTypes } from './types.ts';
@@ -32,6 +32,7 @@ export async function generateOutputs(root: string): Promise<Outputs> {
   for (const [path, page] of generateReference(kinds, types, COMMON_DROP_REASONS)) outputs.set(path, page);
   for (const kind of kinds) outputs.set(`crds/${GROUP}_${kind.plural}.yaml`, crdYaml(kind));
   outputs.set('src/api/generated/reasons.ts', generateReasons(COMMON_DROP_REASONS, types));
+  outputs.set('src/api/generated/supported.ts', generateSupported(types));
   outputs.set('src/cubes/generated/index.ts', generateCubeIndex(types));
   const withProgram = types.filter(({ folder }) => existsSync(join(root, 'src/cubes', folder, 'type.ts')));
   outputs.set('src/cubes/generated/registry.ts', generateCubeRegistry(withProgram));

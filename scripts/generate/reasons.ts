@@ -70,3 +70,17 @@ export function dropReason(type: string, id: number): DropReason | undefined {
 }
 `;
 }
+
+/** What some cube type of this release can do, for checks of objects by themselves. */
+export function generateSupported(types: CubeTypeSchema[]): string {
+  const tables = [...new Set(types.flatMap((type) => type.tables))].sort();
+  return `${GENERATED}
+/** Hooks that programs of a cube type can be loaded for. */
+export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
+${types.map(({ type, hooks }) => `  ${type}: ${JSON.stringify(hooks)},`).join('\n')}
+};
+
+/** Types of CubeTable that some cube type uses. */
+export const USED_TABLES: readonly string[] = ${JSON.stringify(tables)};
+`;
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the schema allows and this release does not do yet: `Accepted=False`, reason `NotSupported`; never ignored. */
+import { CUBE_HOOKS, USED_TABLES } from './generated/supported.ts';
 import type { CubeplaneObject, Endpoint, PathStep, ServiceChain } from './generated/types.ts';
 
 export interface NotSupported {
@@ -13,7 +14,7 @@ export interface NotSupported {
 export function notSupported(object: CubeplaneObject): NotSupported[] {
   switch (object.kind) {
     case 'Cube':
-      return [...hook('spec', object.spec.hook), ...macs('spec', object.spec.ports)];
+      return [...hook('spec', object.spec), ...macs('spec', object.spec.ports)];
     case 'CubeLink':
       return object.spec.endpoints.flatMap((end, index) => endpoint(`spec.endpoints[${index}]`, end));
     case 'CubeTable':
@@ -29,10 +30,11 @@ function no(field: string, message: string, remedy: string): NotSupported {
   return { reason: 'NotSupported', field, message, remedy };
 }
 
-function hook(at: string, value: 'TC' | 'XDP'): NotSupported[] {
-  return value === 'XDP'
-    ? [no(`${at}.hook`, 'this release runs no cube at the XDP hook', 'set hook to TC or leave it out')]
-    : [];
+function hook(at: string, cube: { type: string; hook: 'TC' | 'XDP' }): NotSupported[] {
+  if ((CUBE_HOOKS[cube.type] ?? ['TC']).includes(cube.hook)) return [];
+  const able = Object.entries(CUBE_HOOKS).flatMap(([type, hooks]) => (hooks.includes('XDP') ? [type] : []));
+  const which = able.length === 0 ? 'no cube' : `only ${able.join(', ')}, no ${cube.type},`;
+  return [no(`${at}.hook`, `this release runs ${which} at the XDP hook`, 'set hook to TC or leave it out')];
 }
 
 function macs(at: string, ports: readonly { mac?: string }[] = []): NotSupported[] {
@@ -56,13 +58,10 @@ function endpoint(at: string, end: Endpoint | PathStep): NotSupported[] {
 }
 
 function table(type: string): NotSupported[] {
-  if (type === 'Service' || type === 'Route') return [];
+  if (USED_TABLES.includes(type)) return [];
+  const used = USED_TABLES.join(', ');
   return [
-    no(
-      'spec.type',
-      `no cube of this release uses a table of type ${type}`,
-      'use a table of type Service or Route',
-    ),
+    no('spec.type', `no cube of this release uses a table of type ${type}`, `use a table of type ${used}`),
   ];
 }
 
@@ -83,7 +82,7 @@ function chain(spec: ServiceChain['spec']): NotSupported[] {
   }
   for (const [index, cube] of spec.cubes.entries()) {
     const at = `spec.cubes[${index}]`;
-    found.push(...hook(at, cube.hook), ...macs(at, cube.ports));
+    found.push(...hook(at, cube), ...macs(at, cube.ports));
   }
   const links = spec.links ?? [];
   found.push(

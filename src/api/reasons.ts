@@ -106,6 +106,8 @@ export type ReadyReason = keyof typeof READY_REASONS;
 export const MANIFEST_REASONS = {
   Syntax: 'The text is no YAML or JSON.',
   DuplicateObject: 'The same object stands in the directory twice.',
+  InvalidPrefix: 'A line of a prefix file is no prefix.',
+  FileNotFound: 'A prefix file that a table names is not there.',
   NotAnObject: 'The document is not a mapping.',
   UnknownVersion: 'The apiVersion is not one that this release reads.',
   UnknownKind: 'The kind does not belong to the API group.',

@@ -9,6 +9,9 @@
  */
 import type { MapWrite } from './cube-type.ts';
 
+/** Looked up once: in a context of node:vm, as in tests, each look at a global is a call. */
+const { imul, floor, ceil } = Math;
+
 const CHUNK_SHIFT = 10;
 const CHUNK = 1 << CHUNK_SHIFT;
 
@@ -29,15 +32,15 @@ export function hashBytes(bytes: Uint8Array, at: number, length: number): number
       ((bytes[i + 1] as number) << 8) |
       ((bytes[i + 2] as number) << 16) |
       ((bytes[i + 3] as number) << 24);
-    word = Math.imul(word, 0xcc9e2d51);
+    word = imul(word, 0xcc9e2d51);
     word = (word << 15) | (word >>> 17);
-    hash ^= Math.imul(word, 0x1b873593);
+    hash ^= imul(word, 0x1b873593);
     hash = (hash << 13) | (hash >>> 19);
-    hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+    hash = (imul(hash, 5) + 0xe6546b64) | 0;
   }
   hash ^= length;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash = imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
@@ -59,7 +62,7 @@ export class RowIndex {
   }
 
   #place(hash: number): number {
-    return Math.floor((hash / 4294967296) * this.#slots.length);
+    return floor((hash / 4294967296) * this.#slots.length);
   }
 
   /** The row for which `same` holds, or -1. */
@@ -89,7 +92,7 @@ export class RowIndex {
 
   #grow(): void {
     const old = this.#slots;
-    this.#slots = new Int32Array(Math.ceil(old.length * 1.5));
+    this.#slots = new Int32Array(ceil(old.length * 1.5));
     for (const slot of old) if (slot !== 0) this.#put(this.#hashOf(slot - 1), slot - 1);
   }
 

@@ -43,7 +43,10 @@ const MEMBERS: Readonly<Record<string, string>> = {
 
 export function pack(object: SourceObject): PackedTable {
   const spec = object.spec as { type: string; slice?: Partial<Slice> } & Record<string, unknown>;
-  const rows = spec[MEMBERS[spec.type] ?? ''] ?? [];
+  const own = (spec[MEMBERS[spec.type] ?? ''] ?? []) as readonly unknown[];
+  const file = spec.prefixFile as { name: string; list: string } | undefined;
+  // a file that the source has not read: who gets the row says so
+  const rows = file === undefined ? own : [...own, { file: file.name, list: file.list }];
   const slice = spec.slice;
   return {
     key: keyOf(object.metadata),

@@ -134,6 +134,32 @@ export const COMMON_DROP_REASONS: readonly DropReason[] = [
 
 /** Drop reasons of each cube type, ids 32–63. */
 export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> = {
+  DDoSMitigator: [
+  {
+    "id": 32,
+    "name": "SourceDenied",
+    "description": "The longest prefix of a list that holds the source denies it.",
+    "remedy": "Nothing, if it is meant; otherwise remove it from denySources or its table, or allow it."
+  },
+  {
+    "id": 33,
+    "name": "DestinationDenied",
+    "description": "A prefix of a list denies the destination.",
+    "remedy": "Nothing, if it is meant; otherwise remove it from denyDestinations or its table."
+  },
+  {
+    "id": 34,
+    "name": "SourceRateExceeded",
+    "description": "The source sent more packets than sourceRate allows.",
+    "remedy": "Raise sourceRate, or allow the source if it may send that much."
+  },
+  {
+    "id": 35,
+    "name": "SynRateExceeded",
+    "description": "More SYNs came for the destination address and port than synGuard allows.",
+    "remedy": "A flood, if it goes on: deny its sources, limit them by sourceRate, allow the clients that must get through. Otherwise raise synGuard."
+  }
+],
   LoadBalancer: [
   {
     "id": 32,
@@ -256,6 +282,23 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
 
 /** Counters of each cube type, ids 0–31. */
 export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
+  DDoSMitigator: [
+  {
+    "id": 0,
+    "name": "passed",
+    "description": "Packets from outside that passed, allowed ones included."
+  },
+  {
+    "id": 1,
+    "name": "allowed",
+    "description": "Packets of allowed sources."
+  },
+  {
+    "id": 2,
+    "name": "syns",
+    "description": "SYNs that the guard looked at."
+  }
+],
   LoadBalancer: [
   {
     "id": 0,
@@ -364,6 +407,31 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
 
 /** What programs of each cube type tell a trace, ids 1–63. */
 export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
+  DDoSMitigator: [
+  {
+    "id": 1,
+    "name": "SourceAllowed",
+    "description": "The source passes everything, by",
+    "object": "source"
+  },
+  {
+    "id": 2,
+    "name": "SourceDenied",
+    "description": "The source is refused, by",
+    "object": "source"
+  },
+  {
+    "id": 3,
+    "name": "DestinationDenied",
+    "description": "The destination is refused, by",
+    "object": "destination"
+  },
+  {
+    "id": 4,
+    "name": "Unlisted",
+    "description": "No list says anything of the packet."
+  }
+],
   LoadBalancer: [
   {
     "id": 1,

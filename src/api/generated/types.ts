@@ -4,7 +4,7 @@
 /** Where packets to one prefix go. */
 export type Route = PortRoute | NextHopRoute | TunnelRoute | BlackholeRoute | UnreachableRoute;
 /** What the cube is and does. */
-export type CubeSpec = LoadBalancerCubeSpec | RouterCubeSpec;
+export type CubeSpec = DDoSMitigatorCubeSpec | LoadBalancerCubeSpec | RouterCubeSpec;
 /** One end of a link. */
 export type Endpoint =
   CubeEndpoint | InterfaceEndpoint | PodsEndpoint | OverlayEndpoint | StackEndpoint | NextEndpoint;
@@ -13,7 +13,7 @@ export type ChainTarget = NodesChainTarget | PodsChainTarget | LinkChainTarget;
 /** How a new revision reaches the nodes. Each node changes at once in every case. */
 export type UpdateStrategy = AllAtOnceUpdateStrategy | RollingUpdateUpdateStrategy | OnDeleteUpdateStrategy;
 /** One cube, made on each node. */
-export type CubeTemplate = LoadBalancerCubeTemplate | RouterCubeTemplate;
+export type CubeTemplate = DDoSMitigatorCubeTemplate | LoadBalancerCubeTemplate | RouterCubeTemplate;
 /** One step of a path. */
 export type PathStep =
   CubePathStep | InterfacePathStep | PodsPathStep | OverlayPathStep | StackPathStep | NextPathStep;
@@ -151,6 +151,60 @@ export interface TableSelection {
   type: 'Service' | 'Route' | 'Policy' | 'Identity' | 'Rule' | 'Prefix';
   /** Labels of the tables. Without a selector all of the type in the namespace. */
   selector?: LabelSelector;
+}
+/** Limit on the packets of one source: an IPv4 address, an IPv6 /64. Without it there is none. */
+export interface SourceRate {
+  /** Packets in a second in the long run. */
+  packetsPerSecond: number;
+  /** Packets that may come at once after a silence; at least what 10 ms of the rate allow. */
+  burst: number;
+}
+/**
+ * Limit on the SYNs to one destination address and port, so that a flood of them fills no table behind. Without it there is none. SYNs above it are dropped whoever sends them; allowed sources are not counted.
+ */
+export interface SynGuard {
+  /** SYNs in a second in the long run. */
+  synsPerSecond: number;
+  /** SYNs that may come at once after a silence; at least what 10 ms of the rate allow. */
+  burst: number;
+}
+/**
+ * How much the tables in the kernel hold. Lists take memory as they fill; buckets have it from the start.
+ */
+export interface MitigatorSizes {
+  /** Sources of full length (/32, /128), denied and allowed together. */
+  maxSourceHosts: number;
+  /** Shorter prefixes of sources. */
+  maxSourcePrefixes: number;
+  /** Destinations of full length. */
+  maxDestinationHosts: number;
+  /** Shorter prefixes of destinations. */
+  maxDestinationPrefixes: number;
+  /** Sources whose rate is known at a time; the one that was quiet longest makes room. */
+  maxSourceBuckets: number;
+  /** Destinations whose rate of SYNs is known at a time; the one that was quiet longest makes room. */
+  maxSynBuckets: number;
+}
+/**
+ * Refuses packets that come in by the port outside, before they cost anything further: by lists of prefixes, by a rate a source, and by a rate of SYNs a destination. What comes in by inside passes unchecked. Of the prefixes of sources that hold an address the longest decides; where it is both denied and allowed, it is allowed.
+ */
+export interface DDoSMitigator {
+  /** Sources that are refused, in addition to rows DenySource of Prefix tables. */
+  denySources: string[];
+  /** Destinations that are refused, in addition to rows DenyDestination of Prefix tables. */
+  denyDestinations: string[];
+  /** Sources that pass everything, also the rates, in addition to rows AllowSource of Prefix tables. */
+  allowSources: string[];
+  /** Limit on the packets of one source: an IPv4 address, an IPv6 /64. Without it there is none. */
+  sourceRate?: SourceRate;
+  /**
+   * Limit on the SYNs to one destination address and port, so that a flood of them fills no table behind. Without it there is none. SYNs above it are dropped whoever sends them; allowed sources are not counted.
+   */
+  synGuard?: SynGuard;
+  /**
+   * How much the tables in the kernel hold. Lists take memory as they fill; buckets have it from the start.
+   */
+  sizes: MitigatorSizes;
 }
 /**
  * A backend that reaches itself through its service would answer itself directly and break the connection. It therefore sees these sources instead of its own address.
@@ -317,6 +371,13 @@ export interface CubeSpecCommon {
   ports?: Port[];
   /** CubeTables in the same namespace whose rows the cube uses. */
   tables?: TableSelection[];
+}
+export interface DDoSMitigatorCubeSpec extends CubeSpecCommon {
+  type: 'DDoSMitigator';
+  /**
+   * Refuses packets that come in by the port outside, before they cost anything further: by lists of prefixes, by a rate a source, and by a rate of SYNs a destination. What comes in by inside passes unchecked. Of the prefixes of sources that hold an address the longest decides; where it is both denied and allowed, it is allowed.
+   */
+  ddosMitigator: DDoSMitigator;
 }
 export interface LoadBalancerCubeSpec extends CubeSpecCommon {
   type: 'LoadBalancer';
@@ -532,6 +593,13 @@ export interface CubeTemplateCommon {
   ports?: Port[];
   /** CubeTables in the same namespace whose rows the cube uses. */
   tables?: TableSelection[];
+}
+export interface DDoSMitigatorCubeTemplate extends CubeTemplateCommon {
+  type: 'DDoSMitigator';
+  /**
+   * Refuses packets that come in by the port outside, before they cost anything further: by lists of prefixes, by a rate a source, and by a rate of SYNs a destination. What comes in by inside passes unchecked. Of the prefixes of sources that hold an address the longest decides; where it is both denied and allowed, it is allowed.
+   */
+  ddosMitigator: DDoSMitigator;
 }
 export interface LoadBalancerCubeTemplate extends CubeTemplateCommon {
   type: 'LoadBalancer';
@@ -794,8 +862,19 @@ export interface FirewallRule {
 export interface Prefix {
   /** The prefix. */
   cidr: string;
+  /** What is done with packets from there, or to there. */
+  list: 'DenySource' | 'DenyDestination' | 'AllowSource';
   /** What it is, for people. */
   comment?: string;
+}
+/**
+ * A file of prefixes, one a line, in the directory of the manifests; `#` begins a comment, an address without length stands for itself. Only an agent on a directory of manifests can read it.
+ */
+export interface PrefixFile {
+  /** Name of the file. It must end in .prefixes. */
+  name: string;
+  /** What is done with packets from there, or to there. */
+  list: 'DenySource' | 'DenyDestination' | 'AllowSource';
 }
 /** What every CubeTableSpec has. */
 export interface CubeTableSpecCommon {
@@ -803,6 +882,10 @@ export interface CubeTableSpecCommon {
    * Which part of a larger table this is. The rows of an owner are used when all slices of one revision are there.
    */
   slice?: Slice;
+  /**
+   * A file of prefixes, one a line, in the directory of the manifests; `#` begins a comment, an address without length stands for itself. Only an agent on a directory of manifests can read it.
+   */
+  prefixFile?: PrefixFile;
 }
 export interface ServiceCubeTableSpec extends CubeTableSpecCommon {
   type: 'Service';
@@ -831,8 +914,8 @@ export interface RuleCubeTableSpec extends CubeTableSpecCommon {
 }
 export interface PrefixCubeTableSpec extends CubeTableSpecCommon {
   type: 'Prefix';
-  /** Prefixes. */
-  prefixes: Prefix[];
+  /** Prefixes, for DDoS mitigators. */
+  prefixes?: Prefix[];
 }
 /** One member. */
 export interface ChainMember {

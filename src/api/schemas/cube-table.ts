@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { atomicList, choice, integer, object, text, unionRules } from './build.ts';
-import { identity, policy, prefix, rule } from './policy.ts';
+import { identity, policy, prefix, prefixFile, rule } from './policy.ts';
 import { TABLE_TYPES } from './port.ts';
 import { route } from './route.ts';
 import type { KindSchema, Schema, Union } from './schema.ts';
@@ -19,6 +19,8 @@ const UNION: Union = {
     Rule: 'rules',
     Prefix: 'prefixes',
   },
+  // they may stand in a file
+  optional: ['Prefix'],
 };
 
 const slice: Schema = object(
@@ -76,7 +78,8 @@ export const cubeTable: KindSchema = {
       policies: atomicList('Network policies, for firewalls.', policy, 4),
       identities: atomicList('Sets of pods that policies speak of.', identity, 100),
       rules: atomicList('Firewall rules.', rule, 500),
-      prefixes: atomicList('Prefixes.', prefix, 1000),
+      prefixes: atomicList('Prefixes, for DDoS mitigators.', prefix, 1000),
+      prefixFile,
     },
     ['type'],
     {
@@ -84,6 +87,14 @@ export const cubeTable: KindSchema = {
       union: UNION,
       rules: [
         ...unionRules(UNION),
+        {
+          id: 'MemberNotOfType',
+          cel: "self.type == 'Prefix' || !has(self.prefixFile)",
+          message: 'prefixFile is set, but type is not Prefix',
+          remedy: 'remove prefixFile or set type to Prefix',
+          field: '.prefixFile',
+          twin: (self) => self.type === 'Prefix' || self.prefixFile === undefined,
+        },
         {
           id: 'TooManyBackends',
           cel: '!has(self.services) || self.services.map(s, s.backends.size()).sum() <= 100',

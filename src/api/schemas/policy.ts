@@ -110,12 +110,29 @@ export const rule: Schema = object(
   { typeName: 'FirewallRule' },
 );
 
+const prefixList = (description: string): Schema =>
+  choice(description, ['DenySource', 'DenyDestination', 'AllowSource'], { default: 'DenySource' });
+
 export const prefix: Schema = object(
   'A prefix of a list.',
   {
     cidr: cidr('The prefix.'),
+    list: prefixList('What is done with packets from there, or to there.'),
     comment: text('What it is, for people.', 256),
   },
   ['cidr'],
   { typeName: 'Prefix' },
+);
+
+export const prefixFile: Schema = object(
+  'A file of prefixes, one a line, in the directory of the manifests; `#` begins a comment, an address without length stands for itself. Only an agent on a directory of manifests can read it.',
+  {
+    name: text('Name of the file. It must end in .prefixes.', 253, {
+      minLength: 10,
+      pattern: '^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$',
+    }),
+    list: prefixList('What is done with packets from there, or to there.'),
+  },
+  ['name'],
+  { typeName: 'PrefixFile' },
 );

@@ -258,3 +258,62 @@ test('what cannot be translated of a good object is a warning', async () => {
   await recorder.until(() => existsSync(join(root, 'state/node-a/status/manifests.json')));
   expect(report().warnings[0]).toMatchObject({ object: 'Service default/web', reason: 'InvalidAddress' });
 });
+
+const TABLE = `apiVersion: cubeplane.io/v1alpha1
+kind: CubeTable
+metadata: {name: bots, namespace: net}
+spec:
+  type: Prefix
+  prefixes: [{cidr: 192.0.2.0/24}]
+  prefixFile: {name: bots.prefixes}
+`;
+
+test('a table gets the prefixes of its file; a broken file keeps its last good version, also over a restart', async () => {
+  put('table.yaml', TABLE);
+  put('bots.prefixes', '10.0.0.1\n10.0.0.2 # two\n');
+  let recorder = await begin();
+  await recorder.until(() => recorder.events.includes('synced'));
+  const spec = () => recorder.objects.get('CubeTable bots')?.spec;
+  const rows = (text: string) => ({
+    type: 'Prefix',
+    prefixes: [
+      { cidr: '192.0.2.0/24', list: 'DenySource' },
+      { file: 'bots.prefixes', list: 'DenySource', text },
+    ],
+  });
+  expect(spec()).toEqual(rows('10.0.0.1\n10.0.0.2 # two\n'));
+  expect(report().problems).toEqual([]);
+
+  put('bots.prefixes', '10.0.0.1\n\n10.0.0.300\n10.0.0.7/24\n');
+  await recorder.until(() => report().problems.length === 2);
+  expect(report().problems).toEqual([
+    expect.objectContaining({ file: 'bots.prefixes', line: 3, reason: 'InvalidPrefix' }),
+    expect.objectContaining({
+      file: 'bots.prefixes',
+      line: 4,
+      message: '"10.0.0.7/24" has bits set to the right of the prefix length',
+      remedy: 'write the network address',
+    }),
+  ]);
+  expect(spec()).toEqual(rows('10.0.0.1\n10.0.0.2 # two\n'));
+  await source?.stop();
+  recorder = await begin();
+  await recorder.until(() => recorder.events.includes('synced'));
+  expect(spec()).toEqual(rows('10.0.0.1\n10.0.0.2 # two\n'));
+
+  put('bots.prefixes', '10.0.0.3\n');
+  await recorder.until(() => JSON.stringify(spec()) === JSON.stringify(rows('10.0.0.3\n')));
+  expect(recorder.objects.get('CubeTable bots')?.metadata.generation).toBe(1);
+  rmSync(join(root, 'dir', 'bots.prefixes'));
+  await recorder.until(() => report().problems.length === 1);
+  expect(report().problems).toEqual([
+    expect.objectContaining({
+      file: 'table.yaml',
+      object: 'CubeTable net/bots',
+      field: 'spec.prefixFile.name',
+      reason: 'FileNotFound',
+      message: 'there is no file bots.prefixes beside the manifests',
+    }),
+  ]);
+  expect(spec()).toEqual({ type: 'Prefix', prefixes: [{ cidr: '192.0.2.0/24', list: 'DenySource' }] });
+});

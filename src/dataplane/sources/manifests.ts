@@ -7,7 +7,7 @@ import { notSupported } from '../../api/not-supported.ts';
 import type { Log } from '../../k8s/log.ts';
 import type { Stamp } from '../../operators/service-chain.ts';
 import { type ChainOutcome, chainKey } from './manifests/chains.ts';
-import { type DirectoryChange, ManifestDirectory } from './manifests/directory.ts';
+import { type DirectoryChange, isManifestName, ManifestDirectory } from './manifests/directory.ts';
 import { FileSet, type FileVersion } from './manifests/file-set.ts';
 import { Ledger } from './manifests/ledger.ts';
 import {
@@ -18,6 +18,7 @@ import {
   objectText,
 } from './manifests/manifest-object.ts';
 import { nodeView } from './manifests/node-view.ts';
+import { isPrefixFileName, PrefixFiles } from './manifests/prefix-files.ts';
 import { problemText } from './manifests/problem.ts';
 import { type OldObjects, type Parts, readParts, readVersion } from './manifests/read-version.ts';
 import { type DirectoryReport, Reporter } from './manifests/report.ts';
@@ -44,6 +45,8 @@ export interface ManifestSourceOptions {
 
 /** Order in which kinds are handed over: what others refer to comes first, the commit record last. */
 const ORDER: readonly SourceKind[] = ['CubeTable', 'Node', 'Cube', 'CubeLink', 'CubeNode'];
+/** Files of the directory that are read. */
+const isRead = (name: string): boolean => isManifestName(name) || isPrefixFileName(name);
 /** Generations are saved at most this often; a crash in between may count one change twice. */
 const SAVE_MS = 1_000;
 /** Characters from which on a file is read by its documents. */
@@ -58,6 +61,7 @@ export class ManifestSource implements Source {
   readonly name: string;
   readonly #options: ManifestSourceOptions;
   readonly #files = new FileSet();
+  readonly #prefixFiles = new PrefixFiles();
   readonly #tables = new TableTranslator();
   readonly #statuses: StatusFiles;
   readonly #store: ManifestStore;
@@ -102,7 +106,7 @@ export class ManifestSource implements Source {
         log.error({ err: failure }, `${this.#problem}; make it writable for the agent`);
       }
     };
-    this.#following = new ManifestDirectory(directory).follow(scanned, this.#stopping.signal);
+    this.#following = new ManifestDirectory(directory, isRead).follow(scanned, this.#stopping.signal);
     this.#following.catch((failure) =>
       log.error({ err: failure }, `following ${directory} ended: restart the agent`),
     );
@@ -136,11 +140,13 @@ export class ManifestSource implements Source {
       return;
     }
     for (const file of change.removed) {
-      this.#files.delete(file);
+      if (isPrefixFileName(file)) this.#prefixFiles.delete(file);
+      else this.#files.delete(file);
       this.#parts.delete(file);
     }
     for (const [file, text] of change.changed) this.#read(file, text);
-    const { objects: inForce, problems } = this.#files.resolve();
+    const { objects: inForce, problems: manifestProblems } = this.#files.resolve();
+    const problems = [...manifestProblems, ...this.#prefixFiles.problems(inForce.values())];
     this.#objectsInForce = inForce.size;
     const now = new Date();
     const objects = [...inForce.values()].map((entry) => this.#dress(entry, now));
@@ -156,7 +162,9 @@ export class ManifestSource implements Source {
     );
     const taken = new Set(explicitTables.map(keyOfObject));
     const made = (tables as unknown as KubeManifest[]).filter((table) => !taken.has(keyOfObject(table)));
-    this.#hand([...explicitTables, ...made, ...view.objects], handler, now);
+    const filled = explicitTables.map((table) => this.#prefixFiles.fill(table));
+    this.#prefixFiles.keepOnly(taken);
+    this.#hand([...filled, ...made, ...view.objects], handler, now);
     if (!this.#synced) {
       this.#synced = true;
       handler.synced();
@@ -176,7 +184,8 @@ export class ManifestSource implements Source {
     await this.#store.saveStamps(this.#stamps);
     this.#saveLedgerSoon();
     // Ten thousand new files take seconds to keep: the next change does not wait for that.
-    const good = [...change.changed].filter(([file]) => this.#files.isGood(file));
+    const isGood = (file: string) => (isPrefixFileName(file) ? this.#prefixFiles : this.#files).isGood(file);
+    const good = [...change.changed].filter(([file]) => isGood(file));
     this.#saving = this.#saving
       .then(() => this.#saveFiles(good, change.removed))
       .catch((failure: Error) => {
@@ -187,6 +196,10 @@ export class ManifestSource implements Source {
   /** Reads one file; the first time also what was good of it in the agent's life before. */
   #read(file: string, text: string): void {
     const remembered = this.#goodTexts.get(file);
+    if (isPrefixFileName(file)) {
+      this.#prefixFiles.set(file, text, remembered);
+      return;
+    }
     const known = this.#files.good(file);
     const good =
       known ?? (remembered === undefined ? undefined : readVersion(file, remembered, () => undefined));
@@ -249,7 +262,7 @@ export class ManifestSource implements Source {
   #sourceObject(from: KubeManifest, now: Date): SourceObject {
     const kind = from.kind as SourceKind;
     const { namespace, name, labels, annotations } = from.metadata;
-    const meta = this.#ledger.see(from, now);
+    const meta = this.#ledger.see(this.#prefixFiles.original(from), now);
     const status =
       kind === 'Node' ? from.status : this.#statuses.get({ kind, namespace, name, uid: meta.uid });
     return {

@@ -431,6 +431,11 @@ export class Chain {
     };
   }
 
+  /** The context of a packet for runs of the entry that need no result beside the verdict. */
+  context(): Buffer {
+    return skbContext({});
+  }
+
   /** ns of one packet, averaged over `repeat` runs. */
   measure(frame: Uint8Array, repeat = 2_000_000): number {
     return this.#entry.program('entry').testRun({ dataIn: frame, ctxIn: skbContext({}), repeat }).duration;

@@ -29,10 +29,13 @@ export function isManifestName(name: string): boolean {
  */
 export class ManifestDirectory {
   readonly path: string;
+  readonly #counts: (name: string) => boolean;
   readonly #stamps = new Map<string, string>();
 
-  constructor(path: string) {
+  /** `counts`: names of the files that are read. */
+  constructor(path: string, counts = isManifestName) {
     this.path = path;
+    this.#counts = counts;
   }
 
   /** Looks at the whole directory, or at some names only, which costs nothing for the others. */
@@ -42,7 +45,7 @@ export class ManifestDirectory {
     try {
       const names = only === undefined ? await readdir(this.path) : [...only];
       const present = new Set<string>();
-      for (const name of names.filter(isManifestName).sort()) {
+      for (const name of names.filter(this.#counts).sort()) {
         const path = join(this.path, name);
         const info = await stat(path, { bigint: true }).catch(ifGone);
         if (info === undefined || !info.isFile()) continue;
