@@ -50,10 +50,6 @@ function endpoint(at: string, end: Endpoint | PathStep): NotSupported[] {
     const remedy = 'remove the selector: the endpoint then stands for all pods of the node';
     return [no(`${at}.pods.selector`, 'this release joins all pods of a node, not some of them', remedy)];
   }
-  if (end.type === 'Next') {
-    const remedy = 'name the endpoint where packets go, such as Stack';
-    return [no(`${at}.type`, 'this release has no Transparent chains, so nothing comes next', remedy)];
-  }
   return [];
 }
 
@@ -67,13 +63,9 @@ function table(type: string): NotSupported[] {
 
 function chain(spec: ServiceChain['spec']): NotSupported[] {
   const found: NotSupported[] = [];
-  if (spec.target.type !== 'Nodes') {
-    const remedy = 'set target.type to Nodes and select nodes';
-    found.push(no('spec.target.type', `this release has no chains on ${spec.target.type}`, remedy));
-  }
-  if (spec.mode === 'Transparent') {
-    const remedy = 'set mode to Terminating or leave it out';
-    found.push(no('spec.mode', 'this release splices no chain into another one', remedy));
+  if (spec.target.type === 'Pods') {
+    const remedy = 'set target.type to Nodes and select nodes, or to Link';
+    found.push(no('spec.target.type', 'this release has no chains on Pods', remedy));
   }
   if (spec.updateStrategy.type !== 'AllAtOnce') {
     const remedy = 'set updateStrategy.type to AllAtOnce or leave it out';

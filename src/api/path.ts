@@ -16,7 +16,8 @@ export function pathToLinks(path: readonly PathStep[]): LinkTemplate[] {
   }));
 }
 
-/** The links of a chain, however it is written. */
-export function chainLinks(spec: ServiceChainSpec): LinkTemplate[] {
-  return spec.links ?? pathToLinks(spec.path ?? []);
+/** The links of a chain, however it is written. What a chain that goes into a link has before it is Next, too. */
+export function chainLinks({ links, path = [], target }: ServiceChainSpec): LinkTemplate[] {
+  if (links !== undefined) return links;
+  return pathToLinks(target?.type === 'Link' ? [{ type: 'Next' }, ...path] : path);
 }

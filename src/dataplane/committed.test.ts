@@ -230,8 +230,8 @@ describe('objects without a chain', () => {
       [cube('one')],
       [link('l', [at('one', 'a'), { type: 'Next' }])],
       'CubeLink ns/l',
-      'NotSupported',
-      'spec.endpoints[1].type',
+      'NotAPath',
+      'delete the link',
     ],
     [
       'a selection of pods',

@@ -6,7 +6,8 @@
  */
 import { LABELS } from '../api/group.ts';
 import { specHash } from '../api/hash.ts';
-import { type Finding, type Graph, type GraphInput, resolveGraph } from './graph.ts';
+import { type GraphInput, resolveGraph } from './graph.ts';
+import type { Finding, Graph } from './graph-model.ts';
 import { type CubeNodeObject, type CubeObject, keyOf, type LinkObject } from './objects.ts';
 
 export interface EffectiveSet {
@@ -169,6 +170,7 @@ export function accept(
       const object = isCube ? cubes.get(key) : links.get(key);
       if (object === undefined) continue;
       const chain = chainOf(object);
+      if (chain !== undefined && isCutOrLeftOut(chain, list, links, before)) continue;
       if (chain !== undefined && chains.get(chain) !== before.chains.get(chain)) {
         revertChain(chain, before, cubes, links, chains);
         held.set(chain, `${ref} is not accepted`);
@@ -189,6 +191,20 @@ export function accept(
     }
     if (!changed) return { set: withoutRefused(cubes, links, chains, graph), graph, findings, held };
   }
+}
+
+/**
+ * Whether a Transparent chain comes into force although the kernel refused one of its cubes, because there is no earlier
+ * revision of it: its failurePolicy says what that means for the link that it goes into.
+ */
+function isCutOrLeftOut(
+  chain: string,
+  findings: readonly Finding[],
+  links: ReadonlyMap<string, LinkObject>,
+  before: EffectiveSet,
+): boolean {
+  if (before.chains.has(chain) || findings.some(({ condition }) => condition === 'Accepted')) return false;
+  return [...links.values()].some((link) => link.spec.splice !== undefined && chainOf(link) === chain);
 }
 
 /** Whether this very generation was in force before. */

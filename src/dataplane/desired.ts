@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../api/hash.ts';
 import type { CubeType, InstanceConfig, NodeInput } from '../cubes/cube-type.ts';
-import type { Graph, GraphCube, InterfaceInfo, LinkEnd } from './graph.ts';
+import type { Graph, GraphCube, InterfaceInfo, Wire, WireEnd } from './graph-model.ts';
 import {
   type Attachment,
   AttachPort,
@@ -97,14 +97,14 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
   const attachments = attachmentsOf(input);
   const ports = new Map([...attachments.values()].map((a) => [a.name, a.row.port]));
   const edges = new Map<number, bigint>();
-  for (const { ends } of graph.links.values()) {
-    const [a, b] = ends;
+  for (const wire of graph.wires) {
+    const [a, b] = wire.ends;
     for (const [from, to] of [
       [a, b],
       [b, a],
     ] as const) {
       const at = sourceIndex(from, graph, slotOf, ports);
-      const word = edgeTo(from, to, graph, slotOf, input.interfaces);
+      const word = edgeTo(to, wire.layer, graph, slotOf, input.interfaces);
       if (at !== undefined && word !== undefined) edges.set(at, word);
     }
   }
@@ -180,7 +180,7 @@ function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance
 
 /** Where the edge of an end stands: of a cube in its slot, of anything else in slot 0. */
 function sourceIndex(
-  end: LinkEnd,
+  end: WireEnd,
   graph: Graph,
   slotOf: ReadonlyMap<string, number>,
   ports: ReadonlyMap<string, number>,
@@ -194,12 +194,14 @@ function sourceIndex(
     const port = ports.get(end.name);
     return port === undefined ? undefined : edgeIndex(0, port);
   }
+  // Packets leave by these and come in by none.
+  if (end.type === 'Next' || end.type === 'Host' || end.type === 'Cut') return undefined;
   return edgeIndex(0, AttachPort[end.type === 'Pods' ? 'Pod' : end.type]);
 }
 
 function edgeTo(
-  from: LinkEnd,
-  to: LinkEnd,
+  to: WireEnd,
+  layer: Wire['layer'],
   graph: Graph,
   slotOf: ReadonlyMap<string, number>,
   interfaces: ReadonlyMap<string, InterfaceInfo>,
@@ -211,9 +213,11 @@ function edgeTo(
   }
   if (to.type === 'Pods') return edgeWord(EdgeKind.Pod, 0);
   if (to.type === 'Interface') {
-    const layer = from.type === 'Cube' ? graph.cubes.get(from.cube)?.type.layer : undefined;
     return to.info && edgeWord(layer === 2 ? EdgeKind.Device : EdgeKind.Neigh, to.info.ifindex);
   }
+  if (to.type === 'Host') return edgeWord(EdgeKind.Pass, 0);
+  if (to.type === 'Cut') return edgeWord(EdgeKind.Cut, 0);
+  if (to.type === 'Next') return undefined;
   const device = interfaces.get(to.type === 'Overlay' ? OVERLAY_DEVICE : STACK_DEVICES[0]);
   return device && edgeWord(to.type === 'Overlay' ? EdgeKind.Tunnel : EdgeKind.Stack, device.ifindex);
 }
@@ -238,7 +242,10 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
     if (info === undefined || result.has(info.ifindex)) return;
     result.set(info.ifindex, { name: info.name, row: { ...row, counters: numbers.counters(info.ifindex) } });
   };
-  for (const { ends } of input.graph.links.values()) {
+  // The chain that owns an interface says more of it than one that is spliced in before.
+  const links = [...input.graph.links.values()];
+  const isHead = ({ object }: (typeof links)[number]) => object.spec.splice !== undefined;
+  for (const { ends } of [...links.filter((link) => !isHead(link)), ...links.filter(isHead)]) {
     for (const end of ends) {
       if (end.type === 'Interface' && end.info !== undefined) {
         add(end.info, { port: numbers.port(end.info.ifindex), open: end.open, mac: end.info.mac });
@@ -249,7 +256,8 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
       }
     }
   }
-  const podsOpen = [...input.graph.links.values()]
+  const podsOpen = links
+    .filter((link) => !isHead(link))
     .flatMap((link) => link.ends)
     .some((end) => end.type === 'Pods' && end.open);
   for (const pod of input.pods) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The devices that the agent makes itself: what `ip` has to be told so that they are as they should be. Pure. */
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
-import type { InterfaceInfo } from './graph.ts';
+import type { InterfaceInfo } from './graph-model.ts';
 import { GATEWAY_MAC } from './layout.ts';
 
 export interface Device extends InterfaceInfo {

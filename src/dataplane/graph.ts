@@ -8,6 +8,7 @@ import type { Cube, CubeLink } from '../api/generated/types.ts';
 import { type NotSupported, notSupported } from '../api/not-supported.ts';
 import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
 import { broadcastLoops } from './broadcast-loops.ts';
+import type { Finding, Graph, GraphCube, GraphLink, InterfaceInfo, LinkEnd } from './graph-model.ts';
 import {
   type AnyCubeSpec,
   byAge,
@@ -18,58 +19,7 @@ import {
   refOf,
 } from './objects.ts';
 import { closedRings } from './rings.ts';
-
-export interface InterfaceInfo {
-  readonly name: string;
-  readonly ifindex: number;
-  readonly mtu: number;
-  readonly mac: string;
-  /** Administratively up with a carrier. */
-  readonly up: boolean;
-}
-
-export interface Finding {
-  /** `Programmed`: the kernel refused this very generation; it is kept out until it is tried again. */
-  readonly condition: 'Accepted' | 'ResolvedRefs' | 'Programmed';
-  /** PascalCase. */
-  readonly reason: string;
-  readonly message: string;
-}
-
-/** By `Cube ns/name` or `CubeLink ns/name`. */
-export type Findings = ReadonlyMap<string, readonly Finding[]>;
-
-export type LinkEnd =
-  | { readonly type: 'Cube'; readonly cube: string; readonly port: string }
-  | {
-      readonly type: 'Interface';
-      readonly name: string;
-      readonly info: InterfaceInfo | undefined;
-      readonly open: boolean;
-    }
-  | { readonly type: 'Pods' | 'Overlay' | 'Stack'; readonly open: boolean };
-
-export interface GraphCube {
-  readonly key: string;
-  readonly object: CubeObject;
-  readonly type: CubeType;
-  readonly input: CubeInput<unknown>;
-}
-
-export interface GraphLink {
-  readonly key: string;
-  readonly object: LinkObject;
-  readonly ends: readonly [LinkEnd, LinkEnd];
-}
-
-export interface Graph {
-  readonly cubes: ReadonlyMap<string, GraphCube>;
-  readonly links: ReadonlyMap<string, GraphLink>;
-  readonly findings: Findings;
-  /** Settings of the Overlay endpoint, where a link has one. */
-  readonly overlay: { readonly vni: number; readonly port: number } | undefined;
-  readonly stack: boolean;
-}
+import { resolveSplices, type Splices } from './splice.ts';
 
 export interface GraphInput {
   readonly nodeName: string;
@@ -124,19 +74,23 @@ class Resolver {
       const cube = this.#finishCube(key, object, type, links);
       if (cube !== undefined) cubes.set(key, cube);
     }
+    const { wires, through } = this.#splice(links, cubes);
     for (const link of links.values()) this.#checkEnds(link, cubes);
-    const overlay = [...links.values()]
+    const terminating = [...links.values()].filter(({ object }) => object.spec.splice === undefined);
+    const overlay = terminating
       .flatMap((link) => link.object.spec.endpoints)
       .find((endpoint) => endpoint.type === 'Overlay');
     return {
       cubes,
       links,
+      wires,
+      through,
       findings: this.#findings,
       overlay: overlay && {
         vni: overlay.overlay?.vni ?? 1,
         port: overlay.overlay?.port ?? 4789,
       },
-      stack: [...links.values()].some((link) => link.ends.some((end) => end.type === 'Stack')),
+      stack: terminating.some((link) => link.ends.some((end) => end.type === 'Stack')),
     };
   }
 
@@ -195,7 +149,10 @@ class Resolver {
     const ends: LinkEnd[] = [];
     for (const [i, endpoint] of object.spec.endpoints.entries()) {
       const end = this.#end(endpoint, object.metadata.namespace ?? '');
-      const claim = claimOf(end);
+      const claim = object.spec.splice === undefined || end.type === 'Cube' ? claimOf(end) : undefined;
+      ends.push(end);
+      // Many chains go to one place.
+      if (claim === undefined) continue;
       const holder = this.#taken.get(claim.id);
       if (holder !== undefined || claims.includes(claim.id)) {
         this.#find(
@@ -207,7 +164,6 @@ class Resolver {
         return undefined;
       }
       claims.push(claim.id);
-      ends.push(end);
     }
     const [a, b] = ends;
     if (a === undefined || b === undefined) return undefined;
@@ -217,7 +173,8 @@ class Resolver {
 
   #end(endpoint: Endpoint, namespace: string): LinkEnd {
     if (endpoint.type === 'Cube') {
-      return { type: 'Cube', cube: `${namespace}/${endpoint.cube.name}`, port: endpoint.cube.port };
+      const cube = `${namespace}/${endpoint.cube.name}`;
+      return { type: 'Cube', cube, port: this.#portOf(cube, endpoint.cube.port) };
     }
     const open = endpoint.failurePolicy === 'Open';
     if (endpoint.type === 'Interface') {
@@ -231,7 +188,28 @@ class Resolver {
       };
     }
     if (endpoint.type === 'Stack') return { type: 'Stack', open: endpoint.failurePolicy !== 'Closed' };
-    return { type: endpoint.type === 'Overlay' ? 'Overlay' : 'Pods', open };
+    return { type: endpoint.type, open };
+  }
+
+  /** A step of a path that says nothing goes in by `in` and out by `out`. */
+  #portOf(cube: string, name: string): string {
+    const pair = this.#cubes.get(cube)?.type.transparent;
+    if (pair === undefined || (name !== 'in' && name !== 'out')) return name;
+    return name === 'in' ? pair.outside : pair.inside;
+  }
+
+  /** A chain with an `Accepted` finding goes out of the graph with its head. */
+  #splice(links: Map<string, GraphLink>, cubes: ReadonlyMap<string, GraphCube>): Splices {
+    const splices = resolveSplices({
+      links,
+      typeOf: (cube) => this.#cubes.get(cube)?.type,
+      isProgrammed: (cube) => cubes.has(cube),
+    });
+    for (const [ref, { condition, reason, message }] of splices.findings) {
+      this.#find(ref, condition, reason, message);
+      if (condition === 'Accepted') links.delete(ref.slice('CubeLink '.length));
+    }
+    return splices;
   }
 
   /** A packet could neither come into such a ring nor leave it. */
@@ -319,7 +297,8 @@ class Resolver {
         id,
         addresses: settings.get(name)?.addresses ?? [],
         ...(mtu === undefined ? {} : { mtu }),
-        ...(peer === undefined ? {} : { endpoint: peer.type }),
+        // What is spliced in next to it comes and goes: the program must not depend on it.
+        ...(peer === undefined ? {} : { endpoint: peer.type === 'Next' ? 'Cube' : peer.type }),
       };
     };
     return [
@@ -377,7 +356,8 @@ function asRefusal({ reason, field, message, remedy }: NotSupported): [string, s
 }
 
 /** What an end takes for its link alone. */
-function claimOf(end: LinkEnd): { id: string; reason: string; what: string; remedy: string } {
+function claimOf(end: LinkEnd): { id: string; reason: string; what: string; remedy: string } | undefined {
+  if (end.type === 'Next') return undefined;
   if (end.type === 'Cube') {
     return {
       id: `Cube ${end.cube}/${end.port}`,

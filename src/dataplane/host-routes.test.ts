@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import type { Graph } from './graph.ts';
+import type { Graph } from './graph-model.ts';
 import { type HostNetwork, hostNetwork, planHostNetwork } from './host-routes.ts';
 import { overlaySources } from './overlay.ts';
 

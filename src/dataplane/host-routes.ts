@@ -2,7 +2,7 @@
 /** The way of the host's own processes into the chain: addresses and routes on cube0, for a router linked to Stack. Pure. */
 import { formatAddress, formatPrefix, masked, parsePrefix } from '../api/ip.ts';
 import { STACK_DEVICES } from './desired.ts';
-import type { Graph } from './graph.ts';
+import type { Graph } from './graph-model.ts';
 import { decodePrefix } from './layout.ts';
 import type { OverlaySources } from './overlay.ts';
 

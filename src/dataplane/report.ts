@@ -2,7 +2,7 @@
 /** After each round: the status of every Cube, CubeLink and of the CubeNode. */
 import type { CubeNodeStatus } from '../api/generated/types.ts';
 import { chainOf } from './committed.ts';
-import type { Finding } from './graph.ts';
+import type { Finding } from './graph-model.ts';
 import type { Running } from './images.ts';
 import { type CubeObject, keyOf, type LinkObject } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';

@@ -2,7 +2,7 @@
 /** What the agent found and did → status of Cubes, CubeLinks and the CubeNode. Pure; equal input gives an equal status. */
 import { type NewCondition, removeCondition, setCondition } from '../api/conditions.ts';
 import type { Condition, CubeLinkStatus, CubeNodeStatus, CubeStatus } from '../api/generated/types.ts';
-import type { Finding, Graph, LinkEnd } from './graph.ts';
+import type { Finding, Graph, WireEnd } from './graph-model.ts';
 import { CUBE_ABI } from './layout.ts';
 import { type CubeObject, keyOf, type LinkObject } from './objects.ts';
 import type { SourceMeta } from './sources/source.ts';
@@ -125,27 +125,43 @@ function programmedCondition(
 }
 
 /** Text of an end as others call it: `CUBE/PORT`, `Interface eth0`, `Pods`. */
-export function endText(end: LinkEnd): string {
+export function endText(end: WireEnd): string {
+  if (end.type === 'Cut') return `${end.cube.slice(end.cube.indexOf('/') + 1)}, which is not programmed`;
+  if (end.type === 'Host') return 'Stack';
   if (end.type === 'Cube') return `${end.cube.slice(end.cube.indexOf('/') + 1)}/${end.port}`;
   return end.type === 'Interface' ? `Interface ${end.name}` : end.type;
 }
 
 /** Whether packets pass an end. */
-export function isUp(end: LinkEnd, graph: Graph): boolean {
+export function isUp(end: WireEnd, graph: Graph): boolean {
   if (end.type === 'Cube') return graph.cubes.has(end.cube);
+  if (end.type === 'Next' || end.type === 'Cut') return false;
   return end.type === 'Interface' ? end.info?.up === true : true;
 }
 
 export function portsOf(key: string, graph: Graph): NonNullable<CubeStatus['ports']> {
   const ports: NonNullable<CubeStatus['ports']> = [];
   for (const { ends } of graph.links.values()) {
-    for (const [i, end] of ends.entries()) {
-      const peer = ends[1 - i];
-      if (end.type !== 'Cube' || end.cube !== key || peer === undefined) continue;
-      ports.push({ name: end.port, peer: endText(peer), state: isUp(peer, graph) ? 'Up' : 'Down' });
+    for (const end of ends) {
+      if (end.type !== 'Cube' || end.cube !== key) continue;
+      const peer = peerOf(graph, end);
+      // A chain that is left out: its cube stands nowhere.
+      if (peer === undefined) ports.push({ name: end.port, peer: 'Next', state: 'Down' });
+      else ports.push({ name: end.port, peer: endText(peer), state: isUp(peer, graph) ? 'Up' : 'Down' });
     }
   }
   return ports.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What is behind a port in the end, with all that is spliced in. */
+function peerOf(graph: Graph, port: { cube: string; port: string }): WireEnd | undefined {
+  for (const { ends } of graph.wires) {
+    const at = ends.findIndex(
+      (end) => end.type === 'Cube' && end.cube === port.cube && end.port === port.port,
+    );
+    if (at >= 0) return ends[1 - at];
+  }
+  return undefined;
 }
 
 export function cubeStatus(
@@ -176,20 +192,27 @@ export function linkStatus(
 ): CubeLinkStatus {
   const link = graph.links.get(keyOf(object.metadata));
   const names = { Overlay: 'cubevxlan', Stack: 'cube0' } as const;
-  const endpoints: NonNullable<CubeLinkStatus['endpoints']> = (link?.ends ?? []).map((end) => {
+  const ends = link?.ends ?? [];
+  const endpoints: NonNullable<CubeLinkStatus['endpoints']> = ends.map((own, i) => {
+    // The link of a chain that is spliced in leads to whoever is next to the chain.
+    const inner = ends[1 - i];
+    const isOuter = own.type === 'Next' || (own.type !== 'Cube' && object.spec.splice !== undefined);
+    const end = (isOuter && inner?.type === 'Cube' && peerOf(graph, inner)) || own;
     const device = end.type === 'Overlay' || end.type === 'Stack' ? devices.get(names[end.type]) : undefined;
     const ifindex = end.type === 'Interface' ? end.info?.ifindex : device?.ifindex;
     return {
-      type: end.type,
+      type: own.type,
       peer: endText(end),
       ...(ifindex === undefined ? {} : { ifindex }),
       state: isUp(end, graph) ? 'Up' : 'Down',
     };
   });
   const down = endpoints.filter((end) => end.state !== 'Up').map((end) => end.peer ?? end.type);
+  const through = graph.through.get(keyOf(object.metadata));
   return {
     observedGeneration: object.metadata.generation,
     endpoints,
+    ...(through === undefined ? {} : { through: [...through] }),
     conditions: conditionsOf({ ...verdict, metadata: object.metadata, down }, old as Old, now),
   };
 }

@@ -6,9 +6,9 @@ import { nodeFacts } from '../api/variables.ts';
 import { isKubeError } from '../k8s/errors.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, keyOf, type ResourceType } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import { selectsNode } from './chain-target.ts';
 import type { NodeInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
-import { matches } from './selector.ts';
 import { refusalOf, type Stamp, stampChain } from './service-chain.ts';
 import type { ControllerContext } from './table-controller.ts';
 import type { CubeNodeView, MemberView } from './views.ts';
@@ -132,7 +132,7 @@ export class ChainController {
         leave();
         continue;
       }
-      if (!selects(chain, node)) {
+      if (!selectsNode(chain, node.metadata.labels ?? {}, (of) => world.chains.get(of))) {
         this.#setProblem(key, name, undefined);
         continue;
       }
@@ -233,12 +233,6 @@ export class ChainController {
     else this.#problems.set(chain, nodes);
     this.#onProblem(chain);
   }
-}
-
-/** Whether the target of a chain selects a node. */
-export function selects(chain: ServiceChain, node: NodeInput): boolean {
-  const { target } = chain.spec;
-  return target.type === 'Nodes' && matches(target.nodes?.selector, node.metadata.labels ?? {});
 }
 
 function sameTemplate(a: ServiceChain, b: ServiceChain): boolean {

@@ -3,8 +3,9 @@ import type { ServiceChain } from '../api/generated/types.ts';
 import { contentHash } from '../api/hash.ts';
 import { SERVICE_CHAINS } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
-import { type StampProblem, selects } from './chain-controller.ts';
+import type { StampProblem } from './chain-controller.ts';
 import { chainStatus, type MemberState, type NodeState } from './chain-status.ts';
+import { selectsNode, targetOf } from './chain-target.ts';
 import type { ControllerContext } from './table-controller.ts';
 
 /** A thousand nodes that become ready one after the other are told in a few writes, not in a thousand. */
@@ -35,7 +36,15 @@ export class ChainStatusController {
       for (const key of world.chains.keys()) queue.add(key);
     };
     this.#subscriptions.push(
-      world.chains.onChange(({ key }) => queue.add(key)),
+      // A chain of whose links others are part changes them too.
+      world.chains.onChange((change) => {
+        if (
+          change.type === 'updated' &&
+          change.old.metadata.generation === change.value.metadata.generation
+        ) {
+          queue.add(change.key);
+        } else all();
+      }),
       world.nodes.onChange((change) => {
         const same =
           change.type === 'updated' &&
@@ -62,7 +71,8 @@ export class ChainStatusController {
   async #reconcile(key: string): Promise<HandlerResult> {
     const chain = this.#context.world.chains.get(key);
     if (chain === undefined || chain.metadata.deletionTimestamp !== undefined) return undefined;
-    const next = chainStatus(chain, this.#nodesOf(key, chain), new Date());
+    const target = targetOf(chain, (of) => this.#context.world.chains.get(of));
+    const next = chainStatus(chain, this.#nodesOf(key, chain), new Date(), target);
     if (contentHash(next) === contentHash(chain.status ?? {})) return undefined;
     await this.#context.applier.applyStatus(SERVICE_CHAINS, chain.metadata, next);
     return undefined;
@@ -73,7 +83,7 @@ export class ChainStatusController {
     const problems = this.#problemsOf(key);
     const states: NodeState[] = [];
     for (const [node, input] of world.nodes.entries()) {
-      if (!selects(chain, input)) continue;
+      if (!selectsNode(chain, input.metadata.labels ?? {}, (of) => world.chains.get(of))) continue;
       const commit = world.cubeNodes
         .get(node)
         ?.chains.find((entry) => `${entry.namespace}/${entry.name}` === key);

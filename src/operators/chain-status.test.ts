@@ -129,7 +129,7 @@ describe('status of a ServiceChain', () => {
 
   it('is stalled when it is refused, or cannot be stamped on a node', () => {
     expect(
-      short(chain({ mode: 'Transparent' }), [node('a', [member()], { revision: 'older' })]).conditions,
+      short(chain({ target: { type: 'Pods' } }), [node('a', [member()], { revision: 'older' })]).conditions,
     ).toEqual([
       'Accepted=False/NotSupported',
       'ResolvedRefs=Unknown/Pending',

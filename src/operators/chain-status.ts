@@ -2,6 +2,7 @@
 import { removeCondition, setCondition } from '../api/conditions.ts';
 import type { Condition, ServiceChain, ServiceChainStatus } from '../api/generated/types.ts';
 import type { ConditionName } from '../api/schemas/conditions.ts';
+import type { ChainTarget } from './chain-target.ts';
 import { refusalOf, revisionOf } from './service-chain.ts';
 
 /** A Cube or CubeLink as the chain's status sees it. */
@@ -35,7 +36,12 @@ interface Verdict {
  * Status of a chain out of what its members say: True where all nodes agree, False with the first object that says so,
  * else Unknown with a count. The same facts give the same status, and the times of conditions that stay are kept.
  */
-export function chainStatus(chain: ServiceChain, nodes: readonly NodeState[], now: Date): ServiceChainStatus {
+export function chainStatus(
+  chain: ServiceChain,
+  nodes: readonly NodeState[],
+  now: Date,
+  target: ChainTarget = { ok: true, selector: undefined },
+): ServiceChainStatus {
   const generation = chain.metadata.generation ?? 0;
   const revision = revisionOf(chain);
   const updated = nodes.filter(
@@ -45,21 +51,24 @@ export function chainStatus(chain: ServiceChain, nodes: readonly NodeState[], no
     node.members.length > 0 && node.members.every((member) => verdictOf(member, type).status === 'True');
   const ready = updated.filter((node) => holds(node, 'Ready'));
   const accepted = acceptedOf(chain, nodes);
+  const unresolved: Verdict | undefined = target.ok
+    ? undefined
+    : { status: 'False', reason: target.reason, message: target.message };
   const verdicts: Record<'Accepted' | 'ResolvedRefs' | 'Programmed' | 'Ready', Verdict> = {
     Accepted: accepted,
-    ResolvedRefs: aggregate(
-      nodes,
-      updated,
-      'ResolvedRefs',
-      'Everything that the members name exists and fits',
-    ),
+    ResolvedRefs:
+      unresolved ??
+      aggregate(nodes, updated, 'ResolvedRefs', 'Everything that the members name exists and fits'),
     Programmed: aggregate(
       nodes,
       updated,
       'Programmed',
       'The kernels of all selected nodes hold the newest revision',
     ),
-    Ready: readyOf(accepted, nodes, ready),
+    Ready:
+      unresolved === undefined
+        ? readyOf(accepted, nodes, ready)
+        : { ...unresolved, reason: 'RefsNotResolved' },
   };
   let conditions: readonly Condition[] = chain.status?.conditions ?? [];
   for (const [type, verdict] of Object.entries(verdicts)) {

@@ -2,9 +2,10 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ServiceChain } from '../api/generated/types.ts';
 import { specHash } from '../api/hash.ts';
+import { chainLinks } from '../api/path.ts';
 import { validate } from '../api/validate.ts';
 import type { NodeFacts } from '../api/variables.ts';
-import { linksOf, refusalOf, revisionOf, type Stamp, stampChain } from './service-chain.ts';
+import { refusalOf, revisionOf, type Stamp, stampChain } from './service-chain.ts';
 
 const DUAL: NodeFacts = {
   name: 'node-a',
@@ -158,7 +159,7 @@ describe('a ServiceChain on a node', () => {
     ];
     const whole = chain({ links: undefined, path });
     expect(
-      linksOf(whole).map((link) => [
+      chainLinks(whole.spec).map((link) => [
         link.name,
         ...link.endpoints.map((end) =>
           end.type === 'Cube' ? `${end.cube.name}/${end.cube.port}` : end.type,
@@ -190,7 +191,6 @@ describe('a ServiceChain on a node', () => {
   it('refuses what this release does not do', () => {
     expect(refusalOf(chain())).toBeUndefined();
     for (const spec of [
-      { mode: 'Transparent' },
       { target: { type: 'Pods' } },
       { updateStrategy: { type: 'OnDelete' } },
     ]) {

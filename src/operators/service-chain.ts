@@ -7,13 +7,14 @@ import type {
   CubeTemplate,
   Endpoint,
   LinkTemplate,
-  PathStep,
   ServiceChain,
+  Splice,
 } from '../api/generated/types.ts';
 import { API_VERSION, LABELS } from '../api/group.ts';
 import { contentHash, specHash } from '../api/hash.ts';
 import { describeObject, labelValue, memberName } from '../api/names.ts';
 import { notSupported } from '../api/not-supported.ts';
+import { chainLinks } from '../api/path.ts';
 import type { AcceptedReason } from '../api/reasons.ts';
 import { type NodeFacts, resolveVariables } from '../api/variables.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
@@ -45,12 +46,12 @@ export function refusalOf(
 }
 
 /**
- * Revision of a chain: a hash of what is stamped, the same for all nodes. Target, pace and pause are no part of it, so
- * a change of them leaves the nodes alone.
+ * Revision of a chain: a hash of what is stamped, the same for all nodes. Which nodes, pace and pause are no part of it,
+ * so a change of them leaves the nodes alone.
  */
 export function revisionOf(chain: ServiceChain): string {
-  const { target: _, paused: __, updateStrategy: ___, ...template } = chain.spec;
-  return contentHash(template);
+  const { target, paused: __, updateStrategy: ___, ...template } = chain.spec;
+  return contentHash(target.type === 'Link' ? { ...template, link: target.link } : template);
 }
 
 /**
@@ -69,10 +70,11 @@ export function stampChain(chain: ServiceChain, facts: NodeFacts): StampResult {
     cubes.push(cubeOf(chain, resolved.value, facts));
   }
   const links: CubeLink[] = [];
-  for (const template of linksOf(chain)) {
+  for (const template of chainLinks(chain.spec)) {
     const resolved = resolveVariables(template, facts);
     if (!resolved.ok) return failed(chain, facts, `spec.links[${template.name}]`, resolved);
-    links.push(linkOf(chain, resolved.value, facts));
+    const isHead = chain.spec.mode === 'Transparent' && links.length === 0;
+    links.push(linkOf(chain, resolved.value, facts, isHead ? spliceOf(chain, facts) : undefined));
   }
   const commit: ChainCommit = {
     namespace: chain.metadata.namespace ?? '',
@@ -87,22 +89,6 @@ export function stampChain(chain: ServiceChain, facts: NodeFacts): StampResult {
   return { ok: true, cubes, links, commit };
 }
 
-/** The links of a chain; a path is links from each step to the next, `path-0` first. */
-export function linksOf(chain: ServiceChain): LinkTemplate[] {
-  const { links, path } = chain.spec;
-  if (links !== undefined) return links;
-  const steps = path ?? [];
-  return steps.slice(1).map((step, index) => ({
-    name: `path-${index}`,
-    endpoints: [endpointOf(steps[index] as PathStep, 'out'), endpointOf(step, 'in')],
-  }));
-}
-
-function endpointOf(step: PathStep, side: 'in' | 'out'): Endpoint {
-  if (step.type !== 'Cube') return step;
-  return { ...step, cube: { name: step.cube.name, port: step.cube[side] } };
-}
-
 function cubeOf(chain: ServiceChain, template: CubeTemplate, facts: NodeFacts): Cube {
   const { name, ...body } = template;
   return {
@@ -113,20 +99,44 @@ function cubeOf(chain: ServiceChain, template: CubeTemplate, facts: NodeFacts): 
   };
 }
 
-function linkOf(chain: ServiceChain, template: LinkTemplate, facts: NodeFacts): CubeLink {
+/** Where a Transparent chain goes on a node. */
+function spliceOf(chain: ServiceChain, facts: NodeFacts): Splice {
+  const { target, priority } = chain.spec;
+  const since = chain.metadata.creationTimestamp;
+  const common = { priority, ...(since === undefined ? {} : { since }) };
+  if (target.type !== 'Link') return common;
+  const { chain: of, namespace, name } = target.link;
+  const link = memberName(of, name, facts.name);
+  return { link, ...(namespace === undefined ? {} : { namespace }), ...common };
+}
+
+function linkOf(
+  chain: ServiceChain,
+  template: LinkTemplate,
+  facts: NodeFacts,
+  splice: Splice | undefined,
+): CubeLink {
+  const { failurePolicy, spliceFrom } = chain.spec;
   const endpoints = template.endpoints.map((endpoint): Endpoint => {
     if (endpoint.type === 'Cube') {
       const name = memberName(chain.metadata.name, endpoint.cube.name, facts.name);
       return { ...endpoint, cube: { ...endpoint.cube, name } };
     }
-    const policy = endpoint.failurePolicy ?? chain.spec.failurePolicy;
+    // Of a Transparent chain the first end says it, for the whole of it.
+    if (endpoint.type === 'Next' && splice === undefined) return { type: 'Next' };
+    const policy = endpoint.failurePolicy ?? failurePolicy;
     return policy === undefined ? endpoint : { ...endpoint, failurePolicy: policy };
   });
   return {
     apiVersion: API_VERSION,
     kind: 'CubeLink',
     metadata: metadataOf(chain, template.name, facts),
-    spec: { nodeName: facts.name, endpoints },
+    spec: {
+      nodeName: facts.name,
+      endpoints,
+      ...(splice === undefined ? {} : { splice }),
+      ...(spliceFrom === undefined ? {} : { spliceFrom }),
+    },
   };
 }
 

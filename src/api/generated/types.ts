@@ -496,12 +496,37 @@ export interface StackEndpoint extends EndpointCommon {
 export interface NextEndpoint extends EndpointCommon {
   type: 'Next';
 }
+/**
+ * Makes the link the head of a Transparent chain. The cube at its one end, and those linked behind it up to an endpoint of type Next, are put in at the place that its other end names: next to an interface, the pods, the overlay or the stack; or, with type Next, into another CubeLink.
+ */
+export interface Splice {
+  /** CubeLink that the chain goes into; exactly when the other end has type Next. */
+  link?: string;
+  /** Namespace of that CubeLink; the own one without it. */
+  namespace?: string;
+  /**
+   * Order among the chains at one place; the highest is nearest to the first end of the link, or to the interface.
+   */
+  priority: number;
+  /**
+   * Age that counts among equal priorities, the oldest first; then the name does. Without it the age of the link.
+   */
+  since?: string;
+}
 /** What the link joins. */
 export interface CubeLinkSpec {
   /** Node of the link and of the cubes that it joins. Cannot be changed. */
   nodeName: string;
   /** The two ends; their order has no meaning. */
   endpoints: Endpoint[];
+  /**
+   * Makes the link the head of a Transparent chain. The cube at its one end, and those linked behind it up to an endpoint of type Next, are put in at the place that its other end names: next to an interface, the pods, the overlay or the stack; or, with type Next, into another CubeLink.
+   */
+  splice?: Splice;
+  /**
+   * Other namespaces whose Transparent chains may be spliced into the link. Those of the own namespace always may.
+     */
+  spliceFrom?: string[];
 }
 /** State of one end. */
 export interface EndpointStatus {
@@ -522,6 +547,8 @@ export interface CubeLinkStatus {
   observedGeneration?: number;
   /** State of each end, in the order of the spec. */
   endpoints?: EndpointStatus[];
+  /** Cubes that are spliced into the link, from its first end to its second. */
+  through?: string[];
   /** Current state of the object. */
   conditions: Condition[];
 }
@@ -537,9 +564,11 @@ export interface PodsTarget {
 }
 /** Which link. */
 export interface LinkTarget {
-  /** Chain in the same namespace that has the link. */
+  /** Chain that has the link. */
   chain: string;
-  /** Name of the link in that chain. */
+  /** Namespace of that chain; the own one without it. Another one has to allow it by spliceFrom. */
+  namespace?: string;
+  /** Name of the link in that chain; those of a path are path-0, path-1 and so on. */
   name: string;
 }
 /** What every ChainTarget has. */
@@ -626,7 +655,9 @@ export interface LinkTemplate {
 export interface PathCube {
   /** Name of a cube of this chain. */
   name: string;
-  /** Port towards the previous step. */
+  /**
+   * Port towards the previous step; of a type that can be spliced in, in and out stand for its outside and inside.
+   */
   in: string;
   /** Port towards the next step. */
   out: string;
@@ -672,10 +703,16 @@ export interface ServiceChainSpec {
    * Terminating: the chain owns its interfaces alone. Transparent: it is spliced in between, one chain after the other by priority, age and name.
    */
   mode: 'Terminating' | 'Transparent';
-  /** Order among Transparent chains; the highest comes first. */
+  /**
+   * Order among the Transparent chains at one place: the highest is nearest to the first end of the link, or to the interface; then the oldest, then by name.
+   */
   priority: number;
   /**
-   * What happens to packets while a member is not programmed, for every endpoint that says nothing itself. Closed drops the packets of the attachment, Open passes them to the host's stack.
+   * Other namespaces whose Transparent chains may be spliced into the links of this chain. Those of the own namespace always may.
+     */
+  spliceFrom?: string[];
+  /**
+   * What happens to packets while a member is not programmed, for every endpoint that says nothing itself. In a Transparent chain Open leaves the chain out, and Closed cuts the link, with a counted drop. Closed drops the packets of the attachment, Open passes them to the host's stack.
    */
   failurePolicy?: 'Open' | 'Closed';
   /** True leaves what is on the nodes as it is. */
@@ -686,7 +723,9 @@ export interface ServiceChainSpec {
   cubes: CubeTemplate[];
   /** The links between them. */
   links?: LinkTemplate[];
-  /** A linear chain, step by step, instead of links: each step is linked to the next. */
+  /**
+   * A linear chain, step by step, instead of links: each step is linked to the next. That of a Transparent chain begins with the endpoint that it goes to, or at once with its cubes when it targets a link, and ends with Next.
+     */
   path?: PathStep[];
 }
 /** Last state seen by the operator. Written when something changes, never for counters. */

@@ -3178,8 +3178,10 @@ return errors === 0;
 }
 
 export const CubeLink = validate27;
-const schema31 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_2dc01ab6"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_84330b39":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"CubeLinkSpec_2dc01ab6":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}}},"additionalProperties":false}}};
-const schema32 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}}},"additionalProperties":false};
+const schema31 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_ebe71255"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_84330b39":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"Splice_c81e8642":{"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false},"CubeLinkSpec_ebe71255":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false}}};
+const schema32 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false};
+const schema40 = {"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false};
+const pattern11 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "u");
 const schema33 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema34 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema35 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
@@ -3952,7 +3954,7 @@ vErrors.push(err1);
 errors++;
 }
 for(const key0 in data){
-if(!((key0 === "nodeName") || (key0 === "endpoints"))){
+if(!((((key0 === "nodeName") || (key0 === "endpoints")) || (key0 === "splice")) || (key0 === "spliceFrom"))){
 const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err2];
@@ -4050,14 +4052,273 @@ vErrors.push(err9);
 errors++;
 }
 }
+if(data.splice !== undefined){
+let data3 = data.splice;
+if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
+if(data3.priority === undefined){
+data3.priority = 500;
 }
-else {
-const err10 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+for(const key1 in data3){
+if(!((((key1 === "link") || (key1 === "namespace")) || (key1 === "priority")) || (key1 === "since"))){
+const err10 = {instancePath:instancePath+"/splice",schemaPath:"#/definitions/Splice_c81e8642/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err10];
 }
 else {
 vErrors.push(err10);
+}
+errors++;
+}
+}
+if(data3.link !== undefined){
+let data4 = data3.link;
+if(typeof data4 === "string"){
+if(data4.length > 253){
+const err11 = {instancePath:instancePath+"/splice/link",schemaPath:"#/definitions/Splice_c81e8642/properties/link/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+if(data4.length < 1){
+const err12 = {instancePath:instancePath+"/splice/link",schemaPath:"#/definitions/Splice_c81e8642/properties/link/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(!pattern0.test(data4)){
+const err13 = {instancePath:instancePath+"/splice/link",schemaPath:"#/definitions/Splice_c81e8642/properties/link/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"+"\""};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+else {
+const err14 = {instancePath:instancePath+"/splice/link",schemaPath:"#/definitions/Splice_c81e8642/properties/link/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+}
+if(data3.namespace !== undefined){
+let data5 = data3.namespace;
+if(typeof data5 === "string"){
+if(data5.length > 63){
+const err15 = {instancePath:instancePath+"/splice/namespace",schemaPath:"#/definitions/Splice_c81e8642/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+if(data5.length < 1){
+const err16 = {instancePath:instancePath+"/splice/namespace",schemaPath:"#/definitions/Splice_c81e8642/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+if(!pattern1.test(data5)){
+const err17 = {instancePath:instancePath+"/splice/namespace",schemaPath:"#/definitions/Splice_c81e8642/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+else {
+const err18 = {instancePath:instancePath+"/splice/namespace",schemaPath:"#/definitions/Splice_c81e8642/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+}
+let data6 = data3.priority;
+if(!((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6)))){
+const err19 = {instancePath:instancePath+"/splice/priority",schemaPath:"#/definitions/Splice_c81e8642/properties/priority/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+if(typeof data6 == "number"){
+if(data6 > 1000 || isNaN(data6)){
+const err20 = {instancePath:instancePath+"/splice/priority",schemaPath:"#/definitions/Splice_c81e8642/properties/priority/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+if(data6 < 0 || isNaN(data6)){
+const err21 = {instancePath:instancePath+"/splice/priority",schemaPath:"#/definitions/Splice_c81e8642/properties/priority/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+if(data3.since !== undefined){
+let data7 = data3.since;
+if(typeof data7 === "string"){
+if(data7.length > 20){
+const err22 = {instancePath:instancePath+"/splice/since",schemaPath:"#/definitions/Splice_c81e8642/properties/since/maxLength",keyword:"maxLength",params:{limit: 20},message:"must NOT have more than 20 characters"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+if(!pattern11.test(data7)){
+const err23 = {instancePath:instancePath+"/splice/since",schemaPath:"#/definitions/Splice_c81e8642/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"+"\""};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+else {
+const err24 = {instancePath:instancePath+"/splice/since",schemaPath:"#/definitions/Splice_c81e8642/properties/since/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+}
+}
+else {
+const err25 = {instancePath:instancePath+"/splice",schemaPath:"#/definitions/Splice_c81e8642/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+if(data.spliceFrom !== undefined){
+let data8 = data.spliceFrom;
+if(Array.isArray(data8)){
+if(data8.length > 16){
+const err26 = {instancePath:instancePath+"/spliceFrom",schemaPath:"#/properties/spliceFrom/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+const len1 = data8.length;
+for(let i1=0; i1<len1; i1++){
+let data9 = data8[i1];
+if(typeof data9 === "string"){
+if(data9.length > 63){
+const err27 = {instancePath:instancePath+"/spliceFrom/" + i1,schemaPath:"#/properties/spliceFrom/items/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+if(data9.length < 1){
+const err28 = {instancePath:instancePath+"/spliceFrom/" + i1,schemaPath:"#/properties/spliceFrom/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+if(!pattern1.test(data9)){
+const err29 = {instancePath:instancePath+"/spliceFrom/" + i1,schemaPath:"#/properties/spliceFrom/items/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+}
+else {
+const err30 = {instancePath:instancePath+"/spliceFrom/" + i1,schemaPath:"#/properties/spliceFrom/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+}
+}
+else {
+const err31 = {instancePath:instancePath+"/spliceFrom",schemaPath:"#/properties/spliceFrom/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
+}
+errors++;
+}
+}
+}
+else {
+const err32 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
 }
 errors++;
 }
@@ -4165,14 +4426,14 @@ return errors === 0;
 }
 
 export const ServiceChain = validate36;
-const schema40 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_1a69be9c"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_fe7f410f":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_372df351":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_fe7f410f"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_b8de88c6":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_e8879e00":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_7b838180":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_e8879e00","default":{}}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"Router_0af4a7a3":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384}},"additionalProperties":false},"CubeTemplate_f49440d4":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["DDoSMitigator","LoadBalancer","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_7b838180"},"router":{"$ref":"#/definitions/Router_0af4a7a3"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_acdef557":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_6dd11702":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_03db3c51":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_1a69be9c":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_372df351","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_f49440d4"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false}}};
-const schema41 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_372df351","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_f49440d4"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false};
+const schema41 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_0a8ef0cc"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_f34b75e8":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_1d431f3c":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_b8de88c6":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_e8879e00":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_7b838180":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_e8879e00","default":{}}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"Router_0af4a7a3":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384}},"additionalProperties":false},"CubeTemplate_f49440d4":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["DDoSMitigator","LoadBalancer","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_7b838180"},"router":{"$ref":"#/definitions/Router_0af4a7a3"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_acdef557":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_6dd11702":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_03db3c51":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_0a8ef0cc":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_f49440d4"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false}}};
+const schema42 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_f49440d4"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false};
 const func2 = Object.prototype.hasOwnProperty;
-const schema42 = {"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_fe7f410f"}},"additionalProperties":false};
-const schema47 = {"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema43 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
-const schema44 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
-const schema45 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
+const schema43 = {"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false};
+const schema48 = {"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
+const schema44 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
+const schema45 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
+const schema46 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
 
 function validate40(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -4337,7 +4598,7 @@ vErrors.push(err12);
 errors++;
 }
 if(!((((data5 === "In") || (data5 === "NotIn")) || (data5 === "Exists")) || (data5 === "DoesNotExist"))){
-const err13 = {instancePath:instancePath+"/matchExpressions/" + i0+"/operator",schemaPath:"#/definitions/LabelSelectorRequirement_1c971d75/properties/operator/enum",keyword:"enum",params:{allowedValues: schema45.properties.operator.enum},message:"must be equal to one of the allowed values"};
+const err13 = {instancePath:instancePath+"/matchExpressions/" + i0+"/operator",schemaPath:"#/definitions/LabelSelectorRequirement_1c971d75/properties/operator/enum",keyword:"enum",params:{allowedValues: schema46.properties.operator.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -4475,7 +4736,7 @@ validate39.errors = vErrors;
 return errors === 0;
 }
 
-const schema46 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
+const schema47 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 
 function validate43(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -4546,7 +4807,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!(((data0 === "Nodes") || (data0 === "Pods")) || (data0 === "Link"))){
-const err2 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema42.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema43.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -4571,7 +4832,7 @@ if(data.link !== undefined){
 let data3 = data.link;
 if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
 if(data3.chain === undefined){
-const err3 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_fe7f410f/required",keyword:"required",params:{missingProperty: "chain"},message:"must have required property '"+"chain"+"'"};
+const err3 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_f34b75e8/required",keyword:"required",params:{missingProperty: "chain"},message:"must have required property '"+"chain"+"'"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -4581,7 +4842,7 @@ vErrors.push(err3);
 errors++;
 }
 if(data3.name === undefined){
-const err4 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_fe7f410f/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err4 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_f34b75e8/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -4591,8 +4852,8 @@ vErrors.push(err4);
 errors++;
 }
 for(const key1 in data3){
-if(!((key1 === "chain") || (key1 === "name"))){
-const err5 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_fe7f410f/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(!(((key1 === "chain") || (key1 === "namespace")) || (key1 === "name"))){
+const err5 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_f34b75e8/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -4606,7 +4867,7 @@ if(data3.chain !== undefined){
 let data4 = data3.chain;
 if(typeof data4 === "string"){
 if(data4.length > 63){
-const err6 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/chain/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+const err6 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/chain/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -4616,7 +4877,7 @@ vErrors.push(err6);
 errors++;
 }
 if(data4.length < 1){
-const err7 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/chain/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err7 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/chain/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -4626,7 +4887,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!pattern1.test(data4)){
-const err8 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/chain/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+const err8 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/chain/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -4637,7 +4898,7 @@ errors++;
 }
 }
 else {
-const err9 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/chain/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err9 = {instancePath:instancePath+"/link/chain",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/chain/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -4647,11 +4908,11 @@ vErrors.push(err9);
 errors++;
 }
 }
-if(data3.name !== undefined){
-let data5 = data3.name;
+if(data3.namespace !== undefined){
+let data5 = data3.namespace;
 if(typeof data5 === "string"){
 if(data5.length > 63){
-const err10 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+const err10 = {instancePath:instancePath+"/link/namespace",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -4661,7 +4922,7 @@ vErrors.push(err10);
 errors++;
 }
 if(data5.length < 1){
-const err11 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err11 = {instancePath:instancePath+"/link/namespace",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -4671,7 +4932,7 @@ vErrors.push(err11);
 errors++;
 }
 if(!pattern1.test(data5)){
-const err12 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+const err12 = {instancePath:instancePath+"/link/namespace",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -4682,7 +4943,7 @@ errors++;
 }
 }
 else {
-const err13 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_fe7f410f/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err13 = {instancePath:instancePath+"/link/namespace",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -4692,9 +4953,11 @@ vErrors.push(err13);
 errors++;
 }
 }
-}
-else {
-const err14 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_fe7f410f/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data3.name !== undefined){
+let data6 = data3.name;
+if(typeof data6 === "string"){
+if(data6.length > 63){
+const err14 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -4703,10 +4966,8 @@ vErrors.push(err14);
 }
 errors++;
 }
-}
-}
-else {
-const err15 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data6.length < 1){
+const err15 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -4715,13 +4976,58 @@ vErrors.push(err15);
 }
 errors++;
 }
+if(!pattern1.test(data6)){
+const err16 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+else {
+const err17 = {instancePath:instancePath+"/link/name",schemaPath:"#/definitions/LinkTarget_f34b75e8/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+}
+else {
+const err18 = {instancePath:instancePath+"/link",schemaPath:"#/definitions/LinkTarget_f34b75e8/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+}
+}
+else {
+const err19 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
 validate38.errors = vErrors;
 return errors === 0;
 }
 
-const schema48 = {"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false};
-const schema49 = {"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false};
-const pattern11 = new RegExp("^(100|[1-9]?[0-9])%$", "u");
+const schema49 = {"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false};
+const schema50 = {"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false};
+const pattern17 = new RegExp("^(100|[1-9]?[0-9])%$", "u");
 
 function validate47(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -4754,7 +5060,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!(((data0 === "AllAtOnce") || (data0 === "RollingUpdate")) || (data0 === "OnDelete"))){
-const err2 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema48.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema49.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -4786,7 +5092,7 @@ errors++;
 }
 let data2 = data1.maxUnavailable;
 if((!((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2)))) && (typeof data2 !== "string")){
-const err4 = {instancePath:instancePath+"/rollingUpdate/maxUnavailable",schemaPath:"#/definitions/RollingUpdate_3823c1e5/properties/maxUnavailable/type",keyword:"type",params:{type: schema49.properties.maxUnavailable.type},message:"must be integer,string"};
+const err4 = {instancePath:instancePath+"/rollingUpdate/maxUnavailable",schemaPath:"#/definitions/RollingUpdate_3823c1e5/properties/maxUnavailable/type",keyword:"type",params:{type: schema50.properties.maxUnavailable.type},message:"must be integer,string"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -4818,7 +5124,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(!pattern11.test(data2)){
+if(!pattern17.test(data2)){
 const err7 = {instancePath:instancePath+"/rollingUpdate/maxUnavailable",schemaPath:"#/definitions/RollingUpdate_3823c1e5/properties/maxUnavailable/pattern",keyword:"pattern",params:{pattern: "^(100|[1-9]?[0-9])%$"},message:"must match pattern \""+"^(100|[1-9]?[0-9])%$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -4889,9 +5195,9 @@ validate47.errors = vErrors;
 return errors === 0;
 }
 
-const schema50 = {"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["DDoSMitigator","LoadBalancer","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_7b838180"},"router":{"$ref":"#/definitions/Router_0af4a7a3"}},"additionalProperties":false};
-const schema51 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
-const schema52 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
+const schema51 = {"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["DDoSMitigator","LoadBalancer","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_7b838180"},"router":{"$ref":"#/definitions/Router_0af4a7a3"}},"additionalProperties":false};
+const schema52 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
+const schema53 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 
 function validate50(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -4932,7 +5238,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((((((data0 === "Service") || (data0 === "Route")) || (data0 === "Policy")) || (data0 === "Identity")) || (data0 === "Rule")) || (data0 === "Prefix"))){
-const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema52.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema53.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -4963,10 +5269,10 @@ validate50.errors = vErrors;
 return errors === 0;
 }
 
-const schema53 = {"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false};
-const schema54 = {"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false};
-const schema55 = {"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false};
-const schema56 = {"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false};
+const schema54 = {"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false};
+const schema55 = {"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false};
+const schema56 = {"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false};
+const schema57 = {"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false};
 
 function validate53(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -5645,11 +5951,11 @@ validate53.errors = vErrors;
 return errors === 0;
 }
 
-const schema57 = {"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_e8879e00","default":{}}},"additionalProperties":false};
-const schema58 = {"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false};
-const schema59 = {"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false};
-const schema60 = {"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false};
-const schema61 = {"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false};
+const schema58 = {"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_e8879e00","default":{}}},"additionalProperties":false};
+const schema59 = {"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false};
+const schema60 = {"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false};
+const schema61 = {"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false};
+const schema62 = {"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false};
 
 function validate56(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -6231,7 +6537,7 @@ vErrors.push(err1);
 errors++;
 }
 if(!((data0 === "Random") || (data0 === "Maglev"))){
-const err2 = {instancePath:instancePath+"/algorithm",schemaPath:"#/properties/algorithm/enum",keyword:"enum",params:{allowedValues: schema57.properties.algorithm.enum},message:"must be equal to one of the allowed values"};
+const err2 = {instancePath:instancePath+"/algorithm",schemaPath:"#/properties/algorithm/enum",keyword:"enum",params:{allowedValues: schema58.properties.algorithm.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err2];
 }
@@ -6276,7 +6582,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!((((data2 === "ClusterIP") || (data2 === "External")) || (data2 === "LoadBalancer")) || (data2 === "NodePort"))){
-const err6 = {instancePath:instancePath+"/scopes/" + i0,schemaPath:"#/properties/scopes/items/enum",keyword:"enum",params:{allowedValues: schema57.properties.scopes.items.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/scopes/" + i0,schemaPath:"#/properties/scopes/items/enum",keyword:"enum",params:{allowedValues: schema58.properties.scopes.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -6309,7 +6615,7 @@ vErrors.push(err8);
 errors++;
 }
 if(!((data3 === "Reject") || (data3 === "Drop"))){
-const err9 = {instancePath:instancePath+"/noBackends",schemaPath:"#/properties/noBackends/enum",keyword:"enum",params:{allowedValues: schema57.properties.noBackends.enum},message:"must be equal to one of the allowed values"};
+const err9 = {instancePath:instancePath+"/noBackends",schemaPath:"#/properties/noBackends/enum",keyword:"enum",params:{allowedValues: schema58.properties.noBackends.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -6597,11 +6903,11 @@ validate55.errors = vErrors;
 return errors === 0;
 }
 
-const schema62 = {"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384}},"additionalProperties":false};
-const schema66 = {"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false};
-const schema63 = {"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
-const schema64 = {"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema65 = {"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false};
+const schema63 = {"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384}},"additionalProperties":false};
+const schema67 = {"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false};
+const schema64 = {"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
+const schema65 = {"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
+const schema66 = {"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false};
 
 function validate60(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -6687,7 +6993,7 @@ vErrors.push(err6);
 errors++;
 }
 if(!(((((data1 === "Port") || (data1 === "NextHop")) || (data1 === "Tunnel")) || (data1 === "Blackhole")) || (data1 === "Unreachable"))){
-const err7 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema63.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema64.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -7350,7 +7656,7 @@ vErrors.push(err7);
 errors++;
 }
 if(!(((data1 === "DDoSMitigator") || (data1 === "LoadBalancer")) || (data1 === "Router"))){
-const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema50.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err8 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema51.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -7372,7 +7678,7 @@ vErrors.push(err9);
 errors++;
 }
 if(!((data2 === "TC") || (data2 === "XDP"))){
-const err10 = {instancePath:instancePath+"/hook",schemaPath:"#/properties/hook/enum",keyword:"enum",params:{allowedValues: schema50.properties.hook.enum},message:"must be equal to one of the allowed values"};
+const err10 = {instancePath:instancePath+"/hook",schemaPath:"#/properties/hook/enum",keyword:"enum",params:{allowedValues: schema51.properties.hook.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -7695,12 +8001,12 @@ validate49.errors = vErrors;
 return errors === 0;
 }
 
-const schema67 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false};
-const schema68 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
-const schema69 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema70 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
-const schema72 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false};
-const schema71 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
+const schema68 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false};
+const schema69 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema70 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
+const schema71 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
+const schema73 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false};
+const schema72 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 
 function validate66(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -7779,7 +8085,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((((((data0 === "Cube") || (data0 === "Interface")) || (data0 === "Pods")) || (data0 === "Overlay")) || (data0 === "Stack")) || (data0 === "Next"))){
-const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema68.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema69.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -8050,7 +8356,7 @@ vErrors.push(err24);
 errors++;
 }
 if(!(data8 === "VXLAN")){
-const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema72.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema73.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -8150,7 +8456,7 @@ vErrors.push(err33);
 errors++;
 }
 if(!((data11 === "Open") || (data11 === "Closed"))){
-const err34 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema68.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+const err34 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema69.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -8314,8 +8620,8 @@ validate64.errors = vErrors;
 return errors === 0;
 }
 
-const schema73 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
-const schema74 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false};
+const schema74 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema75 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false};
 
 function validate71(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -8356,7 +8662,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((((((data0 === "Cube") || (data0 === "Interface")) || (data0 === "Pods")) || (data0 === "Overlay")) || (data0 === "Stack")) || (data0 === "Next"))){
-const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema73.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema74.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -8664,7 +8970,7 @@ vErrors.push(err27);
 errors++;
 }
 if(!(data9 === "VXLAN")){
-const err28 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema72.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err28 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema73.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -8764,7 +9070,7 @@ vErrors.push(err36);
 errors++;
 }
 if(!((data12 === "Open") || (data12 === "Closed"))){
-const err37 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema73.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+const err37 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema74.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -8820,7 +9126,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(func2.call(schema41.properties, key0))){
+if(!(func2.call(schema42.properties, key0))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -8847,7 +9153,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((data1 === "Terminating") || (data1 === "Transparent"))){
-const err3 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema41.properties.mode.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/mode",schemaPath:"#/properties/mode/enum",keyword:"enum",params:{allowedValues: schema42.properties.mode.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -8889,10 +9195,11 @@ vErrors.push(err6);
 errors++;
 }
 }
-if(data.failurePolicy !== undefined){
-let data3 = data.failurePolicy;
-if(typeof data3 !== "string"){
-const err7 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data.spliceFrom !== undefined){
+let data3 = data.spliceFrom;
+if(Array.isArray(data3)){
+if(data3.length > 16){
+const err7 = {instancePath:instancePath+"/spliceFrom",schemaPath:"#/properties/spliceFrom/maxItems",keyword:"maxItems",params:{limit: 16},message:"must NOT have more than 16 items"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -8901,8 +9208,12 @@ vErrors.push(err7);
 }
 errors++;
 }
-if(!((data3 === "Open") || (data3 === "Closed"))){
-const err8 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema41.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+const len0 = data3.length;
+for(let i0=0; i0<len0; i0++){
+let data4 = data3[i0];
+if(typeof data4 === "string"){
+if(data4.length > 63){
+const err8 = {instancePath:instancePath+"/spliceFrom/" + i0,schemaPath:"#/properties/spliceFrom/items/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -8911,9 +9222,8 @@ vErrors.push(err8);
 }
 errors++;
 }
-}
-if(typeof data.paused !== "boolean"){
-const err9 = {instancePath:instancePath+"/paused",schemaPath:"#/properties/paused/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
+if(data4.length < 1){
+const err9 = {instancePath:instancePath+"/spliceFrom/" + i0,schemaPath:"#/properties/spliceFrom/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -8922,15 +9232,8 @@ vErrors.push(err9);
 }
 errors++;
 }
-if(!(validate47(data.updateStrategy, {instancePath:instancePath+"/updateStrategy",parentData:data,parentDataProperty:"updateStrategy",rootData}))){
-vErrors = vErrors === null ? validate47.errors : vErrors.concat(validate47.errors);
-errors = vErrors.length;
-}
-if(data.cubes !== undefined){
-let data6 = data.cubes;
-if(Array.isArray(data6)){
-if(data6.length > 32){
-const err10 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+if(!pattern1.test(data4)){
+const err10 = {instancePath:instancePath+"/spliceFrom/" + i0,schemaPath:"#/properties/spliceFrom/items/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -8939,8 +9242,9 @@ vErrors.push(err10);
 }
 errors++;
 }
-if(data6.length < 1){
-const err11 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
+}
+else {
+const err11 = {instancePath:instancePath+"/spliceFrom/" + i0,schemaPath:"#/properties/spliceFrom/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -8949,16 +9253,10 @@ vErrors.push(err11);
 }
 errors++;
 }
-const len0 = data6.length;
-for(let i0=0; i0<len0; i0++){
-if(!(validate49(data6[i0], {instancePath:instancePath+"/cubes/" + i0,parentData:data6,parentDataProperty:i0,rootData}))){
-vErrors = vErrors === null ? validate49.errors : vErrors.concat(validate49.errors);
-errors = vErrors.length;
-}
 }
 }
 else {
-const err12 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err12 = {instancePath:instancePath+"/spliceFrom",schemaPath:"#/properties/spliceFrom/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -8968,11 +9266,10 @@ vErrors.push(err12);
 errors++;
 }
 }
-if(data.links !== undefined){
-let data8 = data.links;
-if(Array.isArray(data8)){
-if(data8.length > 64){
-const err13 = {instancePath:instancePath+"/links",schemaPath:"#/properties/links/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(data.failurePolicy !== undefined){
+let data5 = data.failurePolicy;
+if(typeof data5 !== "string"){
+const err13 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -8981,16 +9278,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-const len1 = data8.length;
-for(let i1=0; i1<len1; i1++){
-if(!(validate64(data8[i1], {instancePath:instancePath+"/links/" + i1,parentData:data8,parentDataProperty:i1,rootData}))){
-vErrors = vErrors === null ? validate64.errors : vErrors.concat(validate64.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err14 = {instancePath:instancePath+"/links",schemaPath:"#/properties/links/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!((data5 === "Open") || (data5 === "Closed"))){
+const err14 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema42.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -9000,11 +9289,8 @@ vErrors.push(err14);
 errors++;
 }
 }
-if(data.path !== undefined){
-let data10 = data.path;
-if(Array.isArray(data10)){
-if(data10.length > 34){
-const err15 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/maxItems",keyword:"maxItems",params:{limit: 34},message:"must NOT have more than 34 items"};
+if(typeof data.paused !== "boolean"){
+const err15 = {instancePath:instancePath+"/paused",schemaPath:"#/properties/paused/type",keyword:"type",params:{type: "boolean"},message:"must be boolean"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -9013,8 +9299,15 @@ vErrors.push(err15);
 }
 errors++;
 }
-if(data10.length < 2){
-const err16 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/minItems",keyword:"minItems",params:{limit: 2},message:"must NOT have fewer than 2 items"};
+if(!(validate47(data.updateStrategy, {instancePath:instancePath+"/updateStrategy",parentData:data,parentDataProperty:"updateStrategy",rootData}))){
+vErrors = vErrors === null ? validate47.errors : vErrors.concat(validate47.errors);
+errors = vErrors.length;
+}
+if(data.cubes !== undefined){
+let data8 = data.cubes;
+if(Array.isArray(data8)){
+if(data8.length > 32){
+const err16 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -9023,16 +9316,8 @@ vErrors.push(err16);
 }
 errors++;
 }
-const len2 = data10.length;
-for(let i2=0; i2<len2; i2++){
-if(!(validate71(data10[i2], {instancePath:instancePath+"/path/" + i2,parentData:data10,parentDataProperty:i2,rootData}))){
-vErrors = vErrors === null ? validate71.errors : vErrors.concat(validate71.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err17 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data8.length < 1){
+const err17 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/minItems",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -9041,15 +9326,107 @@ vErrors.push(err17);
 }
 errors++;
 }
+const len1 = data8.length;
+for(let i1=0; i1<len1; i1++){
+if(!(validate49(data8[i1], {instancePath:instancePath+"/cubes/" + i1,parentData:data8,parentDataProperty:i1,rootData}))){
+vErrors = vErrors === null ? validate49.errors : vErrors.concat(validate49.errors);
+errors = vErrors.length;
+}
 }
 }
 else {
-const err18 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err18 = {instancePath:instancePath+"/cubes",schemaPath:"#/properties/cubes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err18];
 }
 else {
 vErrors.push(err18);
+}
+errors++;
+}
+}
+if(data.links !== undefined){
+let data10 = data.links;
+if(Array.isArray(data10)){
+if(data10.length > 64){
+const err19 = {instancePath:instancePath+"/links",schemaPath:"#/properties/links/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+const len2 = data10.length;
+for(let i2=0; i2<len2; i2++){
+if(!(validate64(data10[i2], {instancePath:instancePath+"/links/" + i2,parentData:data10,parentDataProperty:i2,rootData}))){
+vErrors = vErrors === null ? validate64.errors : vErrors.concat(validate64.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err20 = {instancePath:instancePath+"/links",schemaPath:"#/properties/links/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+}
+if(data.path !== undefined){
+let data12 = data.path;
+if(Array.isArray(data12)){
+if(data12.length > 34){
+const err21 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/maxItems",keyword:"maxItems",params:{limit: 34},message:"must NOT have more than 34 items"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+if(data12.length < 2){
+const err22 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/minItems",keyword:"minItems",params:{limit: 2},message:"must NOT have fewer than 2 items"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+const len3 = data12.length;
+for(let i3=0; i3<len3; i3++){
+if(!(validate71(data12[i3], {instancePath:instancePath+"/path/" + i3,parentData:data12,parentDataProperty:i3,rootData}))){
+vErrors = vErrors === null ? validate71.errors : vErrors.concat(validate71.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err23 = {instancePath:instancePath+"/path",schemaPath:"#/properties/path/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+}
+else {
+const err24 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
 }
 errors++;
 }
@@ -9157,16 +9534,16 @@ return errors === 0;
 }
 
 export const CubeTable = validate75;
-const schema77 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_9cc0876c"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_40601efa":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_402ea3cc":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"PolicyEntry_3ba1348c":{"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false},"Policy_1de78e3b":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false},"Identity_d4c3a555":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"FirewallRule_54bb2e3e":{"type":"object","required":["priority","action"],"properties":{"priority":{"type":"integer","minimum":0,"maximum":65535},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_9cc0876c":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_54bb2e3e"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
-const schema78 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_54bb2e3e"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
-const schema79 = {"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false};
-const schema94 = {"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false};
-const schema97 = {"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false};
-const schema98 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false};
-const schema80 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false};
-const schema81 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false};
-const schema82 = {"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false};
-const pattern27 = new RegExp("^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$", "u");
+const schema78 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_9cc0876c"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_40601efa":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_402ea3cc":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"PolicyEntry_3ba1348c":{"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false},"Policy_1de78e3b":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false},"Identity_d4c3a555":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"FirewallRule_54bb2e3e":{"type":"object","required":["priority","action"],"properties":{"priority":{"type":"integer","minimum":0,"maximum":65535},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_9cc0876c":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_54bb2e3e"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
+const schema79 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_54bb2e3e"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
+const schema80 = {"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false};
+const schema95 = {"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false};
+const schema98 = {"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false};
+const schema99 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false};
+const schema81 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false};
+const schema82 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false};
+const schema83 = {"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false};
+const pattern33 = new RegExp("^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$", "u");
 
 function validate78(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -9204,7 +9581,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(func2.call(schema81.properties, key0))){
+if(!(func2.call(schema82.properties, key0))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -9227,7 +9604,7 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(!pattern27.test(data0)){
+if(!pattern33.test(data0)){
 const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"},message:"must match pattern \""+"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -9354,7 +9731,7 @@ vErrors.push(err13);
 errors++;
 }
 if(!(((data4 === "TCP") || (data4 === "UDP")) || (data4 === "SCTP"))){
-const err14 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema81.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err14 = {instancePath:instancePath+"/protocol",schemaPath:"#/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema82.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -9375,7 +9752,7 @@ vErrors.push(err15);
 errors++;
 }
 if(!((((data5 === "ClusterIP") || (data5 === "External")) || (data5 === "LoadBalancer")) || (data5 === "NodePort"))){
-const err16 = {instancePath:instancePath+"/scope",schemaPath:"#/properties/scope/enum",keyword:"enum",params:{allowedValues: schema81.properties.scope.enum},message:"must be equal to one of the allowed values"};
+const err16 = {instancePath:instancePath+"/scope",schemaPath:"#/properties/scope/enum",keyword:"enum",params:{allowedValues: schema82.properties.scope.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -9397,7 +9774,7 @@ vErrors.push(err17);
 errors++;
 }
 if(!((data6 === "Random") || (data6 === "Maglev"))){
-const err18 = {instancePath:instancePath+"/algorithm",schemaPath:"#/properties/algorithm/enum",keyword:"enum",params:{allowedValues: schema81.properties.algorithm.enum},message:"must be equal to one of the allowed values"};
+const err18 = {instancePath:instancePath+"/algorithm",schemaPath:"#/properties/algorithm/enum",keyword:"enum",params:{allowedValues: schema82.properties.algorithm.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -9439,7 +9816,7 @@ vErrors.push(err20);
 errors++;
 }
 if(!((data8 === "None") || (data8 === "ClientIP"))){
-const err21 = {instancePath:instancePath+"/affinity/type",schemaPath:"#/definitions/Affinity_c502853a/properties/type/enum",keyword:"enum",params:{allowedValues: schema82.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/affinity/type",schemaPath:"#/definitions/Affinity_c502853a/properties/type/enum",keyword:"enum",params:{allowedValues: schema83.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -9563,7 +9940,7 @@ vErrors.push(err31);
 errors++;
 }
 if(!((data12 === "Cluster") || (data12 === "Local"))){
-const err32 = {instancePath:instancePath+"/trafficPolicy",schemaPath:"#/properties/trafficPolicy/enum",keyword:"enum",params:{allowedValues: schema81.properties.trafficPolicy.enum},message:"must be equal to one of the allowed values"};
+const err32 = {instancePath:instancePath+"/trafficPolicy",schemaPath:"#/properties/trafficPolicy/enum",keyword:"enum",params:{allowedValues: schema82.properties.trafficPolicy.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -9585,7 +9962,7 @@ vErrors.push(err33);
 errors++;
 }
 if(!((data13 === "Reject") || (data13 === "Drop"))){
-const err34 = {instancePath:instancePath+"/noBackends",schemaPath:"#/properties/noBackends/enum",keyword:"enum",params:{allowedValues: schema81.properties.noBackends.enum},message:"must be equal to one of the allowed values"};
+const err34 = {instancePath:instancePath+"/noBackends",schemaPath:"#/properties/noBackends/enum",keyword:"enum",params:{allowedValues: schema82.properties.noBackends.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -9610,8 +9987,8 @@ validate78.errors = vErrors;
 return errors === 0;
 }
 
-const schema83 = {"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false};
-const schema84 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
+const schema84 = {"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false};
+const schema85 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
 
 function validate80(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -9735,7 +10112,7 @@ vErrors.push(err9);
 errors++;
 }
 if(!((((data2 === "Ready") || (data2 === "Serving")) || (data2 === "Terminating")) || (data2 === "NotReady"))){
-const err10 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema83.properties.state.enum},message:"must be equal to one of the allowed values"};
+const err10 = {instancePath:instancePath+"/state",schemaPath:"#/properties/state/enum",keyword:"enum",params:{allowedValues: schema84.properties.state.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -9878,7 +10255,7 @@ vErrors.push(err21);
 }
 errors++;
 }
-if(!pattern27.test(data7)){
+if(!pattern33.test(data7)){
 const err22 = {instancePath:instancePath+"/ports/" + i0+"/name",schemaPath:"#/definitions/BackendPort_d30847d7/properties/name/pattern",keyword:"pattern",params:{pattern: "^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"},message:"must match pattern \""+"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"+"\""};
 if(vErrors === null){
 vErrors = [err22];
@@ -9912,7 +10289,7 @@ vErrors.push(err24);
 errors++;
 }
 if(!(((data8 === "TCP") || (data8 === "UDP")) || (data8 === "SCTP"))){
-const err25 = {instancePath:instancePath+"/ports/" + i0+"/protocol",schemaPath:"#/definitions/BackendPort_d30847d7/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema84.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err25 = {instancePath:instancePath+"/ports/" + i0+"/protocol",schemaPath:"#/definitions/BackendPort_d30847d7/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema85.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -10229,9 +10606,9 @@ validate77.errors = vErrors;
 return errors === 0;
 }
 
-const schema85 = {"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
-const schema86 = {"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema87 = {"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false};
+const schema86 = {"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false};
+const schema87 = {"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
+const schema88 = {"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false};
 
 function validate83(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -10317,7 +10694,7 @@ vErrors.push(err6);
 errors++;
 }
 if(!(((((data1 === "Port") || (data1 === "NextHop")) || (data1 === "Tunnel")) || (data1 === "Blackhole")) || (data1 === "Unreachable"))){
-const err7 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema85.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema86.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -10646,9 +11023,9 @@ validate83.errors = vErrors;
 return errors === 0;
 }
 
-const schema88 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false};
-const schema89 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
-const schema90 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
+const schema89 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false};
+const schema90 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
+const schema91 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
 
 function validate86(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -10813,7 +11190,7 @@ vErrors.push(err12);
 errors++;
 }
 if(!((((data5 === "In") || (data5 === "NotIn")) || (data5 === "Exists")) || (data5 === "DoesNotExist"))){
-const err13 = {instancePath:instancePath+"/matchExpressions/" + i0+"/operator",schemaPath:"#/definitions/LabelSelectorRequirement_1c971d75/properties/operator/enum",keyword:"enum",params:{allowedValues: schema90.properties.operator.enum},message:"must be equal to one of the allowed values"};
+const err13 = {instancePath:instancePath+"/matchExpressions/" + i0+"/operator",schemaPath:"#/definitions/LabelSelectorRequirement_1c971d75/properties/operator/enum",keyword:"enum",params:{allowedValues: schema91.properties.operator.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -10913,9 +11290,9 @@ validate86.errors = vErrors;
 return errors === 0;
 }
 
-const schema91 = {"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false};
-const schema93 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
-const schema92 = {"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false};
+const schema92 = {"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false};
+const schema94 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
+const schema93 = {"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false};
 
 function validate89(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -11149,7 +11526,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!(((data4 === "TCP") || (data4 === "UDP")) || (data4 === "SCTP"))){
-const err6 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema93.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema94.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -11452,7 +11829,7 @@ vErrors.push(err14);
 errors++;
 }
 if(!((data5 === "Ingress") || (data5 === "Egress"))){
-const err15 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/enum",keyword:"enum",params:{allowedValues: schema88.properties.types.items.enum},message:"must be equal to one of the allowed values"};
+const err15 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/enum",keyword:"enum",params:{allowedValues: schema89.properties.types.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -11553,7 +11930,7 @@ validate85.errors = vErrors;
 return errors === 0;
 }
 
-const schema95 = {"type":"object","required":["priority","action"],"properties":{"priority":{"type":"integer","minimum":0,"maximum":65535},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false};
+const schema96 = {"type":"object","required":["priority","action"],"properties":{"priority":{"type":"integer","minimum":0,"maximum":65535},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false};
 
 function validate96(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -11639,7 +12016,7 @@ vErrors.push(err6);
 errors++;
 }
 if(!(((data1 === "Allow") || (data1 === "Drop")) || (data1 === "Reject"))){
-const err7 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues: schema95.properties.action.enum},message:"must be equal to one of the allowed values"};
+const err7 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues: schema96.properties.action.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -11815,7 +12192,7 @@ vErrors.push(err20);
 errors++;
 }
 if(!(((data8 === "TCP") || (data8 === "UDP")) || (data8 === "SCTP"))){
-const err21 = {instancePath:instancePath+"/ports/" + i2+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema93.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err21 = {instancePath:instancePath+"/ports/" + i2+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema94.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -11933,7 +12310,7 @@ validate96.errors = vErrors;
 return errors === 0;
 }
 
-const pattern35 = new RegExp("^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$", "u");
+const pattern41 = new RegExp("^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$", "u");
 
 function validate76(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -11950,7 +12327,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(func2.call(schema78.properties, key0))){
+if(!(func2.call(schema79.properties, key0))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -11974,7 +12351,7 @@ vErrors.push(err2);
 errors++;
 }
 if(!((((((data0 === "Service") || (data0 === "Route")) || (data0 === "Policy")) || (data0 === "Identity")) || (data0 === "Rule")) || (data0 === "Prefix"))){
-const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema78.properties.type.enum},message:"must be equal to one of the allowed values"};
+const err3 = {instancePath:instancePath+"/type",schemaPath:"#/properties/type/enum",keyword:"enum",params:{allowedValues: schema79.properties.type.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err3];
 }
@@ -12635,7 +13012,7 @@ vErrors.push(err54);
 errors++;
 }
 if(!(((data25 === "DenySource") || (data25 === "DenyDestination")) || (data25 === "AllowSource"))){
-const err55 = {instancePath:instancePath+"/prefixes/" + i6+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/enum",keyword:"enum",params:{allowedValues: schema97.properties.list.enum},message:"must be equal to one of the allowed values"};
+const err55 = {instancePath:instancePath+"/prefixes/" + i6+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/enum",keyword:"enum",params:{allowedValues: schema98.properties.list.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -12744,7 +13121,7 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(!pattern35.test(data28)){
+if(!pattern41.test(data28)){
 const err64 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"},message:"must match pattern \""+"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"+"\""};
 if(vErrors === null){
 vErrors = [err64];
@@ -12778,7 +13155,7 @@ vErrors.push(err66);
 errors++;
 }
 if(!(((data29 === "DenySource") || (data29 === "DenyDestination")) || (data29 === "AllowSource"))){
-const err67 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/enum",keyword:"enum",params:{allowedValues: schema98.properties.list.enum},message:"must be equal to one of the allowed values"};
+const err67 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/enum",keyword:"enum",params:{allowedValues: schema99.properties.list.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -12901,10 +13278,10 @@ return errors === 0;
 }
 
 export const CubeNode = validate99;
-const schema99 = {"$id":"CubeNode","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeNodeSpec_07e123cc","default":{}},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"ChainMember_c7d484d9":{"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainCommit_3baa9674":{"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false},"CubeNodeSpec_07e123cc":{"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false}}};
-const schema100 = {"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false};
-const schema101 = {"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false};
-const schema102 = {"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
+const schema100 = {"$id":"CubeNode","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeNodeSpec_07e123cc","default":{}},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"ChainMember_c7d484d9":{"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainCommit_3baa9674":{"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false},"CubeNodeSpec_07e123cc":{"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false}}};
+const schema101 = {"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false};
+const schema102 = {"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false};
+const schema103 = {"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
 
 function validate101(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -13159,7 +13536,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!((data5 === "Cube") || (data5 === "CubeLink"))){
-const err22 = {instancePath:instancePath+"/members/" + i0+"/kind",schemaPath:"#/definitions/ChainMember_c7d484d9/properties/kind/enum",keyword:"enum",params:{allowedValues: schema102.properties.kind.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/members/" + i0+"/kind",schemaPath:"#/definitions/ChainMember_c7d484d9/properties/kind/enum",keyword:"enum",params:{allowedValues: schema103.properties.kind.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }

@@ -3,6 +3,7 @@ import { atomicList, choice, dnsSubdomain, immutable, integer, object, text } fr
 import { CONDITIONS, statusOf } from './conditions.ts';
 import { ENDPOINT_TYPES, endpoint } from './endpoint.ts';
 import type { KindSchema, Rule } from './schema.ts';
+import { splice, spliceFrom, spliceRules } from './splice.ts';
 
 /** Rules about the two ends of a link, the same in a CubeLink and in a chain's link. */
 export const endpointPairRules: Rule[] = [
@@ -45,9 +46,11 @@ export const cubeLink: KindSchema = {
       endpoints: atomicList('The two ends; their order has no meaning.', endpoint('object'), 2, {
         minItems: 2,
       }),
+      splice,
+      spliceFrom: spliceFrom('the link'),
     },
     ['nodeName', 'endpoints'],
-    { typeName: 'CubeLinkSpec', rules: endpointPairRules },
+    { typeName: 'CubeLinkSpec', rules: [...endpointPairRules, ...spliceRules] },
   ),
   status: statusOf(
     ['Accepted', 'ResolvedRefs', 'Programmed', 'Ready'],
@@ -68,6 +71,11 @@ export const cubeLink: KindSchema = {
           { typeName: 'EndpointStatus' },
         ),
         2,
+      ),
+      through: atomicList(
+        'Cubes that are spliced into the link, from its first end to its second.',
+        text('Name of a cube.', 253),
+        64,
       ),
     },
     'CubeLinkStatus',

@@ -42,7 +42,12 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
           'A cube of this chain that packets cross.',
           {
             name,
-            in: dnsLabel('Port towards the previous step.', { default: 'in' }),
+            in: dnsLabel(
+              'Port towards the previous step; of a type that can be spliced in, in and out stand for its outside and inside.',
+              {
+                default: 'in',
+              },
+            ),
             out: dnsLabel('Port towards the next step.', { default: 'out' }),
           },
           ['name'],
@@ -55,7 +60,7 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
     where === 'path' ? 'One step of a path.' : 'One end of a link.',
     {
       type: choice(
-        'What stands here. Cube: a port of a cube. Interface: a network interface of the node, which the host goes on using: packets for addresses of the host, broadcasts and groups pass to it. Pods: the pods plugged on the node. Overlay: the tunnels to the other nodes. Stack: the network stack of the host, through cube0; linked to a Router, the host has the addresses of the router ports on cube0 and routes their prefixes and those behind the overlay to it. Next: in a Transparent path, whatever comes after this chain.',
+        'What stands here. Cube: a port of a cube. Interface: a network interface of the node, which the host goes on using: packets for addresses of the host, broadcasts and groups pass to it. Pods: the pods plugged on the node. Overlay: the tunnels to the other nodes. Stack: the network stack of the host, through cube0; linked to a Router, the host has the addresses of the router ports on cube0 and routes their prefixes and those behind the overlay to it. Next: in a Transparent chain, whatever comes there.',
         ENDPOINT_TYPES,
       ),
       cube,

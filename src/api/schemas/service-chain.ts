@@ -17,7 +17,9 @@ import { endpointPairRules } from './cube-link.ts';
 import type { CubeTypeSchema } from './cube-type.ts';
 import { endpoint, failurePolicy } from './endpoint.ts';
 import type { KindSchema, Schema, Union } from './schema.ts';
+import { PRIORITY, spliceFrom } from './splice.ts';
 import { asTemplate } from './template.ts';
+import { transparentRules } from './transparent.ts';
 
 const TARGET: Union = {
   discriminator: 'type',
@@ -48,8 +50,11 @@ const target: Schema = object(
     link: object(
       'Which link.',
       {
-        chain: dnsLabel('Chain in the same namespace that has the link.'),
-        name: dnsLabel('Name of the link in that chain.'),
+        chain: dnsLabel('Chain that has the link.'),
+        namespace: dnsLabel(
+          'Namespace of that chain; the own one without it. Another one has to allow it by spliceFrom.',
+        ),
+        name: dnsLabel('Name of the link in that chain; those of a path are path-0, path-1 and so on.'),
       },
       ['chain', 'name'],
       { typeName: 'LinkTarget' },
@@ -128,11 +133,15 @@ export function serviceChainKind(types: CubeTypeSchema[]): KindSchema {
           ['Terminating', 'Transparent'],
           { default: 'Terminating' },
         ),
-        priority: integer('Order among Transparent chains; the highest comes first.', 0, 1000, {
-          default: 500,
-        }),
+        priority: integer(
+          'Order among the Transparent chains at one place: the highest is nearest to the first end of the link, or to the interface; then the oldest, then by name.',
+          PRIORITY.minimum,
+          PRIORITY.maximum,
+          { default: PRIORITY.default },
+        ),
+        spliceFrom: spliceFrom('the links of this chain'),
         failurePolicy: failurePolicy(
-          'What happens to packets while a member is not programmed, for every endpoint that says nothing itself.',
+          'What happens to packets while a member is not programmed, for every endpoint that says nothing itself. In a Transparent chain Open leaves the chain out, and Closed cuts the link, with a counted drop.',
         ),
         paused: flag('True leaves what is on the nodes as it is.', false),
         updateStrategy,
@@ -167,7 +176,7 @@ export function serviceChainKind(types: CubeTypeSchema[]): KindSchema {
           64,
         ),
         path: atomicList(
-          'A linear chain, step by step, instead of links: each step is linked to the next.',
+          'A linear chain, step by step, instead of links: each step is linked to the next. That of a Transparent chain begins with the endpoint that it goes to, or at once with its cubes when it targets a link, and ends with Next.',
           endpoint('path'),
           34,
           { minItems: 2 },
@@ -223,6 +232,7 @@ export function serviceChainKind(types: CubeTypeSchema[]): KindSchema {
                 ...(self.links ?? []).flatMap((l: { endpoints: unknown[] }) => l.endpoints),
               ].some((e: { type: string }) => e.type === 'Next'),
           },
+          ...transparentRules,
         ],
       },
     ),

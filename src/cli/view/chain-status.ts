@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Condition, CubeNodeSpec, ServiceChain, ServiceChainStatus } from '../../api/generated/types.ts';
 import { specHash } from '../../api/hash.ts';
-import { selects } from '../../dataplane/sources/manifests/chains.ts';
+import { chainLookup, selects } from '../../dataplane/sources/manifests/chains.ts';
 import { type KubeManifest, objectKey } from '../../dataplane/sources/manifests/manifest-object.ts';
 import { type MemberState, type NodeState, chainStatus as statusOf } from '../../operators/chain-status.ts';
+import { targetOf } from '../../operators/chain-target.ts';
 import type { ViewObject } from './object-view.ts';
 
 /** What an agent of a directory said of a chain. */
@@ -22,10 +23,12 @@ export function chainStatus(
   objects: ReadonlyMap<string, ViewObject>,
   reports: readonly ChainReport[],
 ): ServiceChainStatus {
+  const chains = [...objects.values()].filter(({ kind }) => kind === 'ServiceChain');
+  const lookup = chainLookup(chains as unknown as ServiceChain[]);
   const nodes = [...objects.values()]
-    .filter((object) => object.kind === 'Node' && selects(chain, object as KubeManifest))
+    .filter((object) => object.kind === 'Node' && selects(chain, object as KubeManifest, lookup))
     .map(({ metadata }) => nodeState(chain, metadata.name, objects, reports));
-  const status = statusOf(chain, nodes, new Date());
+  const status = statusOf(chain, nodes, new Date(), targetOf(chain, lookup));
   // The chain became what it is when the last of its members did.
   const times = nodes.flatMap(({ members }) => members.flatMap(({ conditions }) => [...conditions]));
   const conditions = status.conditions.map((condition) => {

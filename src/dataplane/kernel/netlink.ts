@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { STACK_DEVICES } from '../desired.ts';
-import type { InterfaceInfo } from '../graph.ts';
+import type { InterfaceInfo } from '../graph-model.ts';
 import { HOST_ROUTE_METRIC, type HostRoute } from '../host-routes.ts';
 import { ipJson } from './run.ts';
 

@@ -190,7 +190,7 @@ test('a refused chain leaves its last stamp; its status says why', async () => {
   const recorder = await begin();
   await recorder.until(() => recorder.events.includes('synced'));
   const before = recorder.events.length;
-  put('chain.yaml', CHAIN.replace('spec:\n', 'spec:\n  mode: Transparent\n'));
+  put('chain.yaml', CHAIN.replace('spec:\n', 'spec:\n  updateStrategy: {type: OnDelete}\n'));
   const path = join(root, 'state/node-a/status/ServiceChain/cubeplane-system_net.json');
   await recorder.until(() => existsSync(path) && readFileSync(path, 'utf8').includes('NotSupported'));
   expect(JSON.parse(readFileSync(path, 'utf8')).status).toMatchObject({

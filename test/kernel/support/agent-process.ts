@@ -11,6 +11,7 @@ import { AgentError } from '../../../src/dataplane/errors.ts';
 import { AgentServer } from '../../../src/dataplane/server.ts';
 import type { SourceObject } from '../../../src/dataplane/sources/source.ts';
 import { MemorySource } from './memory-source.ts';
+import { tapType } from './tap-type.ts';
 import { turnType } from './turn-type.ts';
 
 interface Command {
@@ -33,7 +34,10 @@ const agent = new Agent({
   node: NODE,
   source,
   stateDir: STATE,
-  types: new Map([['Turn', turnType as never]]),
+  types: new Map([
+    ['Turn', turnType as never],
+    ['Tap', tapType],
+  ]),
   log: { debug: say, info: say, warn: say, error: say },
   ...(BPFFS === undefined ? {} : { bpffs: BPFFS }),
   ...(OBJECTS === undefined ? {} : { objects: OBJECTS }),

@@ -2,6 +2,7 @@
 import type { ChainCommit, Cube, CubeLink, ServiceChain } from '../../../api/generated/types.ts';
 import { validate } from '../../../api/validate.ts';
 import { nodeFacts } from '../../../api/variables.ts';
+import { type ChainLookup, targetOf } from '../../../operators/chain-target.ts';
 import { matches } from '../../../operators/selector.ts';
 import { refusalOf, revisionOf, type Stamp, stampChain } from '../../../operators/service-chain.ts';
 import { type KubeManifest, keyOfObject } from './manifest-object.ts';
@@ -32,10 +33,11 @@ export function stampChains(
   if (node === undefined) return [];
   const taken = new Map(objects.map((object) => [keyOfObject(object), 'a manifest']));
   const chains = objects.filter((object) => object.kind === 'ServiceChain') as unknown as ServiceChain[];
+  const lookup = chainLookup(chains);
   return chains
-    .filter((chain) => selects(chain, node))
+    .filter((chain) => selects(chain, node, lookup))
     .map((chain) => {
-      const outcome = stampOne(chain, node, taken, last.get(chainKey(chain)));
+      const outcome = stampOne(chain, node, { taken, lookup }, last.get(chainKey(chain)));
       for (const member of [...(outcome.stamp?.cubes ?? []), ...(outcome.stamp?.links ?? [])]) {
         taken.set(keyOfObject(member as unknown as KubeManifest), `ServiceChain ${chainKey(chain)}`);
       }
@@ -54,16 +56,21 @@ export function commitsOf(outcomes: readonly ChainOutcome[]): ChainCommit[] {
     .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
 }
 
-/** Whether a chain's target selects the node; one that targets no nodes is refused on all of them, visibly. */
-export function selects(chain: ServiceChain, node: KubeManifest): boolean {
-  const { target } = chain.spec;
-  return target.type !== 'Nodes' || matches(target.nodes?.selector, node.metadata.labels ?? {});
+export function chainLookup(chains: readonly ServiceChain[]): ChainLookup {
+  const byKey = new Map(chains.map((chain) => [chainKey(chain), chain]));
+  return (key) => byKey.get(key);
+}
+
+/** Whether a chain's target selects the node; one whose target is not there is refused on all of them, visibly. */
+export function selects(chain: ServiceChain, node: KubeManifest, chains: ChainLookup): boolean {
+  const target = targetOf(chain, chains);
+  return !target.ok || matches(target.selector, node.metadata.labels ?? {});
 }
 
 function stampOne(
   chain: ServiceChain,
   node: KubeManifest,
-  taken: ReadonlyMap<string, string>,
+  others: { readonly taken: ReadonlyMap<string, string>; readonly lookup: ChainLookup },
   last: Stamp | undefined,
 ): ChainOutcome {
   const refused = (reason: string, message: string): ChainOutcome => ({
@@ -75,6 +82,9 @@ function stampOne(
   });
   const refusal = refusalOf(chain);
   if (refusal !== undefined) return refused(refusal.reason, refusal.message);
+  const target = targetOf(chain, others.lookup);
+  // As in a cluster, where a chain without a target selects no node any more.
+  if (!target.ok) return { chain, accepted: true, reason: 'Accepted', message: target.message };
   if (chain.spec.paused) {
     const kept = last === undefined ? 'nothing was stamped before' : `revision ${last.commit.revision} stays`;
     const message = `The chain is paused: ${kept}`;
@@ -89,7 +99,7 @@ function stampOne(
   const stamped = stampChain(chain, nodeFacts(node as unknown as Parameters<typeof nodeFacts>[0]));
   if (!stamped.ok) return refused(stamped.reason, stamped.message);
   for (const member of [...stamped.cubes, ...stamped.links]) {
-    const problem = memberProblem(chain, member, taken);
+    const problem = memberProblem(chain, member, others.taken);
     if (problem !== undefined) return refused(problem.reason, problem.message);
   }
   const message = `Revision ${revisionOf(chain)} is stamped`;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the objects of a node come to (graph.ts makes it). Plain data. */
+import type { CubeInput, CubeType } from '../cubes/cube-type.ts';
+import type { CubeObject, LinkObject } from './objects.ts';
+
+export interface InterfaceInfo {
+  readonly name: string;
+  readonly ifindex: number;
+  readonly mtu: number;
+  readonly mac: string;
+  /** Administratively up with a carrier. */
+  readonly up: boolean;
+}
+
+export interface Finding {
+  /** `Programmed`: the kernel refused this very generation; it is kept out until it is tried again. */
+  readonly condition: 'Accepted' | 'ResolvedRefs' | 'Programmed';
+  /** PascalCase. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** By `Cube ns/name` or `CubeLink ns/name`. */
+export type Findings = ReadonlyMap<string, readonly Finding[]>;
+
+export type LinkEnd =
+  | { readonly type: 'Cube'; readonly cube: string; readonly port: string }
+  | {
+      readonly type: 'Interface';
+      readonly name: string;
+      readonly info: InterfaceInfo | undefined;
+      readonly open: boolean;
+    }
+  | { readonly type: 'Pods' | 'Overlay' | 'Stack' | 'Next'; readonly open: boolean };
+
+export interface GraphCube {
+  readonly key: string;
+  readonly object: CubeObject;
+  readonly type: CubeType;
+  readonly input: CubeInput<unknown>;
+}
+
+export interface GraphLink {
+  readonly key: string;
+  readonly object: LinkObject;
+  readonly ends: readonly [LinkEnd, LinkEnd];
+}
+
+export interface Graph {
+  readonly cubes: ReadonlyMap<string, GraphCube>;
+  readonly links: ReadonlyMap<string, GraphLink>;
+  /** What the links come to with all that is spliced into them. */
+  readonly wires: readonly Wire[];
+  /** CubeLink → names of the cubes that are spliced into it, from its first end to its second. */
+  readonly through: ReadonlyMap<string, readonly string[]>;
+  readonly findings: Findings;
+  /** Settings of the Overlay endpoint, where a link has one. */
+  readonly overlay: { readonly vni: number; readonly port: number } | undefined;
+  readonly stack: boolean;
+}
+
+export type WireEnd =
+  | LinkEnd
+  /** The host's stack, from the interface that the packet came in by. */
+  | { readonly type: 'Host' }
+  /** Nothing: a Closed chain with a cube that is not programmed belongs here. */
+  | { readonly type: 'Cut'; readonly cube: string };
+
+export interface Wire {
+  readonly ends: readonly [WireEnd, WireEnd];
+  /** How packets leave by an interface at one of its ends: as the cube that the link joins to it wants. */
+  readonly layer: 2 | 3;
+}
