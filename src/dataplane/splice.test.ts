@@ -53,7 +53,10 @@ const base: Omit<GraphInput, 'cubes' | 'links'> = {
   nodeName: NODE,
   types,
   interfaces: new Map(
-    ['eth0', 'eth1'].map((name, i) => [name, { name, ifindex: 2 + i, mtu: 1500, mac: '02:00:00:00:00:01', up: true }]),
+    ['eth0', 'eth1'].map((name, i) => [
+      name,
+      { name, ifindex: 2 + i, mtu: 1500, mac: '02:00:00:00:00:01', up: true },
+    ]),
   ),
   uplink: 'eth0',
   overlayMtu: 1450,

@@ -190,10 +190,7 @@ describe('a ServiceChain on a node', () => {
 
   it('refuses what this release does not do', () => {
     expect(refusalOf(chain())).toBeUndefined();
-    for (const spec of [
-      { target: { type: 'Pods' } },
-      { updateStrategy: { type: 'OnDelete' } },
-    ]) {
+    for (const spec of [{ target: { type: 'Pods' } }, { updateStrategy: { type: 'OnDelete' } }]) {
       const refused = chain(spec);
       expect(refusalOf(refused)).toMatchObject({ reason: 'NotSupported' });
       expect(stampChain(refused, DUAL)).toMatchObject({ ok: false, reason: 'NotSupported' });
