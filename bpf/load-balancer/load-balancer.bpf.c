@@ -12,6 +12,7 @@
 #include "client.h"
 #include "server.h"
 #include "reply.h"
+#include "reclaim.h"
 
 static __always_inline int from_client(struct cube_ctx *c, struct translation *t)
 {
@@ -83,34 +84,21 @@ CUBE(load_balancer)
 	return cube_drop(c, verdict & VERDICT_VALUE);
 }
 
-/* Argument and result of `reclaim`. */
-struct reclaim {
-	u64 seen;
-	u64 removed;
-	u32 now;
-	u32 pad;
-};
-
-struct bpf_map;
-
-static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
+static __always_inline bool is_session_over(const struct cube_tuple *key, const struct session *s, u32 now)
 {
-	r->seen++;
-	if (session_is_expired(&s->state, key->proto, r->now)) {
-		bpf_map_delete_elem(map, key);
-		r->removed++;
-	}
-	return 0;
+	return session_is_expired(&s->state, key->proto, now);
 }
 
-/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
-SEC("syscall")
-int reclaim(struct reclaim *result)
-{
-	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
+RECLAIM(reclaim_established, established, struct cube_tuple, struct session, is_session_over)
+RECLAIM(reclaim_embryonic, embryonic, struct cube_tuple, struct session, is_session_over)
 
-	bpf_for_each_map_elem(&established, reclaim_half, &r, 0);
-	bpf_for_each_map_elem(&embryonic, reclaim_half, &r, 0);
-	*result = r;
-	return 0;
+/* The longest affinity that a frontend may have (a day), in coarse seconds; a shorter one is checked where it is used. */
+#define AFFINITY_MOST 80467
+
+static __always_inline bool is_affinity_over(const struct affinity_key *key, const struct affinity *a,
+					     u32 now)
+{
+	return (s32)(now - a->seen) > AFFINITY_MOST;
 }
+
+RECLAIM(reclaim_affinity, affinity, struct affinity_key, struct affinity, is_affinity_over)

@@ -72,6 +72,10 @@ export interface MapDeclaration {
   readonly codec: MapCodec;
   /** Version of a state map's layout: a different one is another map. */
   readonly version: number;
+  /** `SEC("syscall")` program of the object that removes rows which are over (bpf/include/reclaim.h). The agent runs it. */
+  readonly reclaim?: string;
+  /** An LRU whose oldest rows nobody misses: that it is full is no pressure. */
+  readonly isCache?: boolean;
 }
 
 /** All that is fixed when a program is loaded. Its hash names the instance. */

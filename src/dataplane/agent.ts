@@ -26,8 +26,10 @@ const MANY_TABLES = 2000;
 /** Freed rows wait at most this long for their grace. */
 const GRACE_MS = 50;
 const RETRY_MS = { first: 250, most: 30_000 } as const;
-/** The kernel's own clean-up of sessions, and the sweep of dead pods. */
+/** The sweep of dead pods. */
 const HOUSEKEEPING_MS = 30_000;
+/** How full the maps are, and one table of sessions that is due. */
+const UPKEEP_MS = 1000;
 
 export interface AgentHealth {
   readonly node: string;
@@ -64,6 +66,7 @@ export class Agent {
   #graceTimer: NodeJS.Timeout | undefined;
   #dueTimer: NodeJS.Timeout | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
+  #upkeep: NodeJS.Timeout | undefined;
   #lastRound = 0;
   /** Tables when memory was last given back. */
   #tablesBefore = 0;
@@ -103,13 +106,15 @@ export class Agent {
     await this.#options.source.start(this.#store);
     this.#housekeeping = setInterval(() => void this.#keepHouse(), HOUSEKEEPING_MS);
     this.#housekeeping.unref();
+    this.#upkeep = setInterval(() => void this.#keepUp(), UPKEEP_MS);
+    this.#upkeep.unref();
     this.#wake();
   }
 
   /** Ends the agent; what is in the kernel stays and goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer, this.#housekeeping])
+    for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer, this.#housekeeping, this.#upkeep])
       clearTimeout(timer);
     await this.#options.source.stop();
     this.#monitor.stop();
@@ -320,11 +325,25 @@ export class Agent {
           this.#isWhole = true;
         }
         if (swept.length > 0 || this.#isWhole) this.#wake();
-        await this.#reconciler.runHelpers();
       } catch (error) {
         this.#failed(error);
       }
     });
+  }
+
+  /**
+   * Not in the queue of rounds: it changes nothing that they do, and a walk through a large table takes long. Maps that go
+   * away meanwhile are looked for again.
+   */
+  async #keepUp(): Promise<void> {
+    if (this.#rounds === 0 || this.#stopped) return;
+    try {
+      const { upkeep } = this.#reconciler;
+      if ((await upkeep.look()) && !this.#stopped) this.#report();
+      await upkeep.reclaim(performance.now());
+    } catch (error) {
+      if (!this.#stopped) this.#options.log.debug({}, `looking after the maps: ${textOf(error)}`);
+    }
   }
 
   #report(): void {

@@ -29,6 +29,7 @@ import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import type { TableChange } from './tables.ts';
+import { Upkeep } from './upkeep.ts';
 
 /** Actions that wait until all objects have been seen. */
 const PRUNING = new Set<Action['op']>([
@@ -50,6 +51,7 @@ export class Reconciler {
   readonly #pods: PodStore;
   readonly #pins: Pins;
   readonly #executor: Executor;
+  readonly #upkeep: Upkeep;
   readonly #objectHashes: ReadonlyMap<string, string>;
   readonly running = new Map<string, Running>();
   readonly inForce: InForce;
@@ -78,6 +80,7 @@ export class Reconciler {
       logs: join(options.stateDir, 'logs'),
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
+    this.#upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
   }
 
   /** Reads the kernel before the first round, and again after something failed. */
@@ -98,8 +101,8 @@ export class Reconciler {
     return running && this.#executor.tagOf(running.key);
   }
 
-  async runHelpers(): Promise<void> {
-    for (const { key } of this.running.values()) await this.#executor.runHelpers(key);
+  get upkeep(): Upkeep {
+    return this.#upkeep;
   }
 
   /** Tells the listener what programs hand over, from now on. The shared maps must be there. */
@@ -109,6 +112,7 @@ export class Reconciler {
 
   close(): void {
     this.#punts?.close();
+    this.#upkeep.close();
     this.#executor.close();
   }
 

@@ -4,7 +4,8 @@ import type { CubeNodeStatus } from '../api/generated/types.ts';
 import { chainOf } from './committed.ts';
 import type { Finding } from './graph-model.ts';
 import type { Running } from './images.ts';
-import { type CubeObject, keyOf, type LinkObject } from './objects.ts';
+import type { CubeObject, LinkObject } from './objects.ts';
+import { pressureOf } from './pressure.ts';
 import type { Reconciler } from './reconciler.ts';
 import { cubeStatus, type Failure, linkStatus, nodeStatus } from './status.ts';
 import type { StatusWriter } from './statuses.ts';
@@ -106,7 +107,7 @@ function reportNode(input: ReportInput): void {
     features: kernel.features,
     uplink: reconciler.network.uplink,
     chains: reconciler.inForce.effective.chains,
-    pressure: pressureOf(reconciler.running.values(), old?.mapPressure ?? []),
+    pressure: pressureOf(reconciler.upkeep.usage, old?.mapPressure ?? []),
     failure: reconciler.inForce.guarded ?? input.failure,
     problems: reconciler.inForce.sources.problems,
     waiting: reconciler.inForce.waiting,
@@ -141,22 +142,4 @@ function tableFindings(running: Running | undefined): Finding[] {
       message: `${all.slice(0, SHOWN).join('; ')}${more}`,
     },
   ];
-}
-
-/** A map appears at 80 % and goes below 70 %, so that a status is not written for every row. */
-function pressureOf(
-  running: Iterable<Running>,
-  before: NonNullable<CubeNodeStatus['mapPressure']>,
-): NonNullable<CubeNodeStatus['mapPressure']> {
-  const shown = new Set(before.map(({ cube, map }) => `${cube} ${map}`));
-  const list: NonNullable<CubeNodeStatus['mapPressure']> = [];
-  for (const { image, plan } of running) {
-    for (const [map, { used, max }] of Object.entries(image.usage())) {
-      const share = max === 0 ? 0 : used / max;
-      const cube = keyOf(plan.cube.object.metadata);
-      if (share < (shown.has(`${cube} ${map}`) ? 0.7 : 0.8)) continue;
-      list.push({ cube, map, level: share >= 1 ? 'Full' : 'High', maxEntries: max });
-    }
-  }
-  return list;
 }

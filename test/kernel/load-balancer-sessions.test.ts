@@ -323,7 +323,7 @@ test('reclaim removes what has expired, and only that', () => {
   connect(four);
   lb.age(90000);
   connect(six);
-  const program = lb.cube.object.program('reclaim');
+  const program = lb.cube.object.program('reclaim_established');
   const result = program.testRun({ ctxIn: Buffer.alloc(24) }).ctxOut;
   expect([result.readBigUInt64LE(0), result.readBigUInt64LE(8)]).toEqual([4n, 2n]);
   expect(lb.halves().map((half) => half.src.includes(':'))).toEqual([true, true]);

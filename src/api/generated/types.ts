@@ -257,6 +257,8 @@ export interface Sessions {
    * Places in the tables of picks: for Random about the sum of weights, for Maglev 100 a backend and frontend.
    */
   maxPicks: number;
+  /** Prefixes of clients, of all frontends that let in only some. */
+  maxSourceRanges: number;
   /** How long a session lives without a packet. */
   timeouts: SessionTimeouts;
 }

@@ -21,6 +21,7 @@ const SPEC: LoadBalancer = {
     maxBackends: 64,
     maxFrontends: 64,
     maxPicks: 4096,
+    maxSourceRanges: 64,
     timeouts: {
       tcpSyn: 60,
       tcpEstablished: 86400,

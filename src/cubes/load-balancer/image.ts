@@ -33,7 +33,6 @@ const LOCAL = 8;
 const BASE = 0;
 const SIZE = 4;
 const GROUP = 8;
-const MAX_RANGES = 65536;
 const scratchKey = new Uint8Array(codec.keySize);
 
 /** What a service holds of the tables. */
@@ -91,7 +90,7 @@ export class LoadBalancerImage implements CubeImage {
     this.groups = new Groups(previous?.groups);
     this.#picks = new Picks(sessions.maxPicks);
     this.#frontends = new PackedTable('frontends', codec.keySize, codec.valueSize, sessions.maxFrontends);
-    this.#ranges = new SourceRanges(MAX_RANGES);
+    this.#ranges = new SourceRanges(sessions.maxSourceRanges);
     if (previous) this.backends.adoptFrom(previous.backends);
   }
 
@@ -309,7 +308,8 @@ export class LoadBalancerImage implements CubeImage {
     if (group !== 0 && !this.#ranges.set(group, frontend.sourceRanges)) {
       problems.push({
         reason: 'MapFull',
-        message: `Service ${name}: there is no room for its source ranges (${MAX_RANGES} in all); nobody new is let in. Use fewer, wider prefixes`,
+        field: 'spec.loadBalancer.sessions.maxSourceRanges',
+        message: `Service ${name}: there is no room for its source ranges (${this.#ranges.table.max} in all); nobody new is let in. Raise maxSourceRanges, or use fewer, wider prefixes`,
       });
     }
     const value = new Uint8Array(codec.valueSize);

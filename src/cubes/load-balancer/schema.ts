@@ -109,6 +109,11 @@ export const schema: CubeTypeSchema = {
             67108864,
             1048576,
           ),
+          maxSourceRanges: capacity(
+            'Prefixes of clients, of all frontends that let in only some.',
+            4194304,
+            65536,
+          ),
           timeouts: object(
             'How long a session lives without a packet.',
             {

@@ -6,9 +6,9 @@ import type { Action } from '../actions.ts';
 import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import type { Instance } from '../state.ts';
-import { BpfMap, BpfProgram, loadObject, MapType, ProgramType, TcxLink, unpin } from './addon/index.ts';
+import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
 import { explain } from './failure.ts';
-import { HELPER, InstanceLoader } from './instance-loader.ts';
+import { InstanceLoader } from './instance-loader.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
 
@@ -23,9 +23,6 @@ export interface ExecutorOptions {
   /** Called after each action; tests end the process in it. */
   readonly afterAction?: (action: Action) => void;
 }
-
-/** Bytes of the context of such a program; the kernel refuses a smaller one than the program reads or writes. */
-const HELPER_CONTEXT = 64;
 
 /** More rows than this are written off the event loop. */
 const SYNC_ROWS = 512;
@@ -89,21 +86,6 @@ export class Executor {
       return program.info().tag;
     } finally {
       program.close();
-    }
-  }
-
-  /** Runs the `SEC("syscall")` programs of a complete instance, as the one that reclaims sessions, off the event loop. */
-  async runHelpers(key: string): Promise<void> {
-    const folder = this.#options.pins.instance(key);
-    for (const name of names(folder)) {
-      if (!name.startsWith(HELPER)) continue;
-      const program = BpfProgram.openPinned(join(folder, name));
-      try {
-        if (program.type === ProgramType.Syscall)
-          await program.testRunAsync({ ctxIn: new Uint8Array(HELPER_CONTEXT) });
-      } finally {
-        program.close();
-      }
     }
   }
 
@@ -244,11 +226,7 @@ export class Executor {
     }
     let map = maps.get(name);
     if (map === undefined) {
-      const { pins } = this.#options;
-      const pin = instance?.stateMaps.get(name);
-      const path =
-        pin === undefined ? join(pins.instance(key), name) : pins.stateMap(instance?.cubePin ?? '', pin);
-      map = BpfMap.openPinned(path);
+      map = BpfMap.openPinned(this.#options.pins.mapOf(key, instance, name));
       maps.set(name, map);
     }
     return map;

@@ -14,6 +14,7 @@ const SIZE_FIELDS: Readonly<Record<string, string>> = {
   backends: 'spec.loadBalancer.sessions.maxBackends',
   frontends: 'spec.loadBalancer.sessions.maxFrontends',
   picks: 'spec.loadBalancer.sessions.maxPicks',
+  source_ranges: 'spec.loadBalancer.sessions.maxSourceRanges',
 };
 
 /** What a failed action means to a person. The verifier's log goes to a file below `logs`. */

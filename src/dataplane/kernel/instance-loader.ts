@@ -6,9 +6,6 @@ import type { Instance } from '../state.ts';
 import { type BpfObject, type BpfProgram, loadObject } from './addon/index.ts';
 import { names, type Pins } from './pins.ts';
 
-/** Pins of an object's programs beside the cube itself, as the one that reclaims sessions. */
-export const HELPER = 'run_';
-
 export interface LoaderOptions {
   readonly pins: Pins;
   /** Folder of the object files. */
@@ -62,7 +59,7 @@ export class InstanceLoader {
     }
     for (const map of instance.configMaps) object.map(map).pin(join(pins.instance(key), map));
     for (const [name, program] of object.programs) {
-      if (name !== instance.program) program.pin(join(pins.instance(key), `${HELPER}${name}`));
+      if (name !== instance.program) program.pin(pins.helper(key, name));
     }
   }
 

@@ -6,6 +6,7 @@
  *                          /programs/entry_HASH, dry_HASH
  *                          /cubes/CUBE/state/MAP_VERSION_SIZE
  *                          /cubes/CUBE/SLOT_HASH/MAP     maps of one instance
+ *                          /cubes/CUBE/SLOT_HASH/run_PROGRAM
  *                          /cubes/CUBE/SLOT_HASH/program  pinned last: the instance is complete
  *                          /links/INTERFACE
  *
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { CUBE_ABI } from '../layout.ts';
 import { pinNameOf, splitInstanceKey } from '../names.ts';
+import type { Instance } from '../state.ts';
 import { unpin } from './addon/index.ts';
 
 /** BPF_FS_MAGIC of linux/magic.h. */
@@ -78,6 +80,17 @@ export class Pins {
   instance(key: string): string {
     const { cube, slot, hash } = splitInstanceKey(key);
     return join(this.cube(cube), `${slot}_${hash}`);
+  }
+
+  /** A program of the instance's object beside the cube itself, as one that reclaims sessions. */
+  helper(key: string, name: string): string {
+    return join(this.instance(key), `run_${name}`);
+  }
+
+  /** A map of an instance, whichever class it is of. */
+  mapOf(key: string, instance: Pick<Instance, 'cubePin' | 'stateMaps'> | undefined, map: string): string {
+    const pin = instance?.stateMaps.get(map);
+    return pin === undefined ? join(this.instance(key), map) : this.stateMap(instance?.cubePin ?? '', pin);
   }
 
   link(pin: string): string {

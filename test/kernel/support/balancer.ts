@@ -34,6 +34,7 @@ export const SPEC: LoadBalancer = {
     maxBackends: 1024,
     maxFrontends: 1024,
     maxPicks: 262144,
+    maxSourceRanges: 1024,
     timeouts: {
       tcpSyn: 60,
       tcpEstablished: 86400,

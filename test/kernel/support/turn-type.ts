@@ -131,6 +131,13 @@ export const turnType: CubeType<TurnSpec> = {
   tableTypes: ['Prefix'],
   maps: {
     rows: { class: 'state', writer: 'agent', codec: codec('rows', 8), version: 1 },
+    visits: {
+      class: 'state',
+      writer: 'program',
+      codec: codec('visits', 4),
+      version: 1,
+      reclaim: 'reclaim_visits',
+    },
     label: { class: 'config', writer: 'agent', codec: codec('label', 4), version: 1 },
   },
   check: ({ spec }) =>

@@ -83,6 +83,7 @@ export interface Native {
   linkCreate(program: Handle, target: number, attachType: number, flags: number, where: string): Handle;
   linkUpdate(link: Handle, program: Handle): void;
   linkDetach(link: Handle): void;
+  iteratorRead(program: Handle): Buffer;
   linkInfo(link: Handle): LinkInfo;
   attachedPrograms(target: number, attachType: number): Attached;
   pin(handle: Handle, path: string): void;

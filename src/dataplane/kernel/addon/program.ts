@@ -59,6 +59,11 @@ export class BpfProgram extends Resource {
     return native.programTestRun(this.handle, this.#input(options), true);
   }
 
+  /** All that an iterator program (`SEC("iter/…")`) writes in one run. Throws KernelError. */
+  readIterator(): Buffer {
+    return native.iteratorRead(this.handle);
+  }
+
   #input(options: TestRunOptions): NativeTestRun {
     const { dataIn, ctxIn, repeat = 1, dataOutSize } = options;
     if (this.type === ProgramType.Syscall && (dataIn || repeat !== 1)) {

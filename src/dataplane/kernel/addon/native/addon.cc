@@ -7,6 +7,7 @@
 #include "failure.h"
 #include "handle.h"
 #include "info.h"
+#include "iterator.h"
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
@@ -51,6 +52,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports)
 	define<linkCreate>(env, exports, "linkCreate");
 	define<linkUpdate>(env, exports, "linkUpdate");
 	define<linkDetach>(env, exports, "linkDetach");
+	define<iteratorRead>(env, exports, "iteratorRead");
 	define<linkInfo>(env, exports, "linkInfo");
 	define<attachedPrograms>(env, exports, "attachedPrograms");
 	define<pin>(env, exports, "pin");
