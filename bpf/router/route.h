@@ -5,9 +5,8 @@
 
 #include "router.h"
 
-/* Longest match. *length: of the prefix that matched, of 128 bits. */
-static __always_inline const struct route *route_find(const struct cube_ctx *c, const addr_t *dst,
-						      u32 *length)
+/* Longest match. */
+static __always_inline const struct route *route_find(const struct cube_ctx *c, const addr_t *dst)
 {
 	u32 family = addr_is_v4(dst) ? FAMILY_V4 : FAMILY_V6;
 	u64 *word = bpf_map_lookup_elem(&route_lengths, &family);
@@ -21,8 +20,7 @@ static __always_inline const struct route *route_find(const struct cube_ctx *c, 
 	lengths = *(volatile u64 *)word;
 	hashed = lengths >> 32 & 0xff;
 	for (u32 i = 0; i < HASHED_LENGTHS && i < hashed; i++) {
-		*length = lengths >> 8 * i & 0xff;
-		prefix_of(dst, *length, &key);
+		prefix_of(dst, lengths >> 8 * i & 0xff, &key);
 		route = bpf_map_lookup_elem(&routes_hash, &key);
 		if (route)
 			return route;
@@ -32,7 +30,6 @@ static __always_inline const struct route *route_find(const struct cube_ctx *c, 
 	count(c, COUNT_LPM_LOOKUPS);
 	key.length = 128;
 	__builtin_memcpy(&key.addr, dst, sizeof(key.addr));
-	*length = 0;
 	route = bpf_map_lookup_elem(&routes_lpm, &key);
 	/* ::/0 is shorter than any IPv4 prefix, so behind it there is no other match */
 	if (route && family == FAMILY_V4 && route->flags & ROUTE_V6)
@@ -124,18 +121,17 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 	struct cube_work *w = c->work;
 	const addr_t *dst = packet_dst(w);
 	const struct route *route;
-	u32 length = 0;
 
 	if (unlikely(w->ttl <= 1)) {
 		*o = (struct outcome){DROP_TTL_EXPIRED, ERROR_TIME_EXCEEDED, 0};
 		return -1;
 	}
-	route = route_find(c, dst, &length);
+	route = route_find(c, dst);
 	if (unlikely(!route)) {
 		*o = (struct outcome){DROP_NO_ROUTE, ERROR_NO_ROUTE, 0};
 		return -1;
 	}
-	cube_decide(c, DECIDE_ROUTE, length);
+	cube_decide(c, DECIDE_ROUTE, route->length);
 	if (unlikely(route->kind >= ROUTE_BLACKHOLE)) {
 		*o = route->kind == ROUTE_BLACKHOLE
 			 ? (struct outcome){DROP_BLACKHOLE, 0, 0}
@@ -144,8 +140,8 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 	}
 	/* the broadcast address of a connected prefix (RFC 2644), not of point-to-point links (RFC
 	 * 3021) */
-	if (route->flags & ROUTE_CONNECTED && w->flags & PKT_IPV4 && length < 127 &&
-	    unlikely(!(~bpf_ntohl(dst->words[3]) & (0xffffffff >> ((length - 96) & 31))))) {
+	if (route->flags & ROUTE_CONNECTED && w->flags & PKT_IPV4 && route->length < 127 &&
+	    unlikely(!(~bpf_ntohl(dst->words[3]) & (0xffffffff >> ((route->length - 96) & 31))))) {
 		*o = (struct outcome){DROP_NOT_FORWARDABLE, 0, 0};
 		return -1;
 	}
@@ -174,11 +170,10 @@ static __always_inline u32 route_reply(struct cube_ctx *c)
 	const addr_t *dst = packet_dst(c->work);
 	const struct own_address *own = own_lookup(dst);
 	const struct route *route;
-	u32 length;
 
 	if (own)
 		return own->delivery == NO_DELIVERY ? c->port : own->delivery;
-	route = route_find(c, dst, &length);
+	route = route_find(c, dst);
 	if (!route || route->kind >= ROUTE_BLACKHOLE)
 		return c->port;
 	route_follow(c->work, route);

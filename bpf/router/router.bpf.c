@@ -32,6 +32,7 @@
 #define ADMIT_DROP    5
 
 #define PACKET_HOST 0
+#define MAX_OPTIONS 40 /* bytes in an IPv4 header (RFC 791 3.1) */
 
 #define V4_LINK_GROUPS 0xe0000000 /* 224.0.0.0/24: never forwarded (RFC 5771 4) */
 
@@ -69,18 +70,18 @@ static __noinline int remove_tag(struct cube_ctx *c)
 static __noinline bool has_source_route(struct cube_ctx *c)
 {
 	struct cube_work *w = c->work;
-	u8 options[40] = {};
+	u8 options[MAX_OPTIONS + 4] = {}; /* an option that is cut at the very end finds a length of 0 */
 	u32 length = w->l4_off - ETH_HLEN - sizeof(struct ipv4_header);
 	u32 off = 0;
 
-	if (!length || length > sizeof(options) ||
+	if (!length || length > MAX_OPTIONS ||
 	    bpf_skb_load_bytes(c->skb, ETH_HLEN + sizeof(struct ipv4_header), options, length))
 		return true;
-	for (int i = 0; i < sizeof(options) && off < length; i++) {
+	for (int i = 0; i < MAX_OPTIONS && off < length; i++) {
 		u8 type, size;
 
-		if (off > sizeof(options) - 2)
-			return false; /* a last byte: end or padding */
+		if (off >= MAX_OPTIONS)
+			return false;
 		type = options[off];
 		size = options[off + 1];
 		if (type == 0)

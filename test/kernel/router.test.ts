@@ -569,6 +569,22 @@ describe("addresses that are nobody's", () => {
     expect(chain.run(to('v4', dst)).drops).toEqual(['router NotForwardable']);
   });
 
+  test('the broadcast address of a prefix that only the trie knows is one', async () => {
+    using own = await Chain.open();
+    // four longer lengths fill the hash
+    const routes = ['10.9.1.1/32', '10.9.2.0/30', '10.9.3.0/28', '10.9.4.0/24'].map((destination) => ({
+      type: 'Blackhole' as const,
+      destination,
+    }));
+    const ports = [{ name: 'lan', id: 0, addresses: ['10.9.0.1/16'], endpoint: 'Interface' as const }];
+    const { cube } = await addRouter(own, { ports, spec: { routes } });
+    own.attach({ kind: 'stack' }, cube, 0);
+    const send = (dst: string) =>
+      own.run(ethernet({}, ip({ src: '10.9.7.7', dst }, udp({ sport: 1, dport: 2 }))));
+    expect(send('10.9.7.8')).toMatchObject({ drops: [], counts: ['router forwarded', 'router lpmLookups'] });
+    expect(send('10.9.255.255').drops).toEqual(['router NotForwardable']);
+  });
+
   test('the groups of one link go to the host on an interface, elsewhere they end', () => {
     for (const dst of ['224.0.0.5', 'ff02::16']) {
       const frame = ethernet({}, ip({ src: dst.includes(':') ? POD.v6 : POD.v4, dst }, raw(89, 20)));

@@ -192,6 +192,7 @@ export interface Route<A = string> {
   readonly port: number;
   readonly mtu: number;
   readonly vni: number;
+  readonly length: number;
   readonly gateway: A;
 }
 
@@ -201,7 +202,8 @@ function putRoute(bytes: Uint8Array, at: number, row: Route<string | Uint8Array>
   putU16(bytes, at + 2, row.port, 'Route.port');
   putU32(bytes, at + 4, row.mtu, 'Route.mtu');
   putU32(bytes, at + 8, row.vni, 'Route.vni');
-  putZeros(bytes, at + 12, 4);
+  putU8(bytes, at + 12, row.length, 'Route.length');
+  putZeros(bytes, at + 13, 3);
   putAddress(bytes, at + 16, row.gateway, 'Route.gateway');
 }
 
@@ -212,6 +214,7 @@ function getRoute(bytes: Uint8Array, at: number): Route {
     port: getU16(bytes, at + 2),
     mtu: getU32(bytes, at + 4),
     vni: getU32(bytes, at + 8),
+    length: getU8(bytes, at + 12),
     gateway: getAddress(bytes, at + 16),
   };
 }
