@@ -12,6 +12,8 @@ export const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 7, re
 
 export interface RouterOptions {
   slot?: number;
+  /** Another build of the object file. */
+  path?: string;
   ports: readonly CubePort[];
   spec?: Partial<Router>;
   tables?: Readonly<Record<string, readonly Route[]>>;
@@ -47,7 +49,14 @@ export async function addRouter(chain: Chain, options: RouterOptions): Promise<T
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('; '));
   const { rodata, sizes } = router.instance(input, NODE);
   const slot = options.slot ?? 1;
-  const cube = await chain.add({ object: 'router', schema, slot, variables: rodata, mapSizes: sizes });
+  const cube = await chain.add({
+    object: 'router',
+    ...(options.path === undefined ? {} : { path: options.path }),
+    schema,
+    slot,
+    variables: rodata,
+    mapSizes: sizes,
+  });
   const image = router.image(input, NODE) as RouterImage;
   for (const [key, rows] of Object.entries(options.tables ?? {})) {
     const refused = image.setTable(key, rows);

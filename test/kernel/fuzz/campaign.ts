@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Runs a model beside the kernel. A campaign is all that follows from a seed: configurations, and packets through each.
+ *
+ *   CUBEPLANE_FUZZ_PACKETS  packets a cube; 100,000 by default
+ *   CUBEPLANE_FUZZ_SEED     the first seed; 1 by default
+ *
+ * A difference names its seed: the same campaign, run with this seed alone, ends at the same packet.
+ */
+import { Random } from './random.ts';
+
+export const PACKETS = Number(process.env.CUBEPLANE_FUZZ_PACKETS ?? 100_000);
+export const SEED = Number(process.env.CUBEPLANE_FUZZ_SEED ?? 1);
+
+/** Packets of one seed, under one configuration at first. */
+export const PACKETS_A_SEED = 1_000;
+
+/** One configuration in the kernel and in the model. */
+export interface Subject {
+  /** Sends one random packet through both; returns what differs, in words. */
+  shoot(random: Random): readonly string[];
+  /** Compares what has been counted since the beginning. */
+  sums(): readonly string[];
+  /** Changes the configuration of both at random. */
+  change?(random: Random): void;
+  close(): void;
+}
+
+export interface CampaignResult {
+  readonly packets: number;
+  readonly changes: number;
+  /** Of the first packet that differs; the campaign ends there. */
+  readonly differences: readonly string[];
+}
+
+/** @param open makes the subject of a seed. */
+export async function campaign(
+  open: (random: Random) => Promise<Subject>,
+  options: { packets?: number; seed?: number } = {},
+): Promise<CampaignResult> {
+  const { packets: wanted = PACKETS, seed: first = SEED } = options;
+  let packets = 0;
+  let changes = 0;
+  for (let seed = first; packets < wanted; seed++) {
+    const random = new Random(seed);
+    const subject = await open(random);
+    try {
+      for (let n = 0; n < PACKETS_A_SEED; n++, packets++) {
+        if (subject.change && random.chance(0.005)) {
+          subject.change(random);
+          changes++;
+        }
+        const differences = [...subject.shoot(random)];
+        if (n === PACKETS_A_SEED - 1) differences.push(...subject.sums());
+        if (differences.length > 0) {
+          return { packets, changes, differences: [`seed ${seed}, packet ${n}`, ...differences] };
+        }
+      }
+    } finally {
+      subject.close();
+    }
+  }
+  return { packets, changes, differences: [] };
+}
+
+/** Sums that differ: what was expected and what was counted. */
+export function compareSums(
+  expected: ReadonlyMap<string, number>,
+  actual: ReadonlyMap<string, number>,
+): string[] {
+  const names = new Set([...expected.keys(), ...actual.keys()]);
+  return [...names]
+    .filter((name) => (expected.get(name) ?? 0) !== (actual.get(name) ?? 0))
+    .map((name) => `${name}: model ${expected.get(name) ?? 0}, kernel ${actual.get(name) ?? 0}`);
+}
+
+export function add(sums: Map<string, number>, name: string): void {
+  sums.set(name, (sums.get(name) ?? 0) + 1);
+}
