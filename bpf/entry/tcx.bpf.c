@@ -11,6 +11,7 @@
 #include "cube.h"
 #include "prefix.h"
 #include "address.h"
+#include "trace.h"
 
 /* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10. */
 static __always_inline bool is_link_local(const addr_t *addr)
@@ -104,6 +105,14 @@ static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_c
 	return TC_ACT_SHOT;
 }
 
+static __always_inline int entry_pass(struct __sk_buff *skb, u32 why, u32 flags)
+{
+	if (!(flags & (CUBE_F_DRY | CUBE_F_TRACE)))
+		return CUBE_PASS;
+	cube_report(skb, 0, EVENT_PASS, why, skb->ifindex);
+	return flags & CUBE_F_DRY ? TC_ACT_SHOT : CUBE_PASS;
+}
+
 static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 {
 	u32 zero = 0, reason = 0, index;
@@ -115,7 +124,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	u64 edge;
 
 	if (!a || !config || !w)
-		return CUBE_PASS; /* not ours (any more): as if the program were not here */
+		return entry_pass(skb, PASS_NOT_ATTACHED, flags); /* not ours (any more): as if the program were not here */
 	index = a->counters;
 	counter = bpf_map_lookup_elem(&attachment_counters, &index);
 	if (counter && !(flags & CUBE_F_DRY)) {
@@ -129,16 +138,20 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		reason = check_overlay(skb, w, config);
 	if (a->port >= ATTACH_INTERFACE)
 		flags |= CUBE_F_HOST_DEV;
+	if (unlikely(config->tracing) && !(flags & CUBE_F_DRY))
+		flags |= trace_mark(skb);
 	skb->cb[CB_MAGIC] = CUBE_MAGIC;
 	skb->cb[CB_EPOCH] = *(volatile u32 *)&config->epoch;
 	skb->cb[CB_HOPS] = 0;
 	skb->cb[CB_FLAGS] = flags;
+	if (unlikely(flags & (CUBE_F_DRY | CUBE_F_TRACE)))
+		cube_report(skb, 0, EVENT_ENTER, a->port, skb->ifindex);
 	if (reason)
 		return entry_drop(skb, counter, reason, flags);
 
 	/* ssh to the node, the tunnels of its overlay, its leases: whatever a chain does, the host stays reachable */
 	if (a->port >= ATTACH_INTERFACE && bpf_map_lookup_elem(&host_addresses, packet_dst(w)))
-		return CUBE_PASS;
+		return entry_pass(skb, PASS_HOST_ADDRESS, flags);
 
 	index = edge_index(skb->cb[CB_EPOCH], 0, a->port & (CUBE_PORTS - 1));
 	edge_word = bpf_map_lookup_elem(&edges, &index);
@@ -152,7 +165,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		}
 	}
 	if (a->failure == FAIL_OPEN)
-		return CUBE_PASS;
+		return entry_pass(skb, PASS_FAIL_OPEN, flags);
 	return entry_drop(skb, counter, DROP_CHAIN_NOT_PROGRAMMED, flags);
 }
 
@@ -162,9 +175,60 @@ int entry(struct __sk_buff *skb)
 	return enter(skb, skb->ifindex, 0);
 }
 
+/*
+ * Where a dry run begins. The agent says it in skb->cb, which BPF_PROG_TEST_RUN takes from its context: the top byte of
+ * cb[4] is the mode, all but these mean "at the interface".
+ */
+#define DRY_TUNNEL 1 /* at the overlay device: from the VTEP cb[0..3], VNI in the rest of cb[4] */
+#define DRY_CUBE   2 /* at port cb[1] of the cube in slot cb[0] */
+
+static __always_inline int dry_tunnel(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key key = {.tunnel_id = skb->cb[4] & 0xffffff};
+	addr_t remote = {.words = {skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]}};
+	u64 flags = BPF_F_TUNINFO_IPV6;
+
+	/* the source of a received packet is the "local" end for who writes the key */
+	if (addr_is_v4(&remote)) {
+		key.local_ipv4 = bpf_ntohl(remote.words[3]);
+		flags = 0;
+	} else {
+		__builtin_memcpy(key.local_ipv6, remote.words, sizeof(key.local_ipv6));
+	}
+	if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
+		return TC_ACT_SHOT;
+	return enter(skb, skb->ifindex, CUBE_F_DRY);
+}
+
+static __always_inline int dry_cube(struct __sk_buff *skb)
+{
+	u32 zero = 0, slot = skb->cb[0], port = skb->cb[1], reason;
+	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
+	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
+
+	if (!config || !w)
+		return TC_ACT_SHOT;
+	reason = parse_packet(skb, w, true);
+	skb->cb[CB_MAGIC] = CUBE_MAGIC;
+	skb->cb[CB_PORT] = port;
+	skb->cb[CB_EPOCH] = *(volatile u32 *)&config->epoch;
+	skb->cb[CB_HOPS] = 0;
+	skb->cb[CB_FLAGS] = CUBE_F_DRY;
+	if (reason)
+		return entry_drop(skb, NULL, reason, CUBE_F_DRY);
+	bpf_tail_call(skb, &slots, slot);
+	return entry_drop(skb, NULL, DROP_TAIL_CALL_FAILED, CUBE_F_DRY);
+}
+
 SEC("tc")
 int entry_dry(struct __sk_buff *skb)
 {
+	u32 mode = skb->cb[4] >> 24;
+
+	if (mode == DRY_TUNNEL)
+		return dry_tunnel(skb);
+	if (mode == DRY_CUBE)
+		return dry_cube(skb);
 	return enter(skb, skb->ifindex, CUBE_F_DRY);
 }
 

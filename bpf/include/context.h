@@ -21,4 +21,6 @@
 #define CUBE_F_HOST_DEV                                                                                      \
 	(1 << 2) /* straight from an Interface endpoint: the host's stack may have the packet */
 
+#define TRACE_NUMBER 16 /* first bit of the number of a traced packet in cb[CB_FLAGS] */
+
 #endif

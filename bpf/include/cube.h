@@ -165,8 +165,11 @@ static __always_inline bool cube_is_shared(const struct cube_ctx *c)
  */
 static __always_inline int cube_pass(struct cube_ctx *c)
 {
-	if (cube_is_shared(c) && !cube_is_dry(c))
-		return CUBE_PASS;
+	if (cube_is_shared(c)) {
+		if (cube_is_reported(c))
+			cube_report(c->skb, cube.slot, EVENT_PASS, PASS_CUBE, 0);
+		return cube_is_dry(c) ? TC_ACT_SHOT : CUBE_PASS;
+	}
 	return cube_drop(c, DROP_LINK_LOCAL_CONTROL);
 }
 
@@ -215,6 +218,8 @@ static __always_inline int cube_output_pod(struct cube_ctx *c)
 
 	if (!pod)
 		return cube_drop(c, DROP_UNKNOWN_POD);
+	if (cube_is_dry(c))
+		return TC_ACT_SHOT;
 	mac_t mac = pod->mac;
 	u32 ifindex = pod->ifindex;
 
@@ -308,7 +313,7 @@ static __always_inline int cube_output(struct cube_ctx *c, u32 port)
 		bpf_tail_call(skb, &slots, edge_target(edge));
 		return cube_drop(c, DROP_TAIL_CALL_FAILED);
 	case EDGE_POD:
-		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_pod(c);
+		return cube_output_pod(c);
 	case EDGE_TUNNEL:
 		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_tunnel(c, edge_target(edge));
 	case EDGE_NEIGH:

@@ -63,7 +63,7 @@ struct node_config {
 	u32 epoch;	     /* its lowest bit is the bank in use; written alone, as one word */
 	u32 overlay_ifindex; /* collect-metadata VXLAN device, 0 without one */
 	u32 overlay_vni;
-	u32 pad0;
+	u32 tracing; /* 1: the entry looks at trace_filter; written alone, as one word */
 	u8 source_lengths_v4[PREFIX_LENGTHS]; /* prefix lengths (of 128) in overlay_sources, longest
 						 first, 0 ends */
 	u8 source_lengths_v6[PREFIX_LENGTHS];
@@ -212,6 +212,30 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 18);
 } events SEC(".maps");
+
+/* Which packets a live trace tells about. */
+struct trace_filter {
+	addr_t host; /* network order; bits outside the mask are zero */
+	addr_t host_mask; /* of either address; zero: any */
+	addr_t peer;	  /* the other address then */
+	addr_t peer_mask;
+	u64 interval; /* ns between packets in the long run */
+	u64 tolerance;
+	u64 full;    /* the bucket: ns since boot when it is full again. writer: entry program */
+	u32 ifindex; /* device that the packet came in by; 0: any */
+	be16_t port; /* either port; 0: any */
+	u8 proto;    /* of the packet itself, or quoted by an ICMP error; 0: any */
+	u8 pad;
+};
+SIZE_ASSERT(struct trace_filter, 96);
+
+/* key: 0. writer: agent. Looked at only while node_config.tracing is set. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct trace_filter);
+} trace_filter SEC(".maps");
 
 /* Kinds of record in `punts`; also which bucket and which counters of a cube. */
 #define PUNT_PACKET 0 /* the packet ended here, the agent has it */

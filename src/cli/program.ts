@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, Option } from 'commander';
 import { EXIT_HELP } from './errors.ts';
+import { inspectionCommands } from './inspection-commands.ts';
 
 /** Options of commands that read or write objects. */
 function withSource(command: Command): Command {
@@ -59,6 +60,7 @@ ${examples(
     );
   objectCommands(program);
   agentCommands(program);
+  inspectionCommands(program, { node, stateDir, examples });
   otherCommands(program);
   for (const command of program.commands) {
     command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');
@@ -160,11 +162,13 @@ ${examples('cubeplane delete svc web -n default', 'cubeplane delete -f chain.yam
     });
 }
 
+function node(): Option {
+  return new Option('--node <name>', 'name of the node')
+    .env('CUBEPLANE_NODE')
+    .default(undefined, "this machine's host name");
+}
+
 function agentCommands(program: Command): void {
-  const node = () =>
-    new Option('--node <name>', 'name of the node')
-      .env('CUBEPLANE_NODE')
-      .default(undefined, "this machine's host name");
   const bpffs = () => new Option('--bpffs <dir>', 'BPF file system').default('/sys/fs/bpf');
   withSource(program.command('up').description('run the agent of a node, in the foreground'))
     .addOption(node())

@@ -4,6 +4,7 @@ import { type Action, describeAction } from './actions.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { clock, earlier } from './images.ts';
+import { Inspection } from './inspection.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
 import { releaseMemory } from './kernel/memory.ts';
 import { NetworkMonitor } from './kernel/netlink.ts';
@@ -57,6 +58,7 @@ export class Agent {
   readonly #pods: PodStore;
   readonly #reconciler: Reconciler;
   readonly #plugging: Plugging;
+  readonly #inspection: Inspection;
   readonly #statuses: StatusWriter;
   readonly #slowPath: SlowPath;
   readonly #monitor: NetworkMonitor;
@@ -85,6 +87,7 @@ export class Agent {
     this.#store = new Store(options.node, () => this.#wake());
     this.#pods = new PodStore(join(options.stateDir, 'pods'));
     this.#reconciler = new Reconciler(options, this.#store, this.#pods);
+    this.#inspection = new Inspection(options, this.#pods, this.#reconciler);
     this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
     this.#statuses = new StatusWriter(options.source, options.log);
     this.#slowPath = new SlowPath(options.log, monotonic());
@@ -121,6 +124,7 @@ export class Agent {
     await this.#queue;
     await this.#reconciler.writeAfterGrace().catch(() => {});
     await this.#statuses.stop();
+    this.#inspection.close();
     this.#reconciler.close();
   }
 
@@ -144,6 +148,11 @@ export class Agent {
 
   async planText(): Promise<string[]> {
     return (await this.plan()).map(describeAction);
+  }
+
+  /** Answers a question about the node, between two rounds. */
+  async inspect<T>(work: (inspection: Inspection) => T | Promise<T>): Promise<T> {
+    return await this.#exclusively(async () => work(this.#inspection));
   }
 
   pods(): PodRecord[] {

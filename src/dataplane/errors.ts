@@ -11,6 +11,7 @@ export type AgentErrorCode =
   | 'AbiMismatch'
   | 'ObjectMissing'
   | 'InvalidRequest'
+  | 'NotFound'
   | 'AddressNotOfNode'
   | 'AddressInUse'
   | 'InterfaceInUse'

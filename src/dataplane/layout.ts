@@ -163,9 +163,9 @@ export function decodePrefix(hex: Hex): string {
   return `${addr}/${addr.includes(':') ? length : length - 96}`;
 }
 
-/** Row of the map `node_config` with epoch 0: the settings, whichever graph is in force. */
-export function encodeConfig(config: Omit<codecs.NodeConfig, 'epoch'>): Hex {
-  return valueHex(codecs.nodeConfig, { ...config, epoch: 0 });
+/** Row of the map `node_config` with epoch 0: the settings, whichever graph is in force and whatever is traced. */
+export function encodeConfig(config: Omit<codecs.NodeConfig, 'epoch' | 'tracing'>): Hex {
+  return valueHex(codecs.nodeConfig, { ...config, epoch: 0, tracing: 0 });
 }
 
 /** Settings of a node that nobody has written. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
 import type { AgentHealth } from './agent.ts';
+import type { DryRun, DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import type { PodRecord } from './pod-record.ts';
 
@@ -11,6 +12,8 @@ export interface Methods {
   plan: { params: Record<string, never>; result: { actions: string[] } };
   pods: { params: Record<string, never>; result: { pods: PodRecord[] } };
   status: { params: Record<string, never>; result: AgentHealth };
+  /** Where a packet would go. */
+  traceDry: { params: DryRunRequest; result: DryRun };
   /** Lets a mass removal that a guard holds back pass; `held` is what disappeared, where something did. */
   allowRemoval: { params: Record<string, never>; result: { held?: string } };
 }

@@ -96,6 +96,11 @@ export class Reconciler {
     this.network = await readNetwork();
   }
 
+  /** Hash of the entry program in force. */
+  get entry(): string | undefined {
+    return this.#observed.entry;
+  }
+
   tagOf(cubeKey: string): string | undefined {
     const running = this.running.get(cubeKey);
     return running && this.#executor.tagOf(running.key);

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
 import { AgentError, textOf } from './errors.ts';
+import type { DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
 
@@ -103,6 +104,8 @@ export class AgentServer {
         return { pods: this.#agent.pods() };
       case 'status':
         return this.#agent.health();
+      case 'traceDry':
+        return await this.#agent.inspect((inspection) => inspection.dryRun(params as DryRunRequest));
       case 'allowRemoval':
         return { held: this.#agent.allowRemoval()?.what };
       default:

@@ -209,14 +209,20 @@ describe('a dry run', () => {
     const result = chain.run(frame(V4), { dry: true });
     expect(result.seen?.flags).toBe(1);
     expect(chain.attachmentCounters()).toEqual(before);
-    expect(result.events).toMatchObject([{ kind: 'hop', slot: 255, value: 0, hops: 1 }]);
+    expect(result.events).toMatchObject([
+      { kind: 'enter', slot: 0, value: 1 },
+      { kind: 'hop', slot: 255, value: 0, hops: 1 },
+    ]);
   });
 
   test('tells the reason of a drop without counting it', () => {
     chain.attach({ kind: 'pod', addresses: [V4.src] });
     const result = chain.run(frame({ ...V4, src: '10.0.0.1' }), { dry: true });
     expect(result).toMatchObject({ verdict: Verdict.drop, drops: [] });
-    expect(result.events).toMatchObject([{ kind: 'drop', slot: 0, value: 6, object: 1n }]);
+    expect(result.events).toMatchObject([
+      { kind: 'enter', slot: 0 },
+      { kind: 'drop', slot: 0, value: 6, object: 1n },
+    ]);
   });
 
   test('a fragment leaves nothing behind', () => {

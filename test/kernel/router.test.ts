@@ -712,6 +712,7 @@ describe('edges', () => {
       expect(result).toMatchObject({ drops: [], counts: [] });
       expect(router.cube.port(PODS)).toEqual(before);
       expect(result.events.map(({ kind, slot, value }) => [kind, slot, value])).toEqual([
+        ['enter', 0, 8],
         ['hop', 1, PODS],
         ['decision', 1, 1],
         ['output', 1, OVERLAY],
@@ -720,6 +721,7 @@ describe('edges', () => {
       const dropped = chain.run(to(family, TO.blackhole[family]), { dry: true });
       expect(dropped).toMatchObject({ verdict: Verdict.drop, drops: [], counts: [] });
       expect(dropped.events.map(({ kind, value }) => [kind, value])).toEqual([
+        ['enter', 8],
         ['hop', PODS],
         ['decision', 1],
         ['drop', 33],

@@ -21,7 +21,15 @@ export async function complete(program: Command, words: readonly string[]): Prom
 }
 
 const FILES = ':files';
-const PATH_OPTIONS = ['--filename', '--manifests', '--kubeconfig', '--state-dir', '--bpffs', '--netns'];
+const PATH_OPTIONS = [
+  '--filename',
+  '--manifests',
+  '--kubeconfig',
+  '--state-dir',
+  '--bpffs',
+  '--netns',
+  '--pcap',
+];
 
 async function candidates(program: Command, before: readonly string[], current: string): Promise<string[]> {
   const name = before.find((word) => !word.startsWith('-'));

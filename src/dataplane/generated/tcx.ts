@@ -117,6 +117,7 @@ export interface NodeConfig {
   readonly epoch: number;
   readonly overlayIfindex: number;
   readonly overlayVni: number;
+  readonly tracing: number;
   readonly sourceLengthsV4: readonly number[];
   readonly sourceLengthsV6: readonly number[];
 }
@@ -125,7 +126,7 @@ function putNodeConfig(bytes: Uint8Array, at: number, row: NodeConfig): void {
   putU32(bytes, at, row.epoch, 'NodeConfig.epoch');
   putU32(bytes, at + 4, row.overlayIfindex, 'NodeConfig.overlayIfindex');
   putU32(bytes, at + 8, row.overlayVni, 'NodeConfig.overlayVni');
-  putZeros(bytes, at + 12, 4);
+  putU32(bytes, at + 12, row.tracing, 'NodeConfig.tracing');
   checkLength(row.sourceLengthsV4, 4, 'NodeConfig.sourceLengthsV4');
   for (let i = 0; i < 4; i++) {
     const item = row.sourceLengthsV4[i];
@@ -151,6 +152,7 @@ function getNodeConfig(bytes: Uint8Array, at: number): NodeConfig {
     epoch: getU32(bytes, at),
     overlayIfindex: getU32(bytes, at + 4),
     overlayVni: getU32(bytes, at + 8),
+    tracing: getU32(bytes, at + 12),
     sourceLengthsV4: Array.from({ length: 4 }, (_, i) => getU8(bytes, at + 16 + i * 1)),
     sourceLengthsV6: Array.from({ length: 4 }, (_, i) => getU8(bytes, at + 20 + i * 1)),
   };
@@ -361,6 +363,49 @@ function getPuntRecord(bytes: Uint8Array, at: number): PuntRecord {
   };
 }
 
+/** struct trace_filter, 96 bytes */
+export interface TraceFilter<A = string> {
+  readonly host: A;
+  readonly hostMask: A;
+  readonly peer: A;
+  readonly peerMask: A;
+  readonly interval: bigint;
+  readonly tolerance: bigint;
+  readonly full: bigint;
+  readonly ifindex: number;
+  readonly port: number;
+  readonly proto: number;
+}
+
+function putTraceFilter(bytes: Uint8Array, at: number, row: TraceFilter<string | Uint8Array>): void {
+  putAddress(bytes, at, row.host, 'TraceFilter.host');
+  putAddress(bytes, at + 16, row.hostMask, 'TraceFilter.hostMask');
+  putAddress(bytes, at + 32, row.peer, 'TraceFilter.peer');
+  putAddress(bytes, at + 48, row.peerMask, 'TraceFilter.peerMask');
+  putU64(bytes, at + 64, row.interval, 'TraceFilter.interval');
+  putU64(bytes, at + 72, row.tolerance, 'TraceFilter.tolerance');
+  putU64(bytes, at + 80, row.full, 'TraceFilter.full');
+  putU32(bytes, at + 88, row.ifindex, 'TraceFilter.ifindex');
+  putBe16(bytes, at + 92, row.port, 'TraceFilter.port');
+  putU8(bytes, at + 94, row.proto, 'TraceFilter.proto');
+  putZeros(bytes, at + 95, 1);
+}
+
+function getTraceFilter(bytes: Uint8Array, at: number): TraceFilter {
+  return {
+    host: getAddress(bytes, at),
+    hostMask: getAddress(bytes, at + 16),
+    peer: getAddress(bytes, at + 32),
+    peerMask: getAddress(bytes, at + 48),
+    interval: getU64(bytes, at + 64),
+    tolerance: getU64(bytes, at + 72),
+    full: getU64(bytes, at + 80),
+    ifindex: getU32(bytes, at + 88),
+    port: getBe16(bytes, at + 92),
+    proto: getU8(bytes, at + 94),
+  };
+}
+
 /** struct cube_work, 136 bytes */
 export interface CubeWork<A = string> {
   readonly tuple: CubeTuple<A>;
@@ -459,6 +504,61 @@ function getCubeConstants(bytes: Uint8Array, at: number): CubeConstants {
     redirectPeer: getU8(bytes, at + 4),
     transparent: getU8(bytes, at + 5),
     gatewayMac: getMac(bytes, at + 8),
+  };
+}
+
+/** struct cube_event, 104 bytes */
+export interface CubeEvent<A = string> {
+  readonly time: bigint;
+  readonly object: bigint;
+  readonly slot: number;
+  readonly value: number;
+  readonly flags: number;
+  readonly mark: number;
+  readonly length: number;
+  readonly ifindex: number;
+  readonly kind: number;
+  readonly hops: number;
+  readonly tcpFlags: number;
+  readonly icmpType: number;
+  readonly tuple: CubeTuple<A>;
+  readonly via: A;
+}
+
+function putCubeEvent(bytes: Uint8Array, at: number, row: CubeEvent<string | Uint8Array>): void {
+  putU64(bytes, at, row.time, 'CubeEvent.time');
+  putU64(bytes, at + 8, row.object, 'CubeEvent.object');
+  putU32(bytes, at + 16, row.slot, 'CubeEvent.slot');
+  putU32(bytes, at + 20, row.value, 'CubeEvent.value');
+  putU32(bytes, at + 24, row.flags, 'CubeEvent.flags');
+  putU32(bytes, at + 28, row.mark, 'CubeEvent.mark');
+  putU32(bytes, at + 32, row.length, 'CubeEvent.length');
+  putU32(bytes, at + 36, row.ifindex, 'CubeEvent.ifindex');
+  putU8(bytes, at + 40, row.kind, 'CubeEvent.kind');
+  putU8(bytes, at + 41, row.hops, 'CubeEvent.hops');
+  putU8(bytes, at + 42, row.tcpFlags, 'CubeEvent.tcpFlags');
+  putU8(bytes, at + 43, row.icmpType, 'CubeEvent.icmpType');
+  putZeros(bytes, at + 44, 4);
+  putCubeTuple(bytes, at + 48, row.tuple);
+  putAddress(bytes, at + 88, row.via, 'CubeEvent.via');
+}
+
+function getCubeEvent(bytes: Uint8Array, at: number): CubeEvent {
+  return {
+    time: getU64(bytes, at),
+    object: getU64(bytes, at + 8),
+    slot: getU32(bytes, at + 16),
+    value: getU32(bytes, at + 20),
+    flags: getU32(bytes, at + 24),
+    mark: getU32(bytes, at + 28),
+    length: getU32(bytes, at + 32),
+    ifindex: getU32(bytes, at + 36),
+    kind: getU8(bytes, at + 40),
+    hops: getU8(bytes, at + 41),
+    tcpFlags: getU8(bytes, at + 42),
+    icmpType: getU8(bytes, at + 43),
+    tuple: getCubeTuple(bytes, at + 48),
+    via: getAddress(bytes, at + 88),
   };
 }
 
@@ -858,6 +958,30 @@ export const slots: MapCodec<number, number> = {
   },
 };
 
+export const traceFilter: MapCodec<number, TraceFilter, number, TraceFilter<string | Uint8Array>> = {
+  name: 'trace_filter',
+  type: 2,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 96,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'trace_filter key');
+    putU32(bytes, at, row, 'trace_filter key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'trace_filter key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 96, 'trace_filter value');
+    putTraceFilter(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 96, 'trace_filter value');
+    return getTraceFilter(bytes, at);
+  },
+};
+
 export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Array>> = {
   name: 'work',
   type: 6,
@@ -879,6 +1003,21 @@ export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Arr
   decodeValue(bytes, at = 0) {
     checkRoom(bytes, at, 136, 'work value');
     return getCubeWork(bytes, at);
+  },
+};
+
+/** struct cube_event */
+export const cubeEvent: StructCodec<CubeEvent, CubeEvent<string | Uint8Array>> = {
+  name: 'cube_event',
+  size: 104,
+  encode(row) {
+    const bytes = new Uint8Array(104);
+    putCubeEvent(bytes, 0, row);
+    return bytes;
+  },
+  decode(bytes, at = 0) {
+    checkRoom(bytes, at, 104, 'cube_event');
+    return getCubeEvent(bytes, at);
   },
 };
 
@@ -936,5 +1075,6 @@ export const maps = {
   punt_scratch: puntScratch,
   punts: punts,
   slots: slots,
+  trace_filter: traceFilter,
   work: work,
 } as const;

@@ -134,7 +134,11 @@ export class Executor {
         return;
       }
       case 'WriteConfig':
-        return this.#writeConfig(({ epoch }) => ({ ...nodeConfig.decodeValue(bytes(action.config)), epoch }));
+        return this.#writeConfig(({ epoch, tracing }) => ({
+          ...nodeConfig.decodeValue(bytes(action.config)),
+          epoch,
+          tracing,
+        }));
       case 'Flip':
         return this.#writeConfig((config) => ({ ...config, epoch: action.epoch }));
       case 'WriteEdges':

@@ -107,7 +107,7 @@ function observeConfig(pins: Pins): { epoch: number; config: Hex } {
   return withMap(pins.sharedMap('node_config'), (map) => {
     const value = map.lookup(Buffer.alloc(nodeConfig.keySize));
     if (value === undefined) return { epoch: 0, config: EMPTY_CONFIG };
-    const { epoch, ...config } = nodeConfig.decodeValue(value);
+    const { epoch, tracing: _, ...config } = nodeConfig.decodeValue(value);
     return { epoch, config: encodeConfig(config) };
   });
 }

@@ -36,6 +36,7 @@ export const SHARED_MAPS = [
   'fragments',
   'work',
   'events',
+  'trace_filter',
   'punts',
   'punt_scratch',
   'punt_buckets',

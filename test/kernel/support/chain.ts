@@ -13,6 +13,7 @@
 import { fileURLToPath } from 'node:url';
 import type { CubeTypeSchema } from '../../../src/api/schemas/cube-type.ts';
 import { COMMON_DROP_REASONS } from '../../../src/api/schemas/drop-reasons.ts';
+import { cubeEvent } from '../../../src/dataplane/generated/tcx.ts';
 import {
   type BpfMap,
   type BpfObject,
@@ -71,6 +72,7 @@ const SHARED = [
   'fragments',
   'work',
   'events',
+  'trace_filter',
   'punts',
   'punt_scratch',
   'punt_buckets',
@@ -131,7 +133,7 @@ export interface Seen {
 
 export interface ChainEvent {
   slot: number;
-  kind: 'hop' | 'decision' | 'output' | 'drop';
+  kind: 'hop' | 'decision' | 'output' | 'drop' | 'enter' | 'pass';
   value: number;
   object: bigint;
   hops: number;
@@ -558,19 +560,12 @@ function decodeWork(b: Buffer): SeenWork {
   };
 }
 
-const KINDS = ['hop', 'decision', 'output', 'drop'] as const;
+const KINDS = ['hop', 'decision', 'output', 'drop', 'enter', 'pass'] as const;
 
 /** struct cube_event of bpf/include/cube.h. */
 function decodeEvent(b: Buffer): ChainEvent {
-  return {
-    object: b.readBigUInt64LE(8),
-    slot: b.readUInt32LE(16),
-    value: b.readUInt32LE(20),
-    kind: KINDS[b.readUInt8(24) - 1] ?? 'drop',
-    hops: b.readUInt8(25),
-    length: b.readUInt16LE(26),
-    flags: b.readUInt32LE(28),
-  };
+  const { kind, object, slot, value, hops, length, flags } = cubeEvent.decode(b);
+  return { kind: KINDS[kind - 1] ?? 'drop', object, slot, value, hops, length, flags };
 }
 
 function sumPerCpu(value: Buffer, words: number): number[] {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a person may ask a running agent about its node. Changes nothing but what a live trace switches on. */
+
+import type { AgentOptions } from './agent-options.ts';
+import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
+import { AgentError } from './errors.ts';
+import { BPFFS } from './kernel/kernel.ts';
+import { Pins } from './kernel/pins.ts';
+import { TraceRing } from './kernel/trace-ring.ts';
+import type { PodStore } from './pods.ts';
+import type { Reconciler } from './reconciler.ts';
+import { frameOf, withMacs } from './trace/frame.ts';
+import { type TraceNames, traceNames } from './trace/names.ts';
+import type { PacketSpec } from './trace/packet-spec.ts';
+import { startOf, type TraceWorld } from './trace/start.ts';
+import { type Story, storyOf } from './trace/story.ts';
+
+export interface DryRunRequest {
+  /** A pod, an interface, or CUBE/PORT. */
+  readonly from: string;
+  readonly packet?: PacketSpec;
+  /** Instead of `packet`: an Ethernet frame, base64. Its MACs are replaced. */
+  readonly frame?: string;
+}
+
+export interface DryRun extends Story {
+  /** What `from` was taken for. */
+  readonly from: string;
+}
+
+export class Inspection {
+  readonly #options: AgentOptions;
+  readonly #pods: PodStore;
+  readonly #reconciler: Reconciler;
+  readonly #pins: Pins;
+  #ring: TraceRing | undefined;
+
+  constructor(options: AgentOptions, pods: PodStore, reconciler: Reconciler) {
+    this.#options = options;
+    this.#pods = pods;
+    this.#reconciler = reconciler;
+    this.#pins = new Pins(options.bpffs ?? BPFFS, options.node);
+  }
+
+  close(): void {
+    this.#ring?.close();
+    this.#ring = undefined;
+  }
+
+  /** Where a packet would go. Throws AgentError. */
+  dryRun({ from, packet, frame }: DryRunRequest): DryRun {
+    const { entry } = this.#reconciler;
+    if (entry === undefined)
+      throw new AgentError(
+        'NotFound',
+        'no program is in the kernel yet',
+        'see cubeplane plan, and the log of the agent',
+      );
+    const captured = frame === undefined ? undefined : Buffer.from(frame, 'base64');
+    if (packet === undefined && captured === undefined)
+      throw new AgentError('InvalidRequest', 'a dry run needs a packet', 'give --packet or --pcap');
+    const start = startOf(from, packet?.src ?? sourceOf(captured), this.#world());
+    const bytes = packet ? frameOf(packet, start.macs) : withMacs(captured ?? Buffer.alloc(0), start.macs);
+    this.#ring ??= new TraceRing(this.#pins);
+    const events = this.#ring.dryRun(entry, bytes, start);
+    if (events.length === 0)
+      throw new AgentError(
+        'KernelError',
+        `the chain told nothing of a packet from ${start.name}`,
+        'try again',
+      );
+    return { from: start.name, ...storyOf(events, this.#names()) };
+  }
+
+  #names(): TraceNames {
+    const { running, network } = this.#reconciler;
+    return traceNames(running.values(), network.interfaces, this.#pods.values());
+  }
+
+  #world(): TraceWorld {
+    const { running, network, inForce } = this.#reconciler;
+    return {
+      node: this.#options.node,
+      pods: [...this.#pods.values()],
+      cubes: [...running.values()].map(({ instance, plan }) => ({
+        key: instance.cubeKey,
+        slot: instance.slot,
+        ports: plan.cube.input.ports,
+      })),
+      interfaces: network.interfaces,
+      overlayDevice: OVERLAY_DEVICE,
+      stackDevices: STACK_DEVICES,
+      overlaySources: inForce.sources.rows,
+      overlayVni: inForce.accepted?.graph.overlay?.vni ?? 1,
+    };
+  }
+}
+
+/** Source address of an IP frame; empty for others. */
+function sourceOf(frame: Buffer | undefined): string {
+  if (frame === undefined || frame.length < 34) return '';
+  if (frame.readUInt16BE(12) === 0x0800) return frame.subarray(26, 30).join('.');
+  if (frame.readUInt16BE(12) !== 0x86dd || frame.length < 54) return '';
+  return frame.toString('hex', 22, 38).replace(/(....)(?!$)/g, '$1:');
+}
