@@ -86,7 +86,7 @@ describe('rows', () => {
       expect(decodePrefix(encodePrefix(prefix))).toBe(prefix);
   });
 
-  test('of the settings of a node, without an epoch', () => {
+  test('of the settings of a node, without epoch and trace', () => {
     const hex = encodeConfig({
       overlayIfindex: 5,
       overlayVni: 77,
@@ -96,6 +96,7 @@ describe('rows', () => {
     expect(hex.length / 2).toBe(nodeConfig.valueSize);
     expect(nodeConfig.decodeValue(bytes(hex))).toEqual({
       epoch: 0,
+      tracing: 0,
       overlayIfindex: 5,
       overlayVni: 77,
       sourceLengthsV4: [128, 120, 0, 0],
