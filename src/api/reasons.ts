@@ -29,6 +29,9 @@ export const ACCEPTED_REASONS = {
   NoOverlay: 'A route goes through a tunnel, and no port of the router is linked to the overlay.',
   DuplicateRoute: 'Two routes have the same destination.',
   TooManyRoutes: 'There are more routes than the router can hold.',
+  InvalidRule: 'A rule of a firewall contradicts itself; the message names the field.',
+  RuleMatchesNothing: 'No packet can match a rule of a firewall; the message says why.',
+  TooManyRules: 'There are more rules than the firewall has room for.',
 } as const;
 
 export const RESOLVED_REASONS = {

@@ -160,6 +160,62 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "remedy": "A flood, if it goes on: deny its sources, limit them by sourceRate, allow the clients that must get through. Otherwise raise synGuard."
   }
 ],
+  Firewall: [
+  {
+    "id": 32,
+    "name": "DroppedByRule",
+    "description": "A rule with the action Drop matched.",
+    "remedy": "Nothing, if the rule is meant; the counters of the rules tell which it was."
+  },
+  {
+    "id": 33,
+    "name": "RejectedByRule",
+    "description": "A rule with the action Reject matched. The sender is told by a RST or an ICMP error.",
+    "remedy": "Nothing, if the rule is meant; the counters of the rules tell which it was."
+  },
+  {
+    "id": 34,
+    "name": "DroppedByDefault",
+    "description": "No rule matched and the default action of the direction is Drop.",
+    "remedy": "Add a rule that allows it, if it should pass."
+  },
+  {
+    "id": 35,
+    "name": "RejectedByDefault",
+    "description": "No rule matched and the default action of the direction is Reject.",
+    "remedy": "Add a rule that allows it, if it should pass."
+  },
+  {
+    "id": 36,
+    "name": "InvalidState",
+    "description": "The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST, flags that contradict each other, or with handshake Strict the middle of a connection.",
+    "remedy": "Normal after an idle timeout; set handshake to Loose, or allow it by a rule that names the state Invalid."
+  },
+  {
+    "id": 37,
+    "name": "FragmentRefused",
+    "description": "A later fragment of a datagram whose first fragment was not let through.",
+    "remedy": "See why the first one was refused."
+  },
+  {
+    "id": 38,
+    "name": "NotIp",
+    "description": "The frame is neither IP nor ARP.",
+    "remedy": "Set otherFrames to Allow if such frames should pass."
+  },
+  {
+    "id": 39,
+    "name": "SessionTableFull",
+    "description": "The session could not be stored.",
+    "remedy": "Raise sessions.maxEmbryonic."
+  },
+  {
+    "id": 40,
+    "name": "RuleSetBroken",
+    "description": "A table of the rules is not whole.",
+    "remedy": "Restart the agent of the node, which writes the tables again, and report it."
+  }
+],
   LoadBalancer: [
   {
     "id": 32,
@@ -299,6 +355,68 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "description": "SYNs that the guard looked at."
   }
 ],
+  Firewall: [
+  {
+    "id": 0,
+    "name": "newSessions",
+    "description": "Connections that were let through."
+  },
+  {
+    "id": 1,
+    "name": "promoted",
+    "description": "Sessions that became established."
+  },
+  {
+    "id": 2,
+    "name": "known",
+    "description": "Packets of known sessions."
+  },
+  {
+    "id": 3,
+    "name": "related",
+    "description": "ICMP errors about known sessions."
+  },
+  {
+    "id": 4,
+    "name": "classified",
+    "description": "Packets for which the rules were asked."
+  },
+  {
+    "id": 5,
+    "name": "reclassified",
+    "description": "Sessions that changed rules allow again."
+  },
+  {
+    "id": 6,
+    "name": "revoked",
+    "description": "Sessions that ended because changed rules refuse them."
+  },
+  {
+    "id": 7,
+    "name": "expired",
+    "description": "Sessions found past their timeout."
+  },
+  {
+    "id": 8,
+    "name": "rejected",
+    "description": "RSTs and ICMP errors sent."
+  },
+  {
+    "id": 9,
+    "name": "rejectSuppressed",
+    "description": "RSTs and ICMP errors not sent: over the limit."
+  },
+  {
+    "id": 10,
+    "name": "logged",
+    "description": "Packets to be logged, also those over the limit."
+  },
+  {
+    "id": 11,
+    "name": "control",
+    "description": "ARP, neighbour discovery and, if allowed, other frames."
+  }
+],
   LoadBalancer: [
   {
     "id": 0,
@@ -430,6 +548,37 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 4,
     "name": "Unlisted",
     "description": "No list says anything of the packet."
+  }
+],
+  Firewall: [
+  {
+    "id": 1,
+    "name": "AllowedByRule",
+    "description": "A new connection was let through by",
+    "object": "rule"
+  },
+  {
+    "id": 2,
+    "name": "DroppedByRule",
+    "description": "The packet was dropped by",
+    "object": "rule"
+  },
+  {
+    "id": 3,
+    "name": "RejectedByRule",
+    "description": "The packet was rejected by",
+    "object": "rule"
+  },
+  {
+    "id": 4,
+    "name": "DefaultAction",
+    "description": "No rule matched: the default action of the direction."
+  },
+  {
+    "id": 5,
+    "name": "KnownSession",
+    "description": "The packet belongs to a known session, which was let through by",
+    "object": "rule"
   }
 ],
   LoadBalancer: [

@@ -3,9 +3,10 @@
 /** Hooks that programs of a cube type can be loaded for. */
 export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
   DDoSMitigator: ["TC"],
+  Firewall: ["TC"],
   LoadBalancer: ["TC"],
   Router: ["TC"],
 };
 
 /** Types of CubeTable that some cube type uses. */
-export const USED_TABLES: readonly string[] = ["Prefix","Route","Service"];
+export const USED_TABLES: readonly string[] = ["Prefix","Route","Rule","Service"];

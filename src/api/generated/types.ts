@@ -4,7 +4,7 @@
 /** Where packets to one prefix go. */
 export type Route = PortRoute | NextHopRoute | TunnelRoute | BlackholeRoute | UnreachableRoute;
 /** What the cube is and does. */
-export type CubeSpec = DDoSMitigatorCubeSpec | LoadBalancerCubeSpec | RouterCubeSpec;
+export type CubeSpec = DDoSMitigatorCubeSpec | FirewallCubeSpec | LoadBalancerCubeSpec | RouterCubeSpec;
 /** One end of a link. */
 export type Endpoint =
   CubeEndpoint | InterfaceEndpoint | PodsEndpoint | OverlayEndpoint | StackEndpoint | NextEndpoint;
@@ -13,7 +13,8 @@ export type ChainTarget = NodesChainTarget | PodsChainTarget | LinkChainTarget;
 /** How a new revision reaches the nodes. Each node changes at once in every case. */
 export type UpdateStrategy = AllAtOnceUpdateStrategy | RollingUpdateUpdateStrategy | OnDeleteUpdateStrategy;
 /** One cube, made on each node. */
-export type CubeTemplate = DDoSMitigatorCubeTemplate | LoadBalancerCubeTemplate | RouterCubeTemplate;
+export type CubeTemplate =
+  DDoSMitigatorCubeTemplate | FirewallCubeTemplate | LoadBalancerCubeTemplate | RouterCubeTemplate;
 /** One step of a path. */
 export type PathStep =
   CubePathStep | InterfacePathStep | PodsPathStep | OverlayPathStep | StackPathStep | NextPathStep;
@@ -206,6 +207,146 @@ export interface DDoSMitigator {
    */
   sizes: MitigatorSizes;
 }
+/** What happens to new connections that no rule matches. */
+export interface DefaultActions {
+  /** From outside to inside. */
+  ingress: 'Allow' | 'Drop' | 'Reject';
+  /** From inside to outside. */
+  egress: 'Allow' | 'Drop' | 'Reject';
+  /** Write what is refused so to the log of the agent, as far as its rate allows. */
+  log: boolean;
+}
+/** Ports of one protocol. */
+export interface PortRange {
+  /** Transport protocol. */
+  protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** First port. Without it all ports. */
+  port?: number;
+  /** Last port. Without it the first. */
+  endPort?: number;
+}
+/** ICMP messages of one type. */
+export interface IcmpType {
+  /** IPv4 for ICMP, IPv6 for ICMPv6: their types have different numbers. */
+  family: 'IPv4' | 'IPv6';
+  /** Type of the message. */
+  type: number;
+  /** Its code. Without it any. */
+  code?: number;
+}
+/** Flags of the TCP header. A rule with them is for TCP packets only. */
+export interface TcpFlags {
+  /** Flags that are looked at. */
+  mask: ('FIN' | 'SYN' | 'RST' | 'PSH' | 'ACK' | 'URG' | 'ECE' | 'CWR')[];
+  /** Those of them that must be set; the others must not. */
+  set: ('FIN' | 'SYN' | 'RST' | 'PSH' | 'ACK' | 'URG' | 'ECE' | 'CWR')[];
+}
+/**
+ * A firewall rule. A packet matches when it fulfils every member that is set. `protocols`, `ports` and `icmp` together say which services: one of them is enough.
+ */
+export interface FirewallRule {
+  /**
+   * Name of the rule in counters, logs and traces. Rules of one name are counted together. Without it the rule is known by what it says.
+   */
+  name?: string;
+  /**
+   * Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables.
+   */
+  priority: number;
+  /** Packets that it is for. Ingress: from outside to inside. Egress: from inside to outside. */
+  direction: 'Ingress' | 'Egress' | 'Both';
+  /** What happens to a packet that matches. Reject tells its sender by a TCP RST or an ICMP error. */
+  action: 'Allow' | 'Drop' | 'Reject';
+  /** Write a record of the packet to the log of the agent, as far as its rate allows. */
+  log: boolean;
+  /** Prefixes of senders. Empty: all. */
+  sources?: string[];
+  /** Prefixes of receivers. Empty: all. */
+  destinations?: string[];
+  /** Protocols as a whole: TCP, UDP, SCTP, ICMP, ICMPv6, or a number such as 47. */
+  protocols?: string[];
+  /** Destination ports. Empty: all. */
+  ports?: PortRange[];
+  /** Source ports. Empty: all. */
+  sourcePorts?: PortRange[];
+  /** Types of ICMP and ICMPv6 messages. */
+  icmp?: IcmpType[];
+  /** Flags of the TCP header. A rule with them is for TCP packets only. */
+  tcpFlags?: TcpFlags;
+  /**
+   * States of the connection. Empty: New. New: the packet opens one. Established: it is of one that is known here. Related: an ICMP error about such a one. Invalid: none of these. Packets of known connections and errors about them pass unless a rule that names their state refuses them; Invalid ones are dropped unless a rule that names it allows them.
+     */
+  states?: ('New' | 'Established' | 'Related' | 'Invalid')[];
+}
+/**
+ * Limit on the RSTs and ICMP errors that the firewall sends, for each source prefix (IPv4 /24, IPv6 /64).
+ */
+export interface FirewallRejects {
+  /** Answers in a second in the long run. 0: none. */
+  perSecond: number;
+  /** Answers at once after a silence. */
+  burst: number;
+}
+/** Limit on the records that the firewall writes to the log. */
+export interface FirewallLogs {
+  /** Records in a second in the long run. 0: none. */
+  perSecond: number;
+  /** Records at once after a silence. */
+  burst: number;
+}
+/** How long a session lives without a packet. */
+export interface FirewallTimeouts {
+  /** TCP before it is established. */
+  tcpSyn: number;
+  /** TCP, established. */
+  tcpEstablished: number;
+  /** TCP after a FIN or RST. */
+  tcpClosing: number;
+  /** UDP before its initiator has answered a reply. */
+  udp: number;
+  /** UDP after that. */
+  udpStream: number;
+  /** SCTP. */
+  sctp: number;
+  /** ICMP echo and other protocols. */
+  other: number;
+}
+/** Sizes of the session tables in the kernel, and how long an idle session lives. */
+export interface FirewallSessions {
+  /** Established sessions; a table apart, which no flood of SYNs can empty. */
+  maxEstablished: number;
+  /** Sessions before their initiator has confirmed them; the oldest make room. */
+  maxEmbryonic: number;
+  /** How long a session lives without a packet. */
+  timeouts: FirewallTimeouts;
+}
+/**
+ * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+ */
+export interface Firewall {
+  /** What happens to new connections that no rule matches. */
+  defaultActions: DefaultActions;
+  /** Rules, in addition to the rows of Rule tables. More than fit here go into tables. */
+  rules: FirewallRule[];
+  /**
+   * A TCP or SCTP packet in the middle of a connection that is not known here, as after a restart of the node: with Loose it is New, with Strict Invalid.
+   */
+  handshake: 'Loose' | 'Strict';
+  /** Frames that are neither IP nor ARP. */
+  otherFrames: 'Allow' | 'Drop';
+  /**
+   * Limit on the RSTs and ICMP errors that the firewall sends, for each source prefix (IPv4 /24, IPv6 /64).
+   */
+  rejects: FirewallRejects;
+  /** Limit on the records that the firewall writes to the log. */
+  logs: FirewallLogs;
+  /**
+   * Rules that fit in one direction, of the spec and of tables together. Memory in the kernel: about 11 KiB a rule.
+   */
+  maxRules: number;
+  /** Sizes of the session tables in the kernel, and how long an idle session lives. */
+  sessions: FirewallSessions;
+}
 /**
  * A backend that reaches itself through its service would answer itself directly and break the connection. It therefore sees these sources instead of its own address.
  */
@@ -380,6 +521,13 @@ export interface DDoSMitigatorCubeSpec extends CubeSpecCommon {
    * Refuses packets that come in by the port outside, before they cost anything further: by lists of prefixes, by a rate a source, and by a rate of SYNs a destination. What comes in by inside passes unchecked. Of the prefixes of sources that hold an address the longest decides; where it is both denied and allowed, it is allowed.
    */
   ddosMitigator: DDoSMitigator;
+}
+export interface FirewallCubeSpec extends CubeSpecCommon {
+  type: 'Firewall';
+  /**
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+   */
+  firewall: Firewall;
 }
 export interface LoadBalancerCubeSpec extends CubeSpecCommon {
   type: 'LoadBalancer';
@@ -632,6 +780,13 @@ export interface DDoSMitigatorCubeTemplate extends CubeTemplateCommon {
    */
   ddosMitigator: DDoSMitigator;
 }
+export interface FirewallCubeTemplate extends CubeTemplateCommon {
+  type: 'Firewall';
+  /**
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+   */
+  firewall: Firewall;
+}
 export interface LoadBalancerCubeTemplate extends CubeTemplateCommon {
   type: 'LoadBalancer';
   /**
@@ -842,15 +997,6 @@ export interface PolicyPeer {
   /** Prefixes left out of `cidr`. */
   except?: string[];
 }
-/** Ports of one protocol. */
-export interface PortRange {
-  /** Transport protocol. */
-  protocol: 'TCP' | 'UDP' | 'SCTP';
-  /** First port. Without it all ports. */
-  port?: number;
-  /** Last port. Without it the first. */
-  endPort?: number;
-}
 /** Packets that one entry allows. */
 export interface PolicyEntry {
   /** The other side. Empty: anybody. */
@@ -885,19 +1031,6 @@ export interface Identity {
   labels?: Record<string, string>;
   /** Addresses of the pods. */
   addresses?: string[];
-}
-/** A firewall rule. */
-export interface FirewallRule {
-  /** Rules are tried from the lowest to the highest. */
-  priority: number;
-  /** What happens to a packet that matches. */
-  action: 'Allow' | 'Drop' | 'Reject';
-  /** Prefixes of senders. Empty: all. */
-  sources?: string[];
-  /** Prefixes of receivers. Empty: all. */
-  destinations?: string[];
-  /** Destination ports. Empty: all. */
-  ports?: PortRange[];
 }
 /** A prefix of a list. */
 export interface Prefix {

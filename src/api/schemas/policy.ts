@@ -6,6 +6,7 @@ import {
   cidr,
   dnsLabel,
   dnsSubdomain,
+  flag,
   integer,
   ip,
   labelSelector,
@@ -97,18 +98,93 @@ export const identity: Schema = object(
   { typeName: 'Identity' },
 );
 
-export const rule: Schema = object(
-  'A firewall rule.',
+/** Protocols by name, any other by its number (IANA protocol numbers). */
+const PROTOCOL = '^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$';
+
+const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'];
+
+const tcpFlags = object(
+  'Flags of the TCP header. A rule with them is for TCP packets only.',
   {
-    priority: integer('Rules are tried from the lowest to the highest.', 0, 65535),
-    action: choice('What happens to a packet that matches.', ['Allow', 'Drop', 'Reject']),
-    sources: atomicList('Prefixes of senders. Empty: all.', cidr('Prefix.'), 32),
-    destinations: atomicList('Prefixes of receivers. Empty: all.', cidr('Prefix.'), 32),
-    ports: atomicList('Destination ports. Empty: all.', portRange, 64),
+    mask: setOf('Flags that are looked at.', choice('Flag.', TCP_FLAGS), 8, { minItems: 1 }),
+    set: setOf('Those of them that must be set; the others must not.', choice('Flag.', TCP_FLAGS), 8, {
+      default: [],
+    }),
   },
-  ['priority', 'action'],
-  { typeName: 'FirewallRule' },
+  ['mask'],
+  {
+    typeName: 'TcpFlags',
+    rules: [
+      {
+        id: 'TcpFlagsOutsideMask',
+        cel: 'self.set.all(f, f in self.mask)',
+        message: 'a flag in set is not in mask, so that no packet could match',
+        remedy: 'add it to mask as well',
+        field: '.set',
+        twin: (self) => (self.set ?? []).every((name: string) => self.mask.includes(name)),
+      },
+    ],
+  },
 );
+
+const icmpType = object(
+  'ICMP messages of one type.',
+  {
+    family: choice('IPv4 for ICMP, IPv6 for ICMPv6: their types have different numbers.', ['IPv4', 'IPv6']),
+    type: integer('Type of the message.', 0, 255),
+    code: integer('Its code. Without it any.', 0, 255),
+  },
+  ['family', 'type'],
+  { typeName: 'IcmpType' },
+);
+
+/** A rule of a firewall with at most so many prefixes a side and so many ports. */
+export function ruleOf(prefixes: number, ports: number): Schema {
+  return object(
+    'A firewall rule. A packet matches when it fulfils every member that is set. `protocols`, `ports` and `icmp` together say which services: one of them is enough.',
+    {
+      name: dnsLabel(
+        'Name of the rule in counters, logs and traces. Rules of one name are counted together. Without it the rule is known by what it says.',
+      ),
+      priority: integer(
+        'Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables.',
+        0,
+        65535,
+        { default: 1000 },
+      ),
+      direction: choice(
+        'Packets that it is for. Ingress: from outside to inside. Egress: from inside to outside.',
+        ['Ingress', 'Egress', 'Both'],
+        { default: 'Ingress' },
+      ),
+      action: choice(
+        'What happens to a packet that matches. Reject tells its sender by a TCP RST or an ICMP error.',
+        ['Allow', 'Drop', 'Reject'],
+      ),
+      log: flag('Write a record of the packet to the log of the agent, as far as its rate allows.', false),
+      sources: atomicList('Prefixes of senders. Empty: all.', cidr('Prefix.'), prefixes),
+      destinations: atomicList('Prefixes of receivers. Empty: all.', cidr('Prefix.'), prefixes),
+      protocols: setOf(
+        'Protocols as a whole: TCP, UDP, SCTP, ICMP, ICMPv6, or a number such as 47.',
+        text('Protocol.', 6, { pattern: PROTOCOL }),
+        16,
+      ),
+      ports: atomicList('Destination ports. Empty: all.', portRange, ports),
+      sourcePorts: atomicList('Source ports. Empty: all.', portRange, ports),
+      icmp: atomicList('Types of ICMP and ICMPv6 messages.', icmpType, 16),
+      tcpFlags,
+      states: setOf(
+        'States of the connection. Empty: New. New: the packet opens one. Established: it is of one that is known here. Related: an ICMP error about such a one. Invalid: none of these. Packets of known connections and errors about them pass unless a rule that names their state refuses them; Invalid ones are dropped unless a rule that names it allows them.',
+        choice('State.', ['New', 'Established', 'Related', 'Invalid']),
+        4,
+      ),
+    },
+    ['action'],
+    { typeName: 'FirewallRule' },
+  );
+}
+
+export const rule: Schema = ruleOf(32, 64);
 
 const prefixList = (description: string): Schema =>
   choice(description, ['DenySource', 'DenyDestination', 'AllowSource'], { default: 'DenySource' });

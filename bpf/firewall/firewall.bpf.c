@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The firewall: lets IPv4 and IPv6 packets pass between its two ports by ordered rules, and packets of connections that
+ * it has let through without asking again. It changes no packet, only answers those that it rejects.
+ *
+ *   firewall.h  maps
+ *   classify.h  rules
+ *   judge.h     sessions and states
+ *
+ * Decisions that a reader may wonder about:
+ * - A session is one entry, keyed by its tuple as seen from inside; both directions find it by one lookup.
+ * - A session remembers the generation of the rules that allowed it. After a change the rules are asked again, at its
+ *   next packet, about its first one.
+ * - ARP and neighbour discovery always pass: without them nothing does.
+ */
+#include "judge.h"
+#include "reply.h"
+
+/* Turns the packet into a RST or an ICMP error in the name of its receiver. False: there is no answer to it. */
+static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
+{
+	addr_t from = *packet_dst(c->work);
+	int answer =
+	    c->work->l4_proto == IPPROTO_TCP ? tcp_reset(c) : icmp_error(c, ERROR_PROHIBITED, 0, &from);
+
+	if (answer == REPLY_LIMITED)
+		count(c, COUNT_REJECT_SUPPRESSED);
+	if (answer != REPLY_READY)
+		return false;
+	count(c, COUNT_REJECTED);
+	cube_count_drop(c, reason);
+	return true;
+}
+
+CUBE(firewall)
+{
+	struct cube_work *w = c->work;
+	u32 out = c->port == PORT_OUTSIDE ? PORT_INSIDE : PORT_OUTSIDE;
+	int verdict;
+
+	if (unlikely(!(w->flags & PKT_IP))) {
+		if (!(w->flags & PKT_ARP) && !pass_other_frames)
+			return cube_drop(c, DROP_NOT_IP);
+		count(c, COUNT_CONTROL);
+		return cube_output(c, out);
+	}
+	if (unlikely(w->flags & PKT_ND)) {
+		count(c, COUNT_CONTROL);
+		return cube_output(c, out);
+	}
+	if (unlikely(cube_lacks_ports(c)))
+		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
+	verdict = judge(c);
+	if (likely(verdict == PASSES))
+		return cube_output(c, out);
+	if (verdict & REJECT && refuse(c, verdict & ~REJECT))
+		return cube_output(c, c->port);
+	return cube_drop(c, verdict & ~REJECT);
+}
+
+/* Argument and result of `reclaim`. */
+struct reclaim {
+	u64 seen;
+	u64 removed;
+	u32 now;
+	u32 pad;
+};
+
+struct bpf_map;
+
+static long reclaim_session(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
+{
+	r->seen++;
+	if (session_is_expired(&s->state, key->proto, r->now)) {
+		bpf_map_delete_elem(map, key);
+		r->removed++;
+	}
+	return 0;
+}
+
+/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
+SEC("syscall")
+int reclaim(struct reclaim *result)
+{
+	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
+
+	bpf_for_each_map_elem(&established, reclaim_session, &r, 0);
+	bpf_for_each_map_elem(&embryonic, reclaim_session, &r, 0);
+	*result = r;
+	return 0;
+}

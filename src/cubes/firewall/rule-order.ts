@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/** All rules of a firewall in the order in which they are tried, from the spec and from tables. */
+import type { FirewallRule } from '../../api/generated/types.ts';
+import type { Problem, TableSlice } from '../cube-type.ts';
+import { isProblem, meaningOf, type RuleMeaning } from './rule-meaning.ts';
+
+export type Directions = readonly [readonly RuleMeaning[], readonly RuleMeaning[]];
+
+interface Source {
+  readonly key: string;
+  readonly owner: string;
+  readonly index: number;
+  readonly rules: readonly RuleMeaning[];
+}
+
+export const NO_RULES: Directions = [[], []];
+
+/** The rules of one list, and what of it cannot be. */
+export function readRules(
+  rules: readonly FirewallRule[],
+  where: string,
+  field: string,
+): { meanings: RuleMeaning[]; problems: Problem[] } {
+  const meanings: RuleMeaning[] = [];
+  const problems: Problem[] = [];
+  rules.forEach((rule, i) => {
+    const meaning = meaningOf(rule, `${where}rule ${i}`, `${field}[${i}]`);
+    if (isProblem(meaning)) problems.push(meaning);
+    else meanings.push(meaning);
+  });
+  return { meanings, problems };
+}
+
+export class RuleOrder {
+  readonly #spec: readonly RuleMeaning[];
+  readonly #sources = new Map<string, Source>();
+
+  constructor(spec: readonly RuleMeaning[]) {
+    this.#spec = spec;
+  }
+
+  set(key: string, rules: readonly RuleMeaning[] | undefined, slice: TableSlice | undefined): void {
+    if (rules === undefined) this.#sources.delete(key);
+    else this.#sources.set(key, { key, owner: slice?.owner ?? key, index: slice?.index ?? 0, rules });
+  }
+
+  get(key: string): readonly RuleMeaning[] | undefined {
+    return this.#sources.get(key)?.rules;
+  }
+
+  /** By priority; within one: the spec, then tables by owner, slice and name, each in its own order. */
+  directions(): Directions {
+    const sources = [...this.#sources.values()].sort(
+      (a, b) => compare(a.owner, b.owner) || a.index - b.index || compare(a.key, b.key),
+    );
+    const all = [...this.#spec, ...sources.flatMap(({ rules }) => rules)].sort(
+      (a, b) => a.priority - b.priority, // stable
+    );
+    return [all.filter(({ ingress }) => ingress), all.filter(({ egress }) => egress)];
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
