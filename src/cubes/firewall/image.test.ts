@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from '@jest/globals';
+import type { Firewall, FirewallRule } from '../../api/generated/types.ts';
+import { validate } from '../../api/validate.ts';
+import type { ImageChange } from '../cube-type.ts';
+import { addresses, ruleBank } from './generated/codec.ts';
+import { FirewallImage } from './image.ts';
+import { firewall } from './type.ts';
+
+function input(spec: object) {
+  const checked = validate({
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'Cube',
+    metadata: { name: 'fw', namespace: 'n' },
+    spec: { nodeName: 'a', type: 'Firewall', firewall: spec },
+  });
+  if (!checked.ok) throw new Error(checked.message);
+  const { firewall: valid } = checked.object.spec as unknown as { firewall: Firewall };
+  return { namespace: 'n', name: 'fw', uid: 'u', ports: [], spec: valid };
+}
+
+const rule = (over: Partial<FirewallRule> = {}): FirewallRule => ({
+  action: 'Drop',
+  priority: 1000,
+  direction: 'Ingress',
+  log: false,
+  ...over,
+});
+const maps = ({ writes, afterGrace }: ImageChange) => [
+  writes.map(({ map, op }) => `${op} ${map}`),
+  afterGrace.map(({ map, op }) => `${op} ${map}`),
+];
+const word = ({ writes }: ImageChange): bigint => {
+  const last = writes.at(-1);
+  return last?.map === ruleBank.name ? ruleBank.decodeValue(last.values) : 0n;
+};
+
+/** What a kernel would hold, for images that take over. */
+class Kernel {
+  readonly rows = new Map<string, Map<string, Uint8Array>>();
+  apply({ writes, afterGrace }: ImageChange): void {
+    for (const { map, op, count, keys, values } of [...writes, ...afterGrace]) {
+      const rows = this.rows.get(map) ?? new Map<string, Uint8Array>();
+      this.rows.set(map, rows);
+      const size = keys.length / count;
+      for (let i = 0; i < count; i++) {
+        const key = Buffer.from(keys.subarray(i * size, (i + 1) * size)).toString('hex');
+        if (op === 'delete') expect(rows.delete(key)).toBe(true);
+        else rows.set(key, values.slice((i * values.length) / count, ((i + 1) * values.length) / count));
+      }
+    }
+  }
+  adoptedBy(image: FirewallImage): void {
+    for (const map of [addresses.name, ruleBank.name]) {
+      const rows = [...(this.rows.get(map) ?? [])];
+      const keys = Buffer.concat(rows.map(([key]) => Buffer.from(key, 'hex')));
+      image.adopt(map, rows.length, keys, Buffer.concat(rows.map(([, value]) => value)));
+    }
+  }
+}
+
+test('a change fills the idle bank, moves the word last and removes old prefixes after the grace', () => {
+  const image = new FirewallImage(input({ rules: [rule({ sources: ['10.0.0.0/8'] })] }));
+  image.settle();
+  const first = image.take();
+  expect(maps(first)[0]?.at(-1)).toBe('update rule_bank');
+  expect(first.afterGrace).toEqual([]);
+  expect(word(first) & 1n).toBe(0n);
+  expect(maps(image.take())).toEqual([[], []]);
+
+  image.setTable('n/t', [rule({ destinations: ['fd00::/8'] })]);
+  const second = image.take();
+  expect(maps(second)[0]?.at(-1)).toBe('update rule_bank');
+  expect(maps(second)[1]).toEqual(['delete addresses']);
+  expect(word(second) & 1n).toBe(1n);
+  const banks = (keys: Uint8Array) =>
+    new Set(Array.from({ length: keys.length / 24 }, (_, i) => addresses.decodeKey(keys, i * 24).table >> 2));
+  expect(banks(second.afterGrace[0]?.keys ?? new Uint8Array())).toEqual(new Set([0]));
+  for (const { map, keys } of second.writes)
+    if (map === addresses.name) expect(banks(keys)).toEqual(new Set([1]));
+
+  image.setTable('n/t', undefined);
+  expect(word(image.take()) >> 1n).toBe(word(first) >> 1n); // the same rules, the same generation
+});
+
+test('several changes before a take are one, and one that is taken back is none', () => {
+  const image = new FirewallImage(input({}));
+  image.settle();
+  const kernel = new Kernel();
+  kernel.apply(image.take());
+  for (let i = 0; i < 5; i++) {
+    image.setTable('n/t', [rule({ sources: [`10.${i}.0.0/16`] })]);
+    image.usage();
+  }
+  image.setTable('n/t', undefined);
+  expect(maps(image.take())).toEqual([[], []]);
+  image.setTable('n/t', [rule({ sources: ['10.9.0.0/16'] })]);
+  image.usage();
+  image.setTable('n/t', [rule({ sources: ['10.8.0.0/16'] })]);
+  kernel.apply(image.take());
+  expect(kernel.rows.get('addresses')?.size).toBe(3); // two roots and the prefix
+});
+
+test('an agent that starts anew finds its rules in force, and what another had half removed is removed', () => {
+  const spec = input({ rules: [rule({ sources: ['10.0.0.0/8', 'fd00::/8'] })] });
+  const kernel = new Kernel();
+  const before = new FirewallImage(spec);
+  before.setTable('n/t', [rule({ sources: ['192.0.2.0/24'] })]);
+  before.settle();
+  kernel.apply(before.take());
+  const same = new FirewallImage(spec);
+  kernel.adoptedBy(same);
+  same.setTable('n/t', [rule({ sources: ['192.0.2.0/24'] })]);
+  same.settle();
+  expect(maps(same.take())).toEqual([[], []]);
+
+  // killed between the flip and the removals
+  before.setTable('n/t', undefined);
+  kernel.apply({ ...before.take(), afterGrace: [] });
+  const next = new FirewallImage(spec);
+  kernel.adoptedBy(next);
+  next.setTable('n/t', [rule({ sources: ['198.51.100.0/24'] })]);
+  next.settle();
+  kernel.apply(next.take());
+  const fresh = new Kernel();
+  const anew = new FirewallImage(spec);
+  anew.setTable('n/t', [rule({ sources: ['198.51.100.0/24'] })]);
+  anew.settle();
+  fresh.apply(anew.take());
+  expect(kernel.rows.get('addresses')?.size).toBe(fresh.rows.get('addresses')?.size);
+});
+
+test('rules are tried by priority, the spec before tables, slices in their order', () => {
+  const image = new FirewallImage(
+    input({ rules: [rule({ name: 'spec' }), rule({ name: 'late', priority: 2000 })] }),
+  );
+  const slice = (index: number) => ({ owner: 'o', index, count: 12, revision: '1' });
+  image.setTable('n/z-10', [rule({ name: 'ten' })], slice(10));
+  image.setTable('n/z-2', [rule({ name: 'two' })], slice(2));
+  image.setTable('n/a', [rule({ name: 'first', priority: 1 })]);
+  image.settle();
+  const { writes } = image.take();
+  const rows = writes.find(({ map }) => map === 'rules');
+  expect(rows?.count).toBe(5);
+  const names = Array.from({ length: 5 }, (_, i) =>
+    image.nameObject('rule', Buffer.from(rows?.values ?? []).readBigUInt64LE(i * 16)),
+  );
+  expect(names).toEqual([
+    'CubeTable n/a, rule 0 (first)',
+    'rule 0 (spec)',
+    'CubeTable n/z-2, rule 0 (two)',
+    'CubeTable n/z-10, rule 0 (ten)',
+    'rule 1 (late)',
+  ]);
+});
+
+test('a table that does not fit is refused whole, and what is in force stays', () => {
+  const image = new FirewallImage(input({ maxRules: 16 }));
+  const many = (count: number) => Array.from({ length: count }, (_, i) => rule({ name: `r${i}` }));
+  expect(image.setTable('n/t', many(16))).toEqual([]);
+  image.settle();
+  image.take();
+  expect(image.setTable('n/u', many(1))).toMatchObject([{ reason: 'TooManyRules', field: 'spec.rules' }]);
+  expect(maps(image.take())).toEqual([[], []]);
+  expect(image.setTable('n/t', many(17))[0]?.message).toContain('maxRules is 16');
+  expect(image.usage().rules).toEqual({ used: 16, max: 16 });
+  expect(image.setTable('n/t', many(3))).toEqual([]);
+});
+
+test.each([
+  ['families', { sources: ['10.0.0.0/8'], destinations: ['fd00::/8'] }],
+  ['TCP', { tcpFlags: { mask: ['SYN'], set: [] }, protocols: ['UDP'] }],
+  ['protocols', { ports: [{ protocol: 'TCP' }], sourcePorts: [{ protocol: 'UDP', port: 1 }] }],
+] as const)('a rule that matches no packet for its %s is refused', (word, over) => {
+  const problems = firewall.check(input({ rules: [rule(), rule(over as unknown as FirewallRule)] }));
+  expect(problems).toMatchObject([{ reason: 'RuleMatchesNothing', field: 'spec.firewall.rules[1]' }]);
+  expect(problems[0]?.message).toContain(word);
+});
+
+test('what a record of the log says', () => {
+  const image = new FirewallImage(input({ rules: [rule({ name: 'no-telnet' })] }));
+  image.settle();
+  const rows = image.take().writes.find(({ map }) => map === 'rules');
+  const metadata = Buffer.from(rows?.values ?? []).readBigUInt64LE(0);
+  const record = { kind: 'Log', code: 0, metadata, port: 0 } as unknown as Parameters<
+    FirewallImage['punted']
+  >[0];
+  expect(image.punted(record).logs).toEqual([
+    { message: 'dropped', fields: { action: 'Drop', direction: 'Ingress', rule: 'rule 0 (no-telnet)' } },
+  ]);
+});
