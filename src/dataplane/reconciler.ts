@@ -168,6 +168,9 @@ export class Reconciler {
   /** The whole node. Throws AgentError; what is in force then is what was before. */
   async reconcile(): Promise<void> {
     await this.prepare();
+    // What waits for a grace goes first: a row that an image wants again must not be removed after it was written.
+    if ([...this.running.values()].some(({ afterGrace }) => afterGrace.length > 0))
+      await this.writeAfterGrace();
     const changes = this.#store.isSynced ? this.inForce.takeTables() : [];
     const { desired, plans, accepted } = await this.#resolve().catch((error) => {
       // These changes reach no image any more: they all start anew, from the tables in force.
