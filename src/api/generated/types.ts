@@ -326,7 +326,9 @@ export interface FirewallSessions {
 export interface Firewall {
   /** What happens to new connections that no rule matches. */
   defaultActions: DefaultActions;
-  /** Rules, in addition to the rows of Rule tables. More than fit here go into tables. */
+  /**
+   * Rules, in addition to the rows of Rule tables. More of them, or more prefixes and ports a rule, go into tables.
+     */
   rules: FirewallRule[];
   /**
    * A TCP or SCTP packet in the middle of a connection that is not known here, as after a restart of the node: with Loose it is New, with Strict Invalid.

@@ -46,8 +46,8 @@ export const schema: CubeTypeSchema = {
         { typeName: 'DefaultActions', default: {} },
       ),
       rules: atomicList(
-        'Rules, in addition to the rows of Rule tables. More than fit here go into tables.',
-        ruleOf(8, 16),
+        'Rules, in addition to the rows of Rule tables. More of them, or more prefixes and ports a rule, go into tables.',
+        ruleOf(4, 8),
         500,
         { default: [] },
       ),
