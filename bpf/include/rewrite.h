@@ -67,6 +67,23 @@ static __always_inline long rewrite_l3(struct cube_ctx *c, u32 l3, u32 side, con
 				   0);
 }
 
+/* The ICMP error's own address on one side; the quoted packet stays. */
+static __always_inline long rewrite_outer(struct cube_ctx *c, u32 side, const addr_t *addr, s64 diff)
+{
+	struct cube_work *w = c->work;
+	long error = 0;
+
+	if (w->flags & PKT_IPV6)
+		error = bpf_l4_csum_replace(c->skb, w->l4_off + 2, 0, diff, BPF_F_PSEUDO_HDR | BPF_F_IPV6);
+	if (!error)
+		error = rewrite_l3(c, w->l3_off, side, addr, diff);
+	if (side == REWRITE_DST)
+		w->outer_dst = *addr;
+	else
+		w->outer_src = *addr;
+	return error;
+}
+
 /*
  * ICMP error (RFC 792, RFC 4443 3): the quoted packet travelled the other way, so what is our
  * source is its destination. The outer address changes only where it is the one replaced: an error
@@ -87,23 +104,28 @@ static __always_inline long rewrite_error(struct cube_ctx *c, u32 side, const ad
 	/* IPv4: the quoted address and the quoted header's checksum cancel out in the ICMP checksum */
 	if (!error && w->flags & PKT_IPV6)
 		error = bpf_l4_csum_replace(c->skb, icmp_sum, 0, diff, 0);
-	if (!error && w->flags & PKT_PORTS && w->flags & PKT_INNER_L4 && port != old_port) {
-		error =
-		    bpf_l4_csum_replace(c->skb, icmp_sum, old_port, port, 2)
-			?: bpf_skb_store_bytes(c->skb, w->inner_l4_off + (inner_side == REWRITE_DST ? 2 : 0),
-					       &port, 2, 0);
+	if (!error && w->flags & PKT_INNER_L4 && port != old_port) {
+		bool is_echo = w->tuple.proto == IPPROTO_ICMP || w->tuple.proto == IPPROTO_ICMPV6;
+		u32 off = is_echo ? 4 : inner_side == REWRITE_DST ? 2 : 0;
+
+		if (w->flags & PKT_PORTS || is_echo)
+			error = bpf_l4_csum_replace(c->skb, icmp_sum, old_port, port, 2)
+				    ?: bpf_skb_store_bytes(c->skb, w->inner_l4_off + off, &port, 2, 0);
 	}
-	if (!error && addr_equal(&outer, &old)) {
-		if (w->flags & PKT_IPV6)
-			error = bpf_l4_csum_replace(c->skb, icmp_sum, 0, diff, BPF_F_PSEUDO_HDR | BPF_F_IPV6);
-		if (!error)
-			error = rewrite_l3(c, w->l3_off, side, addr, diff);
-		if (side == REWRITE_DST)
-			w->outer_dst = *addr;
-		else
-			w->outer_src = *addr;
-	}
+	if (!error && addr_equal(&outer, &old))
+		error = rewrite_outer(c, side, addr, diff);
 	return error;
+}
+
+/*
+ * Gives an ICMP error another sender, whatever it quotes: that of a router whose address must not be seen. Returns as
+ * cube_rewrite().
+ */
+static __always_inline long cube_rewrite_error_source(struct cube_ctx *c, const addr_t *addr)
+{
+	addr_t old = c->work->outer_src;
+
+	return rewrite_outer(c, REWRITE_SRC, addr, rewrite_diff(c->work, &old, addr));
 }
 
 /*

@@ -4,6 +4,7 @@ import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import { schema as ddosMitigator } from '../ddos-mitigator/schema.ts';
 import { schema as firewall } from '../firewall/schema.ts';
 import { schema as loadBalancer } from '../load-balancer/schema.ts';
+import { schema as nat } from '../nat/schema.ts';
 import { schema as router } from '../router/schema.ts';
 
 /** What each cube type declares about itself. */
@@ -11,6 +12,7 @@ export const CUBE_TYPES = {
   DDoSMitigator: ddosMitigator,
   Firewall: firewall,
   LoadBalancer: loadBalancer,
+  Nat: nat,
   Router: router,
 } as const satisfies Record<string, CubeTypeSchema>;
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Packets of a session that is there. */
+#ifndef CUBEPLANE_NAT_FOLLOW_H
+#define CUBEPLANE_NAT_FOLLOW_H
+
+#include "halves.h"
+
+static __always_inline int translate(struct cube_ctx *c, const struct session *s, struct translation *t)
+{
+	t->src = s->src;
+	t->dst = s->dst;
+	t->sport = s->sport;
+	t->dport = s->dport;
+	t->port = s->state.own & HALF_TO_INSIDE ? PORT_INSIDE : PORT_OUTSIDE;
+	count(c, s->state.own & HALF_REPLY ? COUNT_REVERSE_TRANSLATED : COUNT_TRANSLATED);
+	return VERDICT_TRANSLATE;
+}
+
+/* What a packet of an embryonic session changes beside its time. Returns whether the session is established now. */
+static __noinline bool advance(struct cube_ctx *c, struct session *s, u32 chunk)
+{
+	u32 proof;
+	long error;
+
+	if (s->state.own & HALF_REPLY) {
+		if (session_proof(c, chunk, &proof) &&
+		    (!(s->state.flags & SESSION_REPLIED) || s->state.proof != proof))
+			note_reply(c, s, proof);
+		return false;
+	}
+	if (!session_confirms(c, &s->state))
+		return false;
+	error = promote(c, s);
+	count(c, error ? COUNT_PROMOTIONS_REFUSED : COUNT_PROMOTED);
+	return !error;
+}
+
+/*
+ * A packet whose tuple is the key of the half `s`. Returns a verdict, or VERDICT_NONE: the session is over, and the packet
+ * is to be looked at as if it had never been.
+ */
+__noinline int follow(struct __sk_buff *skb, struct session *s, struct translation *t, u32 is_established)
+{
+	struct cube_ctx context = {}, *c = &context;
+	u32 now = coarse_seconds();
+	struct cube_work *w;
+	u8 chunk, events;
+	bool is_reply;
+
+	if (!s || !t || !get_context(skb, c))
+		return VERDICT_DROP | DROP_MALFORMED;
+	w = c->work;
+	is_reply = s->state.own & HALF_REPLY;
+	if (unlikely(session_is_expired(&s->state, w->tuple.proto, now)) &&
+	    !revive(c, s, is_established, now)) {
+		count(c, COUNT_EXPIRED);
+		end_session(c, s);
+		return VERDICT_NONE;
+	}
+	chunk = session_chunk(c);
+	if (unlikely(s->state.flags & SESSION_CLOSING) && !is_reply && session_opens(c, chunk)) {
+		end_session(c, s);
+		return VERDICT_NONE;
+	}
+	if (unlikely(w->flags & PKT_ICMP_ERROR || cube_is_dry(c)))
+		return translate(c, s, t);
+	events = session_events(w, chunk, is_reply) & ~s->state.flags;
+	if (unlikely(events || !is_established || session_syncs(&s->state, now))) {
+		s->state.seen = now;
+		s->state.flags |= events;
+		if (sync_other(c, s, is_established) == -EEXIST) {
+			end_session(c, s);
+			return VERDICT_DROP | DROP_REVERSE_CONFLICT;
+		}
+	}
+	if (s->state.seen != now)
+		s->state.seen = now;
+	if (unlikely(!is_established) && advance(c, s, chunk)) {
+		/* `s` is deleted, and its memory may have another owner */
+		struct scratch *x = get_scratch();
+
+		if (x)
+			return translate(c, &x->half, t);
+	}
+	return translate(c, s, t);
+}
+
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The NAT: source translation of what goes from its inside to its outside, with ports that it claims (RFC 4787, RFC 5382,
+ * RFC 5508), and forwarding of outside addresses and ports to servers on the inside, also for clients on the inside. What no
+ * rule takes crosses unchanged.
+ *
+ *   match.h    which rule takes a packet
+ *   open.h     new sessions
+ *   follow.h   packets of sessions that are there
+ *   halves.h   how the two halves of a session hang together
+ *
+ * Decisions that a reader may wonder about:
+ * - The mapping depends on the peer, too: one outside port serves a client for each peer, so that a range of ports is as
+ * large for each peer.
+ * - The port of SCTP stays, because its checksum could not follow; other protocols without ports have one session for each
+ * peer and outside address.
+ * - An ICMP error from a router on the inside gets the outside address of the session (RFC 5508 REQ-5); one from the
+ * outside keeps its own.
+ */
+#include "open.h"
+#include "reply.h"
+
+/* Turns the packet into a RST that speaks for its destination. False: none is made, it is to be dropped for its reason. */
+static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
+{
+	int answer = c->work->tuple.proto == IPPROTO_TCP ? tcp_reset(c) : REPLY_FORBIDDEN;
+
+	if (answer == REPLY_LIMITED)
+		count(c, COUNT_REJECT_SUPPRESSED);
+	if (answer != REPLY_READY)
+		return false;
+	count(c, COUNT_REJECTED);
+	cube_count_drop(c, reason);
+	return true;
+}
+
+static __always_inline int decide(struct cube_ctx *c, struct translation *t)
+{
+	struct session *s = bpf_map_lookup_elem(&established, &c->work->tuple);
+	int verdict = VERDICT_NONE;
+
+	if (likely(s))
+		verdict = follow(c->skb, s, t, true);
+	return verdict == VERDICT_NONE ? begin(c->skb, t) : verdict;
+}
+
+/* cube_rewrite() of one side, global: see get_context(). Returns 0 or a negative errno. */
+__noinline int rewrite_side(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
+{
+	struct cube_ctx context = {}, *c = &context;
+
+	if (!addr || !get_context(skb, c))
+		return -EINVAL;
+	return cube_rewrite(c, side, addr, port);
+}
+
+__noinline int rewrite_error_source(struct __sk_buff *skb, const addr_t *addr)
+{
+	struct cube_ctx context = {}, *c = &context;
+
+	if (!addr || !get_context(skb, c))
+		return -EINVAL;
+	return cube_rewrite_error_source(c, addr);
+}
+
+/* Writes the translation into the packet. Returns 0 or a negative errno. */
+static __always_inline int apply(struct cube_ctx *c, const struct translation *t)
+{
+	struct cube_work *w = c->work;
+	int error = 0;
+
+	if (t->dport != w->tuple.dport || !addr_equal(&t->dst, &w->tuple.dst)) {
+		error = rewrite_side(c->skb, &t->dst, REWRITE_DST, t->dport);
+		w->next_hop = (addr_t){}; /* was that of the old destination */
+	}
+	if (!error && (t->sport != w->tuple.sport || !addr_equal(&t->src, &w->tuple.src)))
+		error = rewrite_side(c->skb, &t->src, REWRITE_SRC, t->sport);
+	if (unlikely(!error && w->flags & PKT_ICMP_ERROR && c->port == PORT_INSIDE &&
+		     t->port == PORT_OUTSIDE && !addr_equal(&w->outer_src, &t->src)))
+		error = rewrite_error_source(c->skb, &t->src);
+	return error;
+}
+
+/* What a NAT has no part in: the control traffic of one link. */
+static __always_inline bool is_link_traffic(const struct cube_work *w)
+{
+	return !(w->flags & PKT_IP) || w->flags & (PKT_ND | PKT_MULTICAST) ||
+	       (w->flags & PKT_IPV6 &&
+		(addr_is_link_local(packet_src(w)) || addr_is_link_local(packet_dst(w))));
+}
+
+CUBE(nat)
+{
+	struct cube_work *w = c->work;
+	u32 port = c->port == PORT_INSIDE ? PORT_OUTSIDE : PORT_INSIDE;
+	struct translation t = {};
+	int verdict = VERDICT_CROSS;
+
+	if (unlikely(is_link_traffic(w))) {
+		if (cube_is_shared(c))
+			return cube_pass(c);
+		count(c, COUNT_PASSED);
+	} else if (unlikely(cube_lacks_ports(c))) {
+		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
+	} else {
+		w->tuple.pad[0] = c->port;
+		verdict = decide(c, &t);
+		w->tuple.pad[0] = 0;
+	}
+	if (likely(verdict & VERDICT_TRANSLATE)) {
+		if (apply(c, &t))
+			return cube_drop(c, DROP_REWRITE_FAILED);
+		port = t.port;
+	} else if (!(verdict & VERDICT_CROSS)) {
+		if (!(verdict & VERDICT_REFUSE) || !refuse(c, verdict & VERDICT_VALUE))
+			return cube_drop(c, verdict & VERDICT_VALUE);
+		port = c->port;
+	}
+	return cube_output(c, port);
+}
+
+/* Argument and result of `reclaim`. */
+struct reclaim {
+	u64 seen;
+	u64 removed;
+	u32 now;
+	u32 pad;
+};
+
+struct bpf_map;
+
+static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
+{
+	r->seen++;
+	if (is_free(s, key->proto, r->now)) {
+		bpf_map_delete_elem(map, key);
+		r->removed++;
+	}
+	return 0;
+}
+
+/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
+SEC("syscall")
+int reclaim(struct reclaim *result)
+{
+	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
+
+	bpf_for_each_map_elem(&established, reclaim_half, &r, 0);
+	bpf_for_each_map_elem(&embryonic, reclaim_half, &r, 0);
+	*result = r;
+	return 0;
+}

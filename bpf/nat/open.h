@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The first packet of a session: which rule takes it, what it becomes, and the claim on the way back. */
+#ifndef CUBEPLANE_NAT_OPEN_H
+#define CUBEPLANE_NAT_OPEN_H
+
+#include "follow.h"
+#include "match.h"
+
+#define PORTS_TRIED	   32
+#define PORTS_TRIED_PAIRED 24 /* of these, at the address that the client has by its own, where there are others */
+
+#define IPPROTO_DCCP_NUMBER    33
+#define IPPROTO_AH_NUMBER      51
+#define IPPROTO_UDPLITE_NUMBER 136
+
+/*
+ * Whether the packet can get another address. ICMP other than echo and errors speaks of the sender itself; the checksums of
+ * UDP-Lite and DCCP cover the addresses and may not be all there; that of AH covers them by intent.
+ */
+static __always_inline bool is_translatable(const struct cube_work *w)
+{
+	switch (w->tuple.proto) {
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return w->flags & (PKT_ECHO | PKT_FRAG_LATER);
+	case IPPROTO_DCCP_NUMBER:
+	case IPPROTO_AH_NUMBER:
+	case IPPROTO_UDPLITE_NUMBER:
+		return false;
+	}
+	return true;
+}
+
+static __always_inline bool is_echo_reply(const struct cube_work *w)
+{
+	return w->flags & PKT_ECHO && w->icmp_type == (w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : 129);
+}
+
+/* 0 for a packet that opens a session, or why it does not, as a verdict. */
+static __always_inline int check_opening(struct cube_ctx *c, u8 chunk)
+{
+	const struct cube_work *w = c->work;
+
+	if (!is_translatable(w) && !(w->flags & PKT_ICMP_ERROR))
+		return VERDICT_DROP | DROP_NOT_TRANSLATABLE;
+	if (w->flags & (PKT_ICMP_ERROR | PKT_FRAG_LATER) || is_echo_reply(w))
+		return VERDICT_DROP | DROP_NO_SESSION;
+	if (!session_opens(c, chunk))
+		return VERDICT_REFUSE | DROP_NO_SESSION;
+	return 0;
+}
+
+/* What of a session can be changed to make its replies differ from those of others. */
+static __always_inline bool has_free_port(const struct cube_work *w)
+{
+	return w->tuple.proto != IPPROTO_SCTP && w->flags & (PKT_PORTS | PKT_ECHO);
+}
+
+static __always_inline be16_t nth_port(u32 start, u32 i)
+{
+	/* the golden ratio of 2^32: places of a few tries lie far from each other, in a range of any size */
+	u32 place = ((u64)(start + i * 0x9e3779b9u) * nat_options.port_count) >> 32;
+
+	return bpf_htons(nat_options.first_port + place);
+}
+
+/* Claims the way back with another source port, from the range. The scratch holds all else. Returns 0 or -EEXIST. */
+__noinline int claim_port(struct __sk_buff *skb)
+{
+	struct cube_ctx context = {}, *c = &context;
+	struct scratch *x = get_scratch();
+	u32 start = bpf_get_prandom_u32();
+
+	if (!x || !get_context(skb, c))
+		return -ENOMEM;
+	for (u32 i = 0; i < PORTS_TRIED; i++) {
+		x->half.sport = nth_port(start, i);
+		mirror(x);
+		if (!claim(skb))
+			return 0;
+		count(c, COUNT_PORT_CONFLICTS);
+	}
+	return -EEXIST;
+}
+
+static __always_inline u32 hash_address(const addr_t *addr)
+{
+	u32 mixed = addr->words[0] ^ addr->words[1] ^ addr->words[2] ^ addr->words[3];
+
+	mixed *= 0x9e3779b1;
+	return mixed ^ mixed >> 15;
+}
+
+/*
+ * Claims a source of the pool: the address that the client always has (RFC 4787 REQ-2), with a port of the range; where it
+ * is nearly used up, one of the others.
+ */
+__noinline int claim_source(struct __sk_buff *skb, u32 base, u32 size)
+{
+	struct cube_ctx context = {}, *c = &context;
+	struct scratch *x = get_scratch();
+	u32 start = bpf_get_prandom_u32();
+	bool has_ports;
+	addr_t *addr;
+	u32 first;
+
+	if (!x || !size || !get_context(skb, c))
+		return -ENOMEM;
+	has_ports = has_free_port(c->work);
+	first = ((u64)(hash_address(&x->key.src) * 0x85ebca6bu) * size) >> 32;
+	for (u32 i = 0; i < PORTS_TRIED; i++) {
+		u32 hop = i < PORTS_TRIED_PAIRED ? 0 : i - PORTS_TRIED_PAIRED + 1;
+		u32 index;
+
+		if (!has_ports) {
+			if (i >= size)
+				break;
+			hop = i;
+		}
+		index = base + (first + hop) % size;
+		addr = bpf_map_lookup_elem(&pool, &index);
+		if (!addr)
+			return -ENOENT;
+		x->half.src = *addr;
+		if (has_ports)
+			x->half.sport = nth_port(start, i);
+		mirror(x);
+		if (!claim(skb))
+			return 0;
+		count(c, COUNT_PORT_CONFLICTS);
+	}
+	return -EEXIST;
+}
+
+/* Fills the scratch for a new session whose packets leave by `port`, as yet unchanged. */
+static __always_inline struct scratch *prepare(struct cube_ctx *c, u32 port, u8 chunk)
+{
+	struct cube_work *w = c->work;
+	struct scratch *x = get_scratch();
+
+	if (!x)
+		return NULL;
+	x->key = w->tuple;
+	x->half = (struct session){
+	    .state = {.seen = coarse_seconds(), .own = port == PORT_INSIDE ? HALF_TO_INSIDE : 0},
+	    .src = w->tuple.src,
+	    .dst = w->tuple.dst,
+	    .sport = w->tuple.sport,
+	    .dport = w->tuple.dport,
+	};
+	x->half.state.flags = session_events(w, chunk, false);
+	return x;
+}
+
+/* Stores the half of the initiator; the other one has been claimed. */
+static __always_inline int store(struct cube_ctx *c, struct scratch *x, u32 rule, struct translation *t)
+{
+	if (cube_map_update(c, &embryonic, &x->key, &x->half, BPF_ANY)) {
+		cube_map_delete(c, &embryonic, &x->other_key);
+		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
+	}
+	count(c, COUNT_NEW_SESSIONS);
+	cube_decide(c, COUNT_NEW_SESSIONS, rule);
+	return translate(c, &x->half, t);
+}
+
+/* A packet that a forward rule takes: from the outside, or from an inside client to an outside address. */
+static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translation *t)
+{
+	struct cube_work *w = c->work;
+	struct forward_rule *f = bpf_map_lookup_elem(&forward_rules, &rule);
+	u8 chunk = session_chunk(c);
+	int refused = check_opening(c, chunk);
+	struct scratch *x = prepare(c, PORT_INSIDE, chunk);
+	long error;
+
+	if (refused)
+		return refused;
+	if (!f || !x)
+		return VERDICT_DROP | DROP_NO_MAPPING;
+	x->half.dst = f->target;
+	if (f->changes_port && w->flags & PKT_PORTS)
+		x->half.dport = bpf_htons(f->port + (bpf_ntohs(w->tuple.dport) - f->first));
+	if (c->port == PORT_INSIDE) {
+		/* else the server would answer its neighbour directly, with an address that this one never asked */
+		x->half.src = w->tuple.dst;
+		count(c, COUNT_HAIRPINS);
+		if (has_free_port(w)) {
+			if (claim_port(c->skb))
+				return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
+			return store(c, x, rule, t);
+		}
+	}
+	mirror(x);
+	error = claim(c->skb);
+	if (error && has_free_port(w)) {
+		/* the same client reaches the same server by two outside addresses or ports, from one port of its own */
+		error = claim_port(c->skb);
+		if (!error)
+			count(c, COUNT_SOURCE_PORT_CHANGED);
+	}
+	if (error)
+		return VERDICT_DROP | DROP_REVERSE_CONFLICT;
+	return store(c, x, rule, t);
+}
+
+/* A packet from the inside that a source rule takes. */
+static __noinline int open_source(struct cube_ctx *c, u32 rule, struct translation *t)
+{
+	struct source_rule *r = bpf_map_lookup_elem(&source_rules, &rule);
+	u8 chunk = session_chunk(c);
+	u32 family = c->work->flags & PKT_IPV4 ? 0 : 1;
+	int refused;
+	struct scratch *x;
+
+	if (r && r->type == SOURCE_EXCLUDE) {
+		count(c, COUNT_EXCLUDED);
+		return VERDICT_CROSS;
+	}
+	refused = check_opening(c, chunk);
+	if (refused)
+		return refused;
+	x = prepare(c, PORT_OUTSIDE, chunk);
+	if (!r || !x || claim_source(c->skb, r->base[family], r->count[family]))
+		return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
+	return store(c, x, rule, t);
+}
+
+/* No established session: an embryonic one, a new one, or a packet that is not to be translated. */
+__noinline int begin(struct __sk_buff *skb, struct translation *t)
+{
+	struct cube_ctx context = {}, *c = &context;
+	struct session *s;
+	int verdict = VERDICT_NONE;
+	int rule;
+
+	if (!t || !get_context(skb, c))
+		return VERDICT_DROP | DROP_MALFORMED;
+	s = bpf_map_lookup_elem(&embryonic, &c->work->tuple);
+	if (s)
+		verdict = follow(skb, s, t, false);
+	if (verdict != VERDICT_NONE)
+		return verdict;
+	if (is_excluded(c->port)) {
+		count(c, COUNT_EXCLUDED);
+		return VERDICT_CROSS;
+	}
+	rule = match_forward();
+	if (rule == RULE_OWN)
+		return VERDICT_DROP |
+		       (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
+	if (rule != NO_RULE)
+		return open_forward(c, rule, t);
+	if (c->port == PORT_INSIDE) {
+		rule = match_source();
+		if (rule != NO_RULE)
+			return open_source(c, rule, t);
+	}
+	count(c, COUNT_PASSED);
+	return VERDICT_CROSS;
+}
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What the spec of a NAT means: pure, and the only place that decides it. Rows are plain objects as the generated codecs
+ * take them; bpf/nat/nat.h says what the program does with them.
+ */
+import type { Nat } from '../../api/generated/types.ts';
+import type { CubeInput, Problem } from '../cube-type.ts';
+import { compileForwardRules } from './forward-rules.ts';
+import type { ForwardRule, NatOptions, SourceRule } from './generated/codec.ts';
+import { Field, type MatchRow, MatchTable, prefixesOf } from './match-table.ts';
+import { outsideAddresses } from './outside.ts';
+import { compileSourceRules } from './source-rules.ts';
+
+export interface Desired {
+  readonly matches: readonly MatchRow[];
+  readonly sourceRules: readonly SourceRule[];
+  readonly forwardRules: readonly ForwardRule[];
+  readonly pool: readonly string[];
+  readonly options: NatOptions;
+  readonly problems: readonly Problem[];
+}
+
+export function desired({ spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>): Desired {
+  const problems: Problem[] = [];
+  const outside = outsideAddresses(ports, problems);
+  const table = new MatchTable();
+  const source = compileSourceRules(spec.sourceRules, outside, table, problems);
+  const forward = compileForwardRules(spec, outside, table, problems);
+
+  const exclusions = prefixesOf(spec.exclusions);
+  for (const prefix of exclusions) table.addPrefix(Field.Exclusion, prefix, 0);
+  const own = exclusions.length > 0 ? outside.map(({ prefix }) => prefix) : [];
+
+  const { first, last } = spec.portRange;
+  const flag = (is: boolean) => (is ? 1 : 0);
+  return {
+    matches: table.rows({ field: Field.Exclusion, prefixes: own }),
+    sourceRules: source.rules,
+    forwardRules: forward.rules,
+    pool: source.pool,
+    options: {
+      firstPort: first,
+      portCount: last - first + 1,
+      forwards: flag(outside.length + forward.rules.length > 0),
+      forwardSources: flag(forward.usesSources),
+      forwardServices: flag(forward.usesServices),
+      sources: flag(source.rules.length > 0),
+      destinations: flag(source.usesDestinations),
+      protocols: flag(source.usesProtocols),
+      exclusions: flag(exclusions.length > 0),
+    },
+    problems,
+  };
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Why a NAT drops packets, and what it counts. Append only: an id never changes its meaning. */
+import type { Counter, DropReason } from '../../api/schemas/cube-type.ts';
+
+export const dropReasons: DropReason[] = [
+  {
+    id: 32,
+    name: 'PortsExhausted',
+    description: 'No free outside port was found for a new session within 32 tries.',
+    remedy:
+      'Give the port outside more addresses, widen portRange, or shorten timeouts; see the counter portConflicts.',
+  },
+  {
+    id: 33,
+    name: 'NoSession',
+    description:
+      'A packet in the middle of a connection, an ICMP error, an echo reply or a later fragment that belongs to no session. TCP senders get a RST.',
+    remedy: 'Normal after an idle timeout; if many, raise sessions.timeouts.tcpEstablished.',
+  },
+  {
+    id: 34,
+    name: 'NoMapping',
+    description: 'A packet for an outside address that neither a session nor a forward rule takes.',
+    remedy: 'Add a forward rule if it should reach a server; otherwise it is what a NAT keeps away.',
+  },
+  {
+    id: 35,
+    name: 'NotTranslatable',
+    description:
+      'The protocol cannot get another address: ICMP other than echo and errors, UDP-Lite, DCCP, AH.',
+    remedy: 'Exclude its peers or its protocol from translation.',
+  },
+  {
+    id: 36,
+    name: 'ReverseConflict',
+    description: 'The replies could not be told from those of another session.',
+    remedy:
+      'Normal, if rare. Of SCTP and protocols without ports only one session at a time fits between a target and a peer.',
+  },
+  {
+    id: 37,
+    name: 'SessionTableFull',
+    description: 'The session could not be stored.',
+    remedy: 'Raise sessions.maxEmbryonic.',
+  },
+];
+
+export const counters: Counter[] = [
+  { id: 0, name: 'newSessions', description: 'Sessions that were made.' },
+  { id: 1, name: 'promoted', description: 'Sessions that became established.' },
+  { id: 2, name: 'translated', description: 'Packets of initiators translated.' },
+  { id: 3, name: 'reverseTranslated', description: 'Replies translated back.' },
+  { id: 4, name: 'passed', description: 'Packets that no session and no rule takes, crossing unchanged.' },
+  {
+    id: 5,
+    name: 'excluded',
+    description: 'Packets that cross unchanged because an exclusion or an Exclude rule says so.',
+  },
+  { id: 6, name: 'expired', description: 'Sessions found past their timeout.' },
+  { id: 7, name: 'hairpins', description: 'Sessions from the inside to the inside by an outside address.' },
+  { id: 8, name: 'portConflicts', description: 'Ports that were tried for a new session and were in use.' },
+  {
+    id: 9,
+    name: 'sourcePortChanged',
+    description: 'Forwarded sessions whose client had to get another source port.',
+  },
+  {
+    id: 10,
+    name: 'promotionsRefused',
+    description:
+      'Packets that confirmed a session which found no place among the established ones: raise sessions.maxEstablished.',
+  },
+  { id: 11, name: 'rejected', description: 'RSTs sent.' },
+  { id: 12, name: 'rejectSuppressed', description: 'RSTs not sent: over the limit.' },
+];

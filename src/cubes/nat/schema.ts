@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { integer, object } from '../../api/schemas/build.ts';
+import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
+import type { Schema } from '../../api/schemas/schema.ts';
+import { counters, dropReasons } from './reasons.ts';
+import { exclusions, forwardRules, sourceRules } from './rules.ts';
+
+const seconds = (description: string, value: number): Schema =>
+  integer(description, 1, 604800, { default: value, unit: 'seconds' });
+
+const capacity = (description: string, value: number): Schema =>
+  integer(description, 16, 8388608, { default: value, unit: 'sessions' });
+
+export const schema: CubeTypeSchema = {
+  type: 'Nat',
+  member: 'nat',
+  folder: 'nat',
+  description: 'translates addresses and ports between its inside and its outside.',
+  schema: object(
+    'A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.',
+    {
+      sourceRules,
+      forwardRules,
+      exclusions,
+      portRange: object(
+        'Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address.',
+        {
+          first: integer('First port.', 1024, 65535, { default: 49152 }),
+          last: integer('Last port.', 1024, 65535, { default: 65535 }),
+        },
+        [],
+        {
+          typeName: 'NatPortRange',
+          default: {},
+          rules: [
+            {
+              id: 'PortRangeTooSmall',
+              cel: '(has(self.last) ? self.last : 65535) - (has(self.first) ? self.first : 49152) >= 63',
+              message: 'the range has less than 64 ports, or its last one lies before its first',
+              remedy: 'set last to first + 63 or more',
+              field: '.last',
+              twin: (self) => (self.last ?? 65535) - (self.first ?? 49152) >= 63,
+            },
+          ],
+        },
+      ),
+      rejects: object(
+        'Limit on the RSTs that answer TCP packets of unknown connections, for each source prefix (IPv4 /24, IPv6 /64).',
+        {
+          errorsPerSecond: integer('RSTs in a second in the long run. 0: none at all.', 0, 1000000, {
+            default: 1000,
+            unit: 'packets a second',
+          }),
+          burst: integer('RSTs that may be sent at once after a silence.', 1, 1000000, {
+            default: 1000,
+            unit: 'packets',
+          }),
+        },
+        [],
+        { typeName: 'NatRejectLimit', default: {} },
+      ),
+      sessions: object(
+        'Sizes of the tables in the kernel, which are allocated as a whole, and how long an idle session lives.',
+        {
+          maxEstablished: capacity(
+            'Established sessions; none of them makes room for another one before its timeout.',
+            131072,
+          ),
+          maxEmbryonic: capacity(
+            'Sessions before their initiator has confirmed them; the oldest make room.',
+            32768,
+          ),
+          timeouts: object(
+            'How long a session lives without a packet.',
+            {
+              tcpSyn: seconds('TCP before it is established.', 60),
+              tcpEstablished: seconds('TCP, established (RFC 5382 asks for at least 7,440).', 86400),
+              tcpClosing: seconds('TCP after a FIN or RST.', 120),
+              udp: seconds('UDP before the initiator has answered a reply.', 30),
+              udpStream: seconds('UDP after that (RFC 4787 asks for at least 120).', 180),
+              sctp: seconds('SCTP.', 3600),
+              icmp: seconds('ICMP echo, and protocols without ports.', 60),
+            },
+            [],
+            { typeName: 'NatTimeouts', default: {} },
+          ),
+        },
+        [],
+        { typeName: 'NatSessions', default: {} },
+      ),
+    },
+    [],
+    { typeName: 'Nat' },
+  ),
+  ports: {
+    fixed: [
+      {
+        name: 'outside',
+        description: 'The side whose peers see the addresses of this port. Its addresses stand here.',
+      },
+      { name: 'inside', description: 'The side whose addresses are hidden, and that of the servers.' },
+    ],
+    named: 'None beside these two.',
+    max: 2,
+    addresses: true,
+  },
+  tables: [],
+  hooks: ['TC'],
+  rules: [
+    {
+      id: 'NatPortUnknown',
+      cel: "!has(self.ports) || self.ports.all(p, p.name in ['outside', 'inside'])",
+      message: 'a Nat has the ports outside and inside only',
+      remedy: 'name the ports outside and inside',
+      field: '.ports',
+      twin: (self) =>
+        (self.ports ?? []).every((p: { name: string }) => p.name === 'outside' || p.name === 'inside'),
+    },
+    {
+      id: 'NatAddressInside',
+      cel: "!has(self.ports) || self.ports.all(p, p.name != 'inside' || !has(p.addresses) || p.addresses.size() == 0)",
+      message: 'the port inside of a Nat has addresses',
+      remedy: 'set the addresses to translate to on the port outside; the inside is reached through a Router',
+      field: '.ports',
+      kind: 'FieldValueForbidden',
+      twin: (self) =>
+        (self.ports ?? []).every(
+          (p: { name: string; addresses?: string[] }) =>
+            p.name !== 'inside' || (p.addresses ?? []).length === 0,
+        ),
+    },
+  ],
+  dropReasons,
+  counters,
+  maps: [
+    {
+      name: 'established',
+      class: 'state',
+      key: '5-tuple and port it comes in by',
+      value: 'addresses and ports it leaves with, state',
+      writer: 'program',
+      description: 'Sessions that their initiator has confirmed; two entries each.',
+    },
+    {
+      name: 'embryonic',
+      class: 'state',
+      key: '5-tuple and port it comes in by',
+      value: 'addresses and ports it leaves with, state',
+      writer: 'program',
+      description: 'Sessions before that; the oldest make room.',
+    },
+    {
+      name: 'matches',
+      class: 'config',
+      key: 'field and prefix',
+      value: 'set of rules',
+      writer: 'agent',
+      description: 'Which rules take a packet, by each of its fields.',
+    },
+    {
+      name: 'source_rules',
+      class: 'config',
+      key: 'rule',
+      value: 'type, places in pool',
+      writer: 'agent',
+      description: 'What the source rules do.',
+    },
+    {
+      name: 'forward_rules',
+      class: 'config',
+      key: 'rule',
+      value: 'target and its port',
+      writer: 'agent',
+      description: 'What the forward rules do.',
+    },
+    {
+      name: 'pool',
+      class: 'config',
+      key: 'place',
+      value: 'address',
+      writer: 'agent',
+      description: 'Outside addresses of the source rules.',
+    },
+    {
+      name: 'reply_buckets',
+      class: 'state',
+      key: 'prefix of senders',
+      value: 'time when the bucket is full again',
+      writer: 'program',
+      description: 'Limit on RSTs.',
+    },
+  ],
+};

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The NAT as the agent knows it. */
+import type { Nat } from '../../api/generated/types.ts';
+import type { CubeInput, CubeType, InstanceConfig } from '../cube-type.ts';
+import { desired } from './desired.ts';
+import { constants, maps } from './generated/codec.ts';
+import { NatImage } from './image.ts';
+
+/** The unit of the program's clock, 2^30 ns: rounded up, so that no timeout is shorter than it says. */
+function coarse(seconds: number): number {
+  return Math.ceil((seconds * 1e9) / 2 ** 30);
+}
+
+function instance(cube: CubeInput<Nat>): InstanceConfig {
+  const { sessions, rejects, ...rest } = cube.spec;
+  const { timeouts } = sessions;
+  const interval = rejects.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / rejects.errorsPerSecond));
+  return {
+    rodata: {
+      nat_options: constants.nat_options.encode(desired(cube).options),
+      reply_limit: constants.reply_limit.encode({
+        interval,
+        tolerance: interval * BigInt(rejects.burst - 1),
+      }),
+      session_timeouts: constants.session_timeouts.encode({
+        tcpSyn: coarse(timeouts.tcpSyn),
+        tcpEstablished: coarse(timeouts.tcpEstablished),
+        tcpClosing: coarse(timeouts.tcpClosing),
+        udp: coarse(timeouts.udp),
+        udpStream: coarse(timeouts.udpStream),
+        sctp: coarse(timeouts.sctp),
+        icmp: coarse(timeouts.icmp),
+      }),
+    },
+    // a session is two entries, one for each direction
+    sizes: { established: sessions.maxEstablished * 2, embryonic: sessions.maxEmbryonic * 2 },
+    config: { rest, addresses: cube.ports.map(({ addresses }) => addresses) },
+  };
+}
+
+export const nat: CubeType<Nat> = {
+  type: 'Nat',
+  member: 'nat',
+  object: 'nat',
+  program: 'nat',
+  layer: 3,
+  fixedPorts: { outside: 0, inside: 1 },
+  firstNamedPort: 2,
+  tableTypes: [],
+  maps: {
+    matches: { class: 'config', writer: 'agent', codec: maps.matches, version: 1 },
+    source_rules: { class: 'config', writer: 'agent', codec: maps.source_rules, version: 1 },
+    forward_rules: { class: 'config', writer: 'agent', codec: maps.forward_rules, version: 1 },
+    pool: { class: 'config', writer: 'agent', codec: maps.pool, version: 1 },
+    established: { class: 'state', writer: 'program', codec: maps.established, version: 1 },
+    embryonic: { class: 'state', writer: 'program', codec: maps.embryonic, version: 1 },
+    reply_buckets: { class: 'state', writer: 'program', codec: maps.reply_buckets, version: 1 },
+    reply_scratch: { class: 'config', writer: 'program', codec: maps.reply_scratch, version: 1 },
+    scratch: { class: 'config', writer: 'program', codec: maps.scratch, version: 1 },
+  },
+  check: (cube) => checkPorts(cube) ?? desired(cube).problems,
+  instance,
+  image: (cube) => new NatImage(cube),
+};
+
+function checkPorts(cube: CubeInput<Nat>) {
+  const other = cube.ports.filter(({ name }) => name !== 'outside' && name !== 'inside');
+  if (other.length === 0) return undefined;
+  return [
+    {
+      reason: 'UnknownPort',
+      field: 'spec.ports',
+      message: `a Nat has the ports outside and inside, but ${cube.name} is linked by ${other.map(({ name }) => name).join(', ')}; link one of the two`,
+    },
+  ];
+}
