@@ -57,6 +57,7 @@ __noinline int follow(struct __sk_buff *skb, struct session *s, struct translati
 		end_session(c, s);
 		return VERDICT_NONE;
 	}
+	cube_decide(c, is_reply ? DECIDE_REPLY : DECIDE_SESSION, 0);
 	chunk = session_chunk(c);
 	if (unlikely(s->state.flags & SESSION_CLOSING) && !is_reply && session_opens(c, chunk)) {
 		end_session(c, s);

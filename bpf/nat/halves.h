@@ -98,7 +98,8 @@ __noinline int claim(struct __sk_buff *skb)
 /* Removes the half that the packet's tuple is the key of, and the other one if it is still of the same session. */
 static __noinline void end_session(struct cube_ctx *c, const struct session *s)
 {
-	struct scratch *x = describe(c, s); /* before anything is deleted: its memory may have another owner then */
+	struct scratch *x =
+	    describe(c, s); /* before anything is deleted: its memory may have another owner then */
 	struct session *other;
 
 	if (!x)

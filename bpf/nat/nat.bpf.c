@@ -18,6 +18,7 @@
  * outside keeps its own.
  */
 #include "open.h"
+#include "reclaim.h"
 #include "reply.h"
 
 /* Turns the packet into a RST that speaks for its destination. False: none is made, it is to be dropped for its reason. */
@@ -30,6 +31,7 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	if (answer != REPLY_READY)
 		return false;
 	count(c, COUNT_REJECTED);
+	cube_decide(c, DECIDE_REFUSED, 0);
 	cube_count_drop(c, reason);
 	return true;
 }
@@ -119,34 +121,10 @@ CUBE(nat)
 	return cube_output(c, port);
 }
 
-/* Argument and result of `reclaim`. */
-struct reclaim {
-	u64 seen;
-	u64 removed;
-	u32 now;
-	u32 pad;
-};
-
-struct bpf_map;
-
-static long reclaim_half(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
+static __always_inline bool is_session_over(const struct cube_tuple *key, const struct session *s, u32 now)
 {
-	r->seen++;
-	if (is_free(s, key->proto, r->now)) {
-		bpf_map_delete_elem(map, key);
-		r->removed++;
-	}
-	return 0;
+	return is_free(s, key->proto, now);
 }
 
-/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
-SEC("syscall")
-int reclaim(struct reclaim *result)
-{
-	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
-
-	bpf_for_each_map_elem(&established, reclaim_half, &r, 0);
-	bpf_for_each_map_elem(&embryonic, reclaim_half, &r, 0);
-	*result = r;
-	return 0;
-}
+RECLAIM(reclaim_established, established, struct cube_tuple, struct session, is_session_over)
+RECLAIM(reclaim_embryonic, embryonic, struct cube_tuple, struct session, is_session_over)

@@ -67,9 +67,9 @@ struct rule_set {
 
 struct match_key {
 	u32 length; /* bits behind it that count: 32 + prefix length of 128, of services 24, 32 or 32 + bits of port */
-	u8 field;   /* MATCH_* */
+	u8 field; /* MATCH_* */
 	u8 pad[2];
-	u8 kind;     /* addresses: 4 or 6, because ::/0 holds the mapped IPv4 addresses; services: IPPROTO_* */
+	u8 kind; /* addresses: 4 or 6, because ::/0 holds the mapped IPv4 addresses; services: IPPROTO_* */
 	addr_t addr; /* services: the port in network order, then zeros */
 };
 SIZE_ASSERT(struct match_key, 24);
@@ -112,8 +112,8 @@ struct {
 
 struct forward_rule {
 	addr_t target;
-	u16 first;	  /* host order: first port of the rule … */
-	u16 port;	  /* … becomes this one of the target, the second the one behind it, and so on */
+	u16 first;	 /* host order: first port of the rule … */
+	u16 port;	 /* … becomes this one of the target, the second the one behind it, and so on */
 	u8 changes_port; /* 0: the port stays, if there is one */
 	u8 pad[3];
 };

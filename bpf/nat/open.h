@@ -6,8 +6,9 @@
 #include "follow.h"
 #include "match.h"
 
-#define PORTS_TRIED	   32
-#define PORTS_TRIED_PAIRED 24 /* of these, at the address that the client has by its own, where there are others */
+#define PORTS_TRIED 32
+#define PORTS_TRIED_PAIRED                                                                                   \
+	24 /* of these, at the address that the client has by its own, where there are others */
 
 #define IPPROTO_DCCP_NUMBER    33
 #define IPPROTO_AH_NUMBER      51
@@ -153,14 +154,13 @@ static __always_inline struct scratch *prepare(struct cube_ctx *c, u32 port, u8 
 }
 
 /* Stores the half of the initiator; the other one has been claimed. */
-static __always_inline int store(struct cube_ctx *c, struct scratch *x, u32 rule, struct translation *t)
+static __always_inline int store(struct cube_ctx *c, struct scratch *x, struct translation *t)
 {
 	if (cube_map_update(c, &embryonic, &x->key, &x->half, BPF_ANY)) {
 		cube_map_delete(c, &embryonic, &x->other_key);
 		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
 	}
 	count(c, COUNT_NEW_SESSIONS);
-	cube_decide(c, COUNT_NEW_SESSIONS, rule);
 	return translate(c, &x->half, t);
 }
 
@@ -174,6 +174,7 @@ static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translat
 	struct scratch *x = prepare(c, PORT_INSIDE, chunk);
 	long error;
 
+	cube_decide(c, DECIDE_FORWARD, rule);
 	if (refused)
 		return refused;
 	if (!f || !x)
@@ -188,7 +189,7 @@ static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translat
 		if (has_free_port(w)) {
 			if (claim_port(c->skb))
 				return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
-			return store(c, x, rule, t);
+			return store(c, x, t);
 		}
 	}
 	mirror(x);
@@ -201,7 +202,7 @@ static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translat
 	}
 	if (error)
 		return VERDICT_DROP | DROP_REVERSE_CONFLICT;
-	return store(c, x, rule, t);
+	return store(c, x, t);
 }
 
 /* A packet from the inside that a source rule takes. */
@@ -215,15 +216,17 @@ static __noinline int open_source(struct cube_ctx *c, u32 rule, struct translati
 
 	if (r && r->type == SOURCE_EXCLUDE) {
 		count(c, COUNT_EXCLUDED);
+		cube_decide(c, DECIDE_EXCLUDE_RULE, rule);
 		return VERDICT_CROSS;
 	}
+	cube_decide(c, DECIDE_SOURCE, rule);
 	refused = check_opening(c, chunk);
 	if (refused)
 		return refused;
 	x = prepare(c, PORT_OUTSIDE, chunk);
 	if (!r || !x || claim_source(c->skb, r->base[family], r->count[family]))
 		return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
-	return store(c, x, rule, t);
+	return store(c, x, t);
 }
 
 /* No established session: an embryonic one, a new one, or a packet that is not to be translated. */
@@ -243,12 +246,12 @@ __noinline int begin(struct __sk_buff *skb, struct translation *t)
 		return verdict;
 	if (is_excluded(c->port)) {
 		count(c, COUNT_EXCLUDED);
+		cube_decide(c, DECIDE_EXCLUSION, 0);
 		return VERDICT_CROSS;
 	}
 	rule = match_forward();
 	if (rule == RULE_OWN)
-		return VERDICT_DROP |
-		       (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
+		return VERDICT_DROP | (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
 	if (rule != NO_RULE)
 		return open_forward(c, rule, t);
 	if (c->port == PORT_INSIDE) {
@@ -257,6 +260,7 @@ __noinline int begin(struct __sk_buff *skb, struct translation *t)
 			return open_source(c, rule, t);
 	}
 	count(c, COUNT_PASSED);
+	cube_decide(c, DECIDE_NO_RULE, 0);
 	return VERDICT_CROSS;
 }
 

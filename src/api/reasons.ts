@@ -32,6 +32,11 @@ export const ACCEPTED_REASONS = {
   InvalidRule: 'A rule of a firewall contradicts itself; the message names the field.',
   RuleMatchesNothing: 'No packet can match a rule of a firewall; the message says why.',
   TooManyRules: 'There are more rules than the firewall has room for.',
+  NoOutsideAddress: 'A rule of a NAT translates to an address that the port outside does not have.',
+  UnknownAddress: 'A rule names an address that is none of the port outside.',
+  RuleTakesNothing: 'A rule contradicts itself, so that it takes no packet.',
+  PortsOverlap: 'A forward rule is for ports that sessions of the NAT claim.',
+  InvalidTarget: 'The target of a forward rule is no address of a server on the inside.',
 } as const;
 
 export const RESOLVED_REASONS = {

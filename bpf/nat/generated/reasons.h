@@ -16,8 +16,6 @@
 #define DROP_REVERSE_CONFLICT 36
 /* The session could not be stored. */
 #define DROP_SESSION_TABLE_FULL 37
-/* An ARP request or neighbour solicitation for an outside address is malformed, or its sender claims that address. */
-#define DROP_NEIGHBOUR_INVALID 38
 
 /* Sessions that were made. */
 #define COUNT_NEW_SESSIONS 0
@@ -45,7 +43,22 @@
 #define COUNT_REJECTED 11
 /* RSTs not sent: over the limit. */
 #define COUNT_REJECT_SUPPRESSED 12
-/* ARP replies and neighbour advertisements sent for outside addresses. */
-#define COUNT_NEIGHBOUR_REPLIES 13
+
+/* A new session gets an outside address and port; another one may get another port. */
+#define DECIDE_SOURCE 1
+/* A new session to a server on the inside. */
+#define DECIDE_FORWARD 2
+/* The session of the connection says the addresses. */
+#define DECIDE_SESSION 3
+/* A reply of a session: it is translated back. */
+#define DECIDE_REPLY 4
+/* The peer is excluded: the packet crosses unchanged. */
+#define DECIDE_EXCLUSION 5
+/* An Exclude rule takes the packet, which crosses unchanged. */
+#define DECIDE_EXCLUDE_RULE 6
+/* No rule takes the packet, which crosses unchanged. */
+#define DECIDE_NO_RULE 7
+/* The packet becomes a RST to its sender. */
+#define DECIDE_REFUSED 8
 
 #endif

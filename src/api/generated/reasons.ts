@@ -308,12 +308,6 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "name": "SessionTableFull",
     "description": "The session could not be stored.",
     "remedy": "Raise sessions.maxEmbryonic."
-  },
-  {
-    "id": 38,
-    "name": "NeighbourInvalid",
-    "description": "An ARP request or neighbour solicitation for an outside address is malformed, or its sender claims that address.",
-    "remedy": "Look for a host that uses an outside address of the NAT."
   }
 ],
   Router: [
@@ -593,11 +587,6 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 12,
     "name": "rejectSuppressed",
     "description": "RSTs not sent: over the limit."
-  },
-  {
-    "id": 13,
-    "name": "neighbourReplies",
-    "description": "ARP replies and neighbour advertisements sent for outside addresses."
   }
 ],
   Router: [
@@ -737,6 +726,51 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 7,
     "name": "Refused",
     "description": "The packet becomes a RST or an ICMP error to its sender."
+  }
+],
+  Nat: [
+  {
+    "id": 1,
+    "name": "Source",
+    "description": "A new session gets an outside address and port; another one may get another port.",
+    "object": "sourceRule"
+  },
+  {
+    "id": 2,
+    "name": "Forward",
+    "description": "A new session to a server on the inside.",
+    "object": "forwardRule"
+  },
+  {
+    "id": 3,
+    "name": "Session",
+    "description": "The session of the connection says the addresses."
+  },
+  {
+    "id": 4,
+    "name": "Reply",
+    "description": "A reply of a session: it is translated back."
+  },
+  {
+    "id": 5,
+    "name": "Exclusion",
+    "description": "The peer is excluded: the packet crosses unchanged."
+  },
+  {
+    "id": 6,
+    "name": "ExcludeRule",
+    "description": "An Exclude rule takes the packet, which crosses unchanged.",
+    "object": "sourceRule"
+  },
+  {
+    "id": 7,
+    "name": "NoRule",
+    "description": "No rule takes the packet, which crosses unchanged."
+  },
+  {
+    "id": 8,
+    "name": "Refused",
+    "description": "The packet becomes a RST to its sender."
   }
 ],
   Router: [

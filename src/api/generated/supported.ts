@@ -5,6 +5,7 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
   DDoSMitigator: ["TC"],
   Firewall: ["TC"],
   LoadBalancer: ["TC"],
+  Nat: ["TC"],
   Router: ["TC"],
 };
 

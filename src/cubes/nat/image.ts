@@ -25,9 +25,11 @@ export class NatImage implements CubeImage {
     ({ name, maxEntries, valueSize }) => [name, new ArrayRows(name, maxEntries, valueSize)] as const,
   );
   readonly #used: Readonly<Record<string, number>>;
+  readonly #spec: Nat;
 
   constructor(cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>) {
     const wanted = desired(cube);
+    this.#spec = cube.spec;
     for (const { key, value } of wanted.matches) {
       const bytes = new Uint8Array(matches.keySize);
       matches.encodeKey(key, bytes);
@@ -85,5 +87,15 @@ export class NatImage implements CubeImage {
       [matches.name]: { used: this.#matches.size, max: matches.maxEntries },
       ...Object.fromEntries(arrays),
     };
+  }
+
+  nameObject(kind: string, id: bigint): string | undefined {
+    const i = Number(id);
+    const source = this.#spec.sourceRules[i];
+    const forward = this.#spec.forwardRules[i];
+    if (kind === 'sourceRule') return source && `sourceRules[${i}] (${source.type})`;
+    if (kind !== 'forwardRule' || !forward) return undefined;
+    const { address, port } = forward.target;
+    return `forwardRules[${i}] to ${address}${port === undefined ? '' : ` port ${port}`}`;
   }
 }

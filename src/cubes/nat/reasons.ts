@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Why a NAT drops packets, and what it counts. Append only: an id never changes its meaning. */
-import type { Counter, DropReason } from '../../api/schemas/cube-type.ts';
+/** Why a NAT drops packets, what it counts and what it tells a trace. Append only: an id never changes its meaning. */
+import type { Counter, Decision, DropReason } from '../../api/schemas/cube-type.ts';
 
 export const dropReasons: DropReason[] = [
   {
@@ -72,4 +72,25 @@ export const counters: Counter[] = [
   },
   { id: 11, name: 'rejected', description: 'RSTs sent.' },
   { id: 12, name: 'rejectSuppressed', description: 'RSTs not sent: over the limit.' },
+];
+
+export const decisions: Decision[] = [
+  {
+    id: 1,
+    name: 'Source',
+    description: 'A new session gets an outside address and port; another one may get another port.',
+    object: 'sourceRule',
+  },
+  { id: 2, name: 'Forward', description: 'A new session to a server on the inside.', object: 'forwardRule' },
+  { id: 3, name: 'Session', description: 'The session of the connection says the addresses.' },
+  { id: 4, name: 'Reply', description: 'A reply of a session: it is translated back.' },
+  { id: 5, name: 'Exclusion', description: 'The peer is excluded: the packet crosses unchanged.' },
+  {
+    id: 6,
+    name: 'ExcludeRule',
+    description: 'An Exclude rule takes the packet, which crosses unchanged.',
+    object: 'sourceRule',
+  },
+  { id: 7, name: 'NoRule', description: 'No rule takes the packet, which crosses unchanged.' },
+  { id: 8, name: 'Refused', description: 'The packet becomes a RST to its sender.' },
 ];

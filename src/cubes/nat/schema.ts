@@ -2,7 +2,7 @@
 import { integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
-import { counters, dropReasons } from './reasons.ts';
+import { counters, decisions, dropReasons } from './reasons.ts';
 import { exclusions, forwardRules, sourceRules } from './rules.ts';
 
 const seconds = (description: string, value: number): Schema =>
@@ -132,6 +132,7 @@ export const schema: CubeTypeSchema = {
   ],
   dropReasons,
   counters,
+  decisions,
   maps: [
     {
       name: 'established',

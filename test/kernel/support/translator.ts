@@ -163,10 +163,13 @@ export class Translator {
     }
   }
 
-  /** Runs the program that removes expired sessions: how many halves it saw, and removed. */
+  /** Runs the programs that remove expired sessions: how many halves they saw, and removed. */
   reclaim(): { seen: number; removed: number } {
-    const result = this.cube.object.program('reclaim').testRun({ ctxIn: Buffer.alloc(24) }).ctxOut;
-    return { seen: Number(result.readBigUInt64LE(0)), removed: Number(result.readBigUInt64LE(8)) };
+    const results = ['reclaim_established', 'reclaim_embryonic'].map(
+      (name) => this.cube.object.program(name).testRun({ ctxIn: Buffer.alloc(24) }).ctxOut,
+    );
+    const sum = (at: number) => results.reduce((all, bytes) => all + Number(bytes.readBigUInt64LE(at)), 0);
+    return { seen: sum(0), removed: sum(8) };
   }
 
   close(): void {
