@@ -14,14 +14,11 @@
 #ifndef CUBEPLANE_CUBE_H
 #define CUBEPLANE_CUBE_H
 
-#include <linux/pkt_cls.h>
 #include "events.h"
 #include "maps.h"
 #include "generated/reasons.h"
 
-/* TCX_NEXT and TC_ACT_UNSPEC: the host's stack and other people's programs on the interface go on
- * with it. */
-#define CUBE_PASS TC_ACT_UNSPEC
+#define CUBE_PASS HOOK_PASS
 
 /* Constants of one instance of a cube, set before it is loaded, so that the verifier prunes what is
  * off. */
@@ -69,13 +66,35 @@ struct {
 
 /* A packet inside one cube; lives on the main program's stack. */
 struct cube_ctx {
-	struct __sk_buff *skb;
+	hook_t *skb; /* at XDP an xdp_md */
 	struct cube_work *work;
+#ifdef CUBE_XDP
+	u32 *cb; /* what skb->cb is in TC */
+#endif
 	u32 port;
 	u32 epoch;
 	u32 hops;
 	u32 flags;
 };
+
+/* The words CB_* of the packet, and whether they are there. */
+#ifdef CUBE_XDP
+#define cube_cb(c) ((c)->cb)
+static __always_inline bool cube_has_cb(struct cube_ctx *c)
+{
+	u32 zero = 0;
+	struct xdp_packet *packet = bpf_map_lookup_elem(&xdp_packet, &zero);
+
+	c->cb = packet ? packet->cb : NULL;
+	return packet;
+}
+#else
+#define cube_cb(c) ((c)->skb->cb)
+static __always_inline bool cube_has_cb(const struct cube_ctx *c)
+{
+	return true;
+}
+#endif
 
 static __always_inline bool cube_is_reported(const struct cube_ctx *c)
 {
@@ -115,7 +134,7 @@ static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason)
 static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
 {
 	cube_count_drop(c, reason);
-	return TC_ACT_SHOT;
+	return HOOK_DROP;
 }
 
 /* As bpf_map_update_elem(); a dry run writes nothing and succeeds. */
@@ -148,6 +167,10 @@ static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
 {
 	return c->work->flags & PKT_FRAG_UNRESOLVED;
 }
+
+#ifdef CUBE_XDP
+#include "cube-xdp.h"
+#else
 
 /*
  * Whether the packet came straight from an Interface endpoint, which the host shares with the chain. Transparent cubes
@@ -286,27 +309,11 @@ static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex
 	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
-/* Sends the packet out of a port of this cube: to whatever the graph of the packet's epoch has
- * linked there. */
-static __always_inline int cube_output(struct cube_ctx *c, u32 port)
+/* Ends in the verdict of an edge. */
+static __always_inline int cube_follow(struct cube_ctx *c, u64 edge)
 {
-	u32 index = edge_index(c->epoch, cube.slot, port & (CUBE_PORTS - 1));
-	u64 *edge_word = bpf_map_lookup_elem(&edges, &index);
 	struct __sk_buff *skb = c->skb;
-	struct port_counter *counter;
-	u64 edge;
 
-	if (!edge_word)
-		return cube_drop(c, DROP_NO_EDGE);
-	edge = *(volatile u64 *)edge_word;
-	port &= CUBE_PORTS - 1;
-	counter = bpf_map_lookup_elem(&port_counters, &port);
-	if (counter && !cube_is_dry(c)) {
-		counter->tx_packets++;
-		counter->tx_bytes += skb->len;
-	}
-	if (cube_is_reported(c))
-		cube_report(skb, cube.slot, EVENT_OUTPUT, port, edge);
 	switch (edge_kind(edge)) {
 	case EDGE_CUBE:
 		skb->cb[CB_PORT] = edge_port(edge);
@@ -338,40 +345,65 @@ static __always_inline int cube_output(struct cube_ctx *c, u32 port)
 	}
 }
 
+#endif /* CUBE_XDP */
+
+/* Sends the packet out of a port of this cube: to whatever the graph of the packet's epoch has
+ * linked there. */
+static __always_inline int cube_output(struct cube_ctx *c, u32 port)
+{
+	u32 index = edge_index(c->epoch, cube.slot, port & (CUBE_PORTS - 1));
+	u64 *edge_word = bpf_map_lookup_elem(&edges, &index);
+	struct port_counter *counter;
+	u64 edge;
+
+	if (!edge_word)
+		return cube_drop(c, DROP_NO_EDGE);
+	edge = *(volatile u64 *)edge_word;
+	port &= CUBE_PORTS - 1;
+	counter = bpf_map_lookup_elem(&port_counters, &port);
+	if (counter && !cube_is_dry(c)) {
+		counter->tx_packets++;
+		counter->tx_bytes += hook_length(c->skb);
+	}
+	if (cube_is_reported(c))
+		cube_report(c->skb, cube.slot, EVENT_OUTPUT, port, edge);
+	return cube_follow(c, edge);
+}
+
 /* Reads the packet's context and counts its arrival. Returns 0, or a drop reason for cube_drop(). */
-static __always_inline int cube_begin(struct __sk_buff *skb, struct cube_ctx *c)
+static __always_inline int cube_begin(hook_t *skb, struct cube_ctx *c)
 {
 	u32 zero = 0;
 	struct port_counter *counter;
 	u32 port;
 
 	c->skb = skb;
-	c->port = skb->cb[CB_PORT] & (CUBE_PORTS - 1);
-	c->epoch = skb->cb[CB_EPOCH];
-	c->flags = skb->cb[CB_FLAGS];
-	if (!cube.transparent)
-		skb->cb[CB_FLAGS] = c->flags & ~CUBE_F_HOST_DEV;
-	c->hops = skb->cb[CB_HOPS] + 1;
-	skb->cb[CB_HOPS] = c->hops;
 	c->work = bpf_map_lookup_elem(&work, &zero);
-	if (!c->work || skb->cb[CB_MAGIC] != CUBE_MAGIC)
+	if (!c->work || !cube_has_cb(c) || cube_cb(c)[CB_MAGIC] != CUBE_MAGIC)
 		return DROP_MALFORMED;
+	c->port = cube_cb(c)[CB_PORT] & (CUBE_PORTS - 1);
+	c->epoch = cube_cb(c)[CB_EPOCH];
+	c->flags = cube_cb(c)[CB_FLAGS];
+	if (!cube.transparent)
+		cube_cb(c)[CB_FLAGS] = c->flags & ~CUBE_F_HOST_DEV;
+	c->hops = cube_cb(c)[CB_HOPS] + 1;
+	cube_cb(c)[CB_HOPS] = c->hops;
 	port = c->port;
 	counter = bpf_map_lookup_elem(&port_counters, &port);
 	if (counter && !cube_is_dry(c)) {
 		counter->rx_packets++;
-		counter->rx_bytes += skb->len;
+		counter->rx_bytes += hook_length(skb);
 	}
 	if (cube_is_reported(c))
 		cube_report(skb, cube.slot, EVENT_HOP, c->port, 0);
 	return c->hops > CUBE_MAX_HOPS ? DROP_HOP_LIMIT : 0;
 }
 
-/* Declares the main program of a cube; its body gets `struct cube_ctx *c` and returns a TC verdict. */
+/* Declares the main program of a cube; its body gets `struct cube_ctx *c` and returns a verdict of its hook. */
 #define CUBE(name)                                                                                           \
 	static __always_inline int name##_process(struct cube_ctx *c);                                       \
-	SEC("tc")                                                                                            \
-	int name(struct __sk_buff *skb)                                                                      \
+	SEC(HOOK_SECTION)                                                                                    \
+	int name(hook_t *skb)                                                                                \
 	{                                                                                                    \
 		struct cube_ctx c = {};                                                                      \
 		int reason = cube_begin(skb, &c);                                                            \

@@ -24,9 +24,9 @@ struct cube_event {
 	u64 object;
 	u32 slot; /* 0: entry */
 	u32 value;
-	u32 flags;  /* PKT_* */
-	u32 mark;   /* CUBE_F_* of the packet, and from TRACE_NUMBER on what tells it from others */
-	u32 length; /* bytes of the packet */
+	u32 flags;   /* PKT_* */
+	u32 mark;    /* CUBE_F_* of the packet, and from TRACE_NUMBER on what tells it from others */
+	u32 length;  /* bytes of the packet */
 	u32 ifindex; /* device that it came in by */
 	u8 kind;     /* EVENT_* */
 	u8 hops;
@@ -38,8 +38,21 @@ struct cube_event {
 };
 SIZE_ASSERT(struct cube_event, 104);
 
+/* One of the words CB_* of the packet. */
+#ifdef CUBE_XDP
+static __always_inline u32 hook_cb(hook_t *skb, u32 word)
+{
+	u32 zero = 0;
+	struct xdp_packet *packet = bpf_map_lookup_elem(&xdp_packet, &zero);
+
+	return packet ? packet->cb[word] : 0;
+}
+#else
+#define hook_cb(skb, word) ((skb)->cb[word])
+#endif
+
 /* A function of its own so that the struct is in the object's BTF, where user space reads its layout. */
-static __noinline void event_fill(struct __sk_buff *skb, struct cube_event *event)
+static __noinline void event_fill(hook_t *skb, struct cube_event *event)
 {
 	u32 zero = 0;
 	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
@@ -47,10 +60,10 @@ static __noinline void event_fill(struct __sk_buff *skb, struct cube_event *even
 	if (!skb || !event || !w)
 		return;
 	event->time = bpf_ktime_get_ns();
-	event->hops = skb->cb[CB_HOPS];
-	event->mark = skb->cb[CB_FLAGS];
-	event->length = skb->len;
-	event->ifindex = skb->ifindex;
+	event->hops = hook_cb(skb, CB_HOPS);
+	event->mark = hook_cb(skb, CB_FLAGS);
+	event->length = hook_length(skb);
+	event->ifindex = hook_ifindex(skb);
 	event->flags = w->flags;
 	event->tcp_flags = w->tcp_flags;
 	event->icmp_type = w->icmp_type;
@@ -59,7 +72,7 @@ static __noinline void event_fill(struct __sk_buff *skb, struct cube_event *even
 		event->via = edge_kind(event->object) == EDGE_TUNNEL ? w->tunnel_remote : w->next_hop;
 }
 
-static __noinline int cube_report(struct __sk_buff *skb, u32 slot, u32 kind, u32 value, u64 object)
+static __noinline int cube_report(hook_t *skb, u32 slot, u32 kind, u32 value, u64 object)
 {
 	struct cube_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 

@@ -4,6 +4,7 @@
 #define CUBEPLANE_EXTENSIONS_H
 
 #include "headers.h"
+#include "hook.h"
 #include "packet.h"
 #include "generated/reasons.h"
 
@@ -14,8 +15,7 @@
  * none, *off to where it begins, *frag to the fragment field (host order) and *id when there is
  * one. Returns 0 or a drop reason.
  */
-static __always_inline int parse_extensions(struct __sk_buff *skb, u32 *off, u8 *proto, u16 *frag, u32 *id,
-					    u32 *flags)
+static __always_inline int parse_extensions(hook_t *skb, u32 *off, u8 *proto, u16 *frag, u32 *id, u32 *flags)
 {
 	for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
 		u8 head[8];
@@ -26,7 +26,7 @@ static __always_inline int parse_extensions(struct __sk_buff *skb, u32 *off, u8 
 			return 0;
 		if (i == MAX_EXTENSION_HEADERS)
 			return DROP_EXTENSION_HEADERS;
-		if (bpf_skb_load_bytes(skb, *off, head, sizeof(head)))
+		if (hook_load(skb, *off, head, sizeof(head)))
 			return DROP_MALFORMED;
 		*flags |= PKT_OPTIONS;
 		*proto = head[0];

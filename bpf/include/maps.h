@@ -6,10 +6,12 @@
 #ifndef CUBEPLANE_MAPS_H
 #define CUBEPLANE_MAPS_H
 
+#include "hook.h"
 #include "packet.h"
 
 #define CUBE_ABI	 1
 #define CUBE_SLOTS	 256 /* slot 0 is the entry program: its ports are the kinds of attachment */
+#define CUBE_XDP_SLOT	 255 /* stands for the entry program at XDP, with the same ports; no cube's */
 #define CUBE_PORTS	 64
 #define CUBE_BANKS	 2
 #define CUBE_DROPS	 64
@@ -302,5 +304,30 @@ struct {
 	__type(key, u32);
 	__type(value, struct punt_counter);
 } punt_counters SEC(".maps");
+
+#ifdef CUBE_XDP
+
+/* key: slot of a cube at XDP. value: its program. writer: agent. Slots are numbered with those of TC: no number is used twice. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, CUBE_SLOTS);
+	__type(key, u32);
+	__type(value, u32);
+} xdp_slots SEC(".maps");
+
+/* What TC keeps in skb->cb: CB_* */
+struct xdp_packet {
+	u32 cb[5];
+};
+
+/* One per CPU: the packet that is under way at XDP there. writer: entry program and cubes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct xdp_packet);
+} xdp_packet SEC(".maps");
+
+#endif
 
 #endif

@@ -5,13 +5,14 @@
  * error. Called once a packet, by the entry program; cubes read the result.
  *
  * Headers are read in place where they are linear, as they are on the receive path of almost every
- * packet, and by bpf_skb_load_bytes() where not: its call costs more than all loads of a header.
+ * packet, and by hook_load() where not: its call costs more than all loads of a header.
  */
 #ifndef CUBEPLANE_PARSE_H
 #define CUBEPLANE_PARSE_H
 
 #include "extensions.h"
 #include "headers.h"
+#include "hook.h"
 #include "maps.h"
 #include "generated/reasons.h"
 
@@ -22,7 +23,7 @@
  * Points at `length` (a constant) bytes of the packet, NULL where they are not linear. Valid until
  * the packet is changed.
  */
-static __always_inline const void *packet_at(struct __sk_buff *skb, u32 off, u32 length)
+static __always_inline const void *packet_at(hook_t *skb, u32 off, u32 length)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
@@ -74,7 +75,7 @@ static __always_inline u32 parse_tuple_l4(struct cube_tuple *t, const struct l4_
 
 /* The quoted packet of an ICMP error becomes the tuple, reversed; the error's own addresses go to
  * outer_*. */
-static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work *w)
+static __always_inline int parse_quoted(hook_t *skb, struct cube_work *w)
 {
 	u32 off = w->l4_off + 8;
 	struct cube_tuple *t = &w->tuple;
@@ -88,7 +89,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work 
 	if (w->flags & PKT_IPV4) {
 		struct ipv4_header ip;
 
-		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+		if (hook_load(skb, off, &ip, sizeof(ip)))
 			return DROP_MALFORMED;
 		if (ip.version_ihl >> 4 != 4 || (ip.version_ihl & 0xf) < 5)
 			return DROP_MALFORMED;
@@ -101,7 +102,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work 
 		struct ipv6_header ip;
 		u32 id, ignored = 0;
 
-		if (bpf_skb_load_bytes(skb, off, &ip, sizeof(ip)))
+		if (hook_load(skb, off, &ip, sizeof(ip)))
 			return DROP_MALFORMED;
 		if (*(u8 *)&ip >> 4 != 6 || addr_is_v4(&ip.src) || addr_is_v4(&ip.dst))
 			return DROP_MALFORMED;
@@ -119,7 +120,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work 
 	t->proto = proto;
 	t->sport = 0;
 	t->dport = 0;
-	if (frag || bpf_skb_load_bytes(skb, l4_off, &head, sizeof(head)))
+	if (frag || hook_load(skb, l4_off, &head, sizeof(head)))
 		return 0; /* quoted fragment, or too short a quotation: addresses only */
 	w->flags |= PKT_INNER_L4;
 	struct cube_tuple quoted = {.proto = proto};
@@ -131,7 +132,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, struct cube_work 
 	return 0;
 }
 
-static __always_inline int parse_l4(struct __sk_buff *skb, struct cube_work *w)
+static __always_inline int parse_l4(hook_t *skb, struct cube_work *w)
 {
 	struct l4_head head;
 
@@ -141,7 +142,7 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct cube_work *w)
 		u8 copy[TCP_FLAGS_END];
 
 		if (unlikely(!tcp)) {
-			if (bpf_skb_load_bytes(skb, w->l4_off, copy, sizeof(copy)))
+			if (hook_load(skb, w->l4_off, copy, sizeof(copy)))
 				return DROP_MALFORMED;
 			tcp = copy;
 		}
@@ -163,7 +164,7 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct cube_work *w)
 
 	if (likely(linear))
 		head = *linear;
-	else if (bpf_skb_load_bytes(skb, w->l4_off, &head, sizeof(head)))
+	else if (hook_load(skb, w->l4_off, &head, sizeof(head)))
 		return DROP_MALFORMED;
 	w->flags |= parse_tuple_l4(&w->tuple, &head);
 	if (w->tuple.proto != IPPROTO_ICMP && w->tuple.proto != IPPROTO_ICMPV6)
@@ -212,8 +213,7 @@ static __always_inline void parse_fragment(struct cube_work *w, bool dry)
 		w->flags |= PKT_PORTS;
 }
 
-static __always_inline int parse_ipv4(struct __sk_buff *skb, struct cube_work *w,
-				      const struct ipv4_header *ip)
+static __always_inline int parse_ipv4(hook_t *skb, struct cube_work *w, const struct ipv4_header *ip)
 {
 	u32 header = (ip->version_ihl & 0xf) * 4;
 	u16 frag = bpf_ntohs(ip->fragment);
@@ -222,7 +222,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct cube_work *w
 	/* a total below the header or beyond the frame is malformed (RFC 1122 3.2.1.1); GSO frames
 	 * may exceed 65535 with 0 */
 	if (ip->version_ihl >> 4 != 4 || header < sizeof(*ip) || (total && total < header) ||
-	    w->l3_off + total > skb->len)
+	    w->l3_off + total > hook_length(skb))
 		return DROP_MALFORMED;
 	w->flags |= PKT_IPV4;
 	if (header > sizeof(*ip))
@@ -243,8 +243,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct cube_work *w
 	return 0;
 }
 
-static __always_inline int parse_ipv6(struct __sk_buff *skb, struct cube_work *w,
-				      const struct ipv6_header *ip)
+static __always_inline int parse_ipv6(hook_t *skb, struct cube_work *w, const struct ipv6_header *ip)
 {
 	u32 off = w->l3_off + sizeof(*ip);
 	u8 proto = ip->next_header;
@@ -252,7 +251,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct cube_work *w
 	u16 payload = bpf_ntohs(ip->payload_length);
 	int error;
 
-	if (*(const u8 *)ip >> 4 != 6 || off + payload > skb->len)
+	if (*(const u8 *)ip >> 4 != 6 || off + payload > hook_length(skb))
 		return DROP_MALFORMED;
 	/* mapped addresses stand for IPv4 in every key, so none may come from the wire (RFC
 	 * 4291 2.5.5.2) */
@@ -285,11 +284,11 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct cube_work *w
 	return 0;
 }
 
-static __always_inline int parse_arp(struct __sk_buff *skb, struct cube_work *w)
+static __always_inline int parse_arp(hook_t *skb, struct cube_work *w)
 {
 	struct arp_header arp;
 
-	if (bpf_skb_load_bytes(skb, w->l3_off, &arp, sizeof(arp)))
+	if (hook_load(skb, w->l3_off, &arp, sizeof(arp)))
 		return DROP_MALFORMED;
 	if (arp.hardware != bpf_htons(1) || arp.protocol != bpf_htons(ETH_P_IP) || arp.hardware_length != 6 ||
 	    arp.protocol_length != 4)
@@ -305,20 +304,20 @@ static __always_inline int parse_arp(struct __sk_buff *skb, struct cube_work *w)
  * Returns 0, also for what is neither ARP nor IP (then none of PKT_ARP, PKT_IP is set), or a drop
  * reason.
  */
-static __always_inline int parse_packet(struct __sk_buff *skb, struct cube_work *w, bool dry)
+static __always_inline int parse_packet(hook_t *skb, struct cube_work *w, bool dry)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 	u32 l3 = ETH_HLEN;
-	u16 type;
+	u16 type, tci = 0;
 	int error;
 
 	__builtin_memset(w, 0, sizeof(*w));
 	if (data + ETH_HLEN > end)
 		return DROP_MALFORMED;
 	type = bpf_ntohs(*(be16_t *)(data + 12));
-	if (skb->vlan_present)
-		w->vlan = skb->vlan_tci & 0xfff;
+	if (hook_vlan(skb, &tci))
+		w->vlan = tci & 0xfff;
 	else if (unlikely(type == ETH_P_8021Q)) {
 		if (data + ETH_HLEN + 4 > end)
 			return DROP_MALFORMED;
@@ -333,7 +332,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct cube_work 
 		struct ipv4_header copy;
 
 		if (unlikely(!ip)) {
-			if (bpf_skb_load_bytes(skb, l3, &copy, sizeof(copy)))
+			if (hook_load(skb, l3, &copy, sizeof(copy)))
 				return DROP_MALFORMED;
 			ip = &copy;
 		}
@@ -343,7 +342,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct cube_work 
 		struct ipv6_header copy;
 
 		if (unlikely(!ip)) {
-			if (bpf_skb_load_bytes(skb, l3, &copy, sizeof(copy)))
+			if (hook_load(skb, l3, &copy, sizeof(copy)))
 				return DROP_MALFORMED;
 			ip = &copy;
 		}

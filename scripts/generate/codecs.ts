@@ -27,6 +27,8 @@ function sourcesIn(root: string): Source[] {
     for (const file of readdirSync(join(root, folder)).sort()) {
       if (!file.endsWith('.bpf.c')) continue;
       const object = basename(file, '.bpf.c');
+      // what is for XDP has the maps of its twin for TC
+      if (/^(.*-)?xdp$/.test(object)) continue;
       const placed = place(object);
       if (placed) sources.push({ path: `${folder}/${file}`, object, ...placed });
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/** What the DDoS mitigator lets through and what it refuses, packet by packet, at the TC hook. */
+/** What the DDoS mitigator lets through and what it refuses, packet by packet, at both hooks. */
 import { describe, expect, jest, test } from '@jest/globals';
 import type { DDoSMitigator } from '../../src/api/generated/types.ts';
 import type { PrefixRow } from '../../src/cubes/ddos-mitigator/image.ts';
 import { schema } from '../../src/cubes/ddos-mitigator/schema.ts';
 import { Chain } from './support/chain.ts';
-import { addMitigator, INSIDE, OUTSIDE, SIZES } from './support/mitigator.ts';
+import { addMitigator, enterBy, INSIDE, OUTSIDE, outcome, SIZES } from './support/mitigator.ts';
 import { arp, ethernet, icmp, ip, ipv4, type Layer4, tcp, udp } from './support/packet.ts';
+import { XdpChain } from './support/xdp-chain.ts';
 
 jest.setTimeout(120_000);
 
@@ -17,26 +18,35 @@ const FAMILIES = [
 
 const full = (address: string) => `${address}/${address.includes(':') ? 128 : 32}`;
 
-async function open(spec: Partial<DDoSMitigator> = {}, tables: Record<string, readonly PrefixRow[]> = {}) {
-  const chain = await Chain.open();
+const HOOKS = { TC: Chain, XDP: XdpChain } as const;
+type Hook = keyof typeof HOOKS;
+
+async function open(
+  hook: Hook,
+  spec: Partial<DDoSMitigator> = {},
+  tables: Record<string, readonly PrefixRow[]> = {},
+) {
+  const chain = await HOOKS[hook].open();
   const mitigator = await addMitigator(chain, spec, tables);
+  const run = (frame: Uint8Array, dry = false) => outcome(chain, frame, dry);
   const send = (src: string, dst: string, l4: Layer4 = udp({ sport: 1, dport: 2 })) =>
-    chain.run(ethernet({}, ip({ src, dst }, l4)));
+    run(ethernet({}, ip({ src, dst }, l4)));
   /** `passed`, or the reason of the drop. */
   const fate = (src: string, dst: string, l4?: Layer4): string => {
-    const { seen, drops } = send(src, dst, l4);
-    if (seen && drops.length === 0) return 'passed';
-    return drops.join().replace('ddos-mitigator ', '');
+    const { left, drops } = send(src, dst, l4);
+    return left !== undefined && drops.length === 0 ? 'passed' : drops.join();
   };
-  return { chain, ...mitigator, send, fate, [Symbol.dispose]: () => chain.close() };
+  return { chain, ...mitigator, run, send, fate, [Symbol.dispose]: () => chain.close() };
 }
 
-describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
+const CASES = FAMILIES.flatMap((family) => (['TC', 'XDP'] as const).map((hook) => ({ hook, ...family })));
+
+describe.each(CASES)('$hook, $family', ({ hook, client, near, other, server }) => {
   test('an unlisted packet passes to inside, unchanged and counted', async () => {
-    using lab = await open();
+    using lab = await open(hook);
     const frame = ethernet({}, ip({ src: client, dst: server }, tcp({ sport: 1, dport: 80, flags: 'S' })));
-    const result = lab.chain.run(frame);
-    expect(result).toMatchObject({ drops: [], counts: ['ddos-mitigator passed'], seen: { port: INSIDE } });
+    const result = lab.run(frame);
+    expect(result).toMatchObject({ drops: [], counts: ['passed'], left: INSIDE });
     expect(result.frame.equals(frame)).toBe(true);
   });
 
@@ -44,7 +54,7 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
     ['an address', (it: string) => full(it)],
     ['a prefix', () => near],
   ])('%s of the deny list is refused as source, not as destination', async (_, prefix) => {
-    using lab = await open({ denySources: [prefix(client)] });
+    using lab = await open(hook, { denySources: [prefix(client)] });
     expect(lab.fate(client, server)).toBe('SourceDenied');
     expect(lab.fate(other, server)).toBe('passed');
     expect(lab.fate(other, client)).toBe('passed');
@@ -54,14 +64,14 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
     ['an address', (it: string) => full(it)],
     ['a prefix', () => near],
   ])('%s of the list of destinations is refused as destination, not as source', async (_, prefix) => {
-    using lab = await open({ denyDestinations: [prefix(client)] });
+    using lab = await open(hook, { denyDestinations: [prefix(client)] });
     expect(lab.fate(server, client)).toBe('DestinationDenied');
     expect(lab.fate(server, other)).toBe('passed');
     expect(lab.fate(client, server)).toBe('passed');
   });
 
   test('the longest prefix decides, and an allowed source passes everything', async () => {
-    using lab = await open({
+    using lab = await open(hook, {
       denySources: [near],
       allowSources: [full(client)],
       denyDestinations: [full(server)],
@@ -70,12 +80,12 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
     const neighbour = near.replace(/0?\/.*/, '8');
     expect(lab.fate(neighbour, other)).toBe('SourceDenied');
     for (let i = 0; i < 20; i++) expect(lab.fate(client, server)).toBe('passed');
-    expect(lab.send(client, server).counts).toContain('ddos-mitigator allowed');
+    expect(lab.send(client, server).counts).toContain('allowed');
     expect(lab.fate(other, server)).toBe('DestinationDenied');
   });
 
   test('where a prefix is denied and allowed, it is allowed; when that ends it is denied', async () => {
-    using lab = await open({}, { 'test/a': [{ cidr: near, list: 'DenySource' }] });
+    using lab = await open(hook, {}, { 'test/a': [{ cidr: near, list: 'DenySource' }] });
     expect(lab.set('test/b', [{ cidr: near, list: 'AllowSource' }])).toEqual([]);
     expect(lab.fate(client, server)).toBe('passed');
     lab.set('test/b', undefined);
@@ -85,7 +95,11 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
   });
 
   test('a prefix of two tables stays until both are gone', async () => {
-    using lab = await open({}, { 'test/a': [{ cidr: full(client) }], 'test/b': [{ cidr: full(client) }] });
+    using lab = await open(
+      hook,
+      {},
+      { 'test/a': [{ cidr: full(client) }], 'test/b': [{ cidr: full(client) }] },
+    );
     lab.set('test/a', []);
     expect(lab.fate(client, server)).toBe('SourceDenied');
     lab.set('test/b', undefined);
@@ -93,13 +107,13 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
   });
 
   test('what comes from inside passes to outside, whatever the lists say', async () => {
-    using lab = await open({ denySources: [near], denyDestinations: [full(server)] });
-    lab.chain.attach({ kind: 'interface' }, lab.cube, INSIDE);
-    expect(lab.send(client, server)).toMatchObject({ drops: [], counts: [], seen: { port: OUTSIDE } });
+    using lab = await open(hook, { denySources: [near], denyDestinations: [full(server)] });
+    enterBy(lab.chain, lab.cube, INSIDE);
+    expect(lab.send(client, server)).toMatchObject({ drops: [], counts: [], left: OUTSIDE });
   });
 
   test('an ICMP error is judged by who sent it, not by what it quotes', async () => {
-    using lab = await open({ denySources: [full(client)] });
+    using lab = await open(hook, { denySources: [full(client)] });
     const v6 = client.includes(':');
     const error = (src: string, quotedDst: string) =>
       lab.fate(
@@ -116,7 +130,7 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
   });
 
   test('a source above its rate is refused, others are not; tokens come back', async () => {
-    using lab = await open({ sourceRate: { packetsPerSecond: 1, burst: 5 } });
+    using lab = await open(hook, { sourceRate: { packetsPerSecond: 1, burst: 5 } });
     const from = performance.now();
     const fates = Array.from({ length: 60 }, () => lab.fate(client, server));
     const passed = fates.filter((fate) => fate === 'passed').length;
@@ -132,7 +146,7 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
   });
 
   test('SYNs to one address and port are limited, whoever sends them; nothing else is', async () => {
-    using lab = await open({ synGuard: { synsPerSecond: 1, burst: 5 } });
+    using lab = await open(hook, { synGuard: { synsPerSecond: 1, burst: 5 } });
     const from = performance.now();
     const syn = (dport: number, flags = 'S') => tcp({ sport: 1000, dport, flags });
     const fates = Array.from({ length: 60 }, (_, i) =>
@@ -152,16 +166,16 @@ describe.each(FAMILIES)('$family', ({ client, near, other, server }) => {
   });
 
   test('a dry run takes no token and makes no bucket', async () => {
-    using lab = await open({ sourceRate: { packetsPerSecond: 1, burst: 1 } });
+    using lab = await open(hook, { sourceRate: { packetsPerSecond: 1, burst: 1 } });
     const frame = ethernet({}, ip({ src: client, dst: server }, udp({ sport: 1, dport: 2 })));
-    for (let i = 0; i < 50; i++) lab.chain.run(frame, { dry: true });
+    for (let i = 0; i < 50; i++) lab.run(frame, true);
     expect(lab.cube.map('source_buckets').dumpSync().count).toBe(0);
     expect(lab.fate(client, server)).toBe('passed');
   });
 });
 
 test('IPv6 sources of one /64 share a bucket, IPv4 addresses do not', async () => {
-  using lab = await open({ sourceRate: { packetsPerSecond: 1, burst: 5 } });
+  using lab = await open('TC', { sourceRate: { packetsPerSecond: 1, burst: 5 } });
   const fates = (sources: string[], dst: string) => new Set(sources.map((src) => lab.fate(src, dst)));
   const many = (make: (i: number) => string) => Array.from({ length: 60 }, (_, i) => make(i + 1));
   expect(
@@ -185,22 +199,23 @@ test('IPv6 sources of one /64 share a bucket, IPv4 addresses do not', async () =
 });
 
 test('a list of one family says nothing of the other, not even ::/0', async () => {
-  using lab = await open({ denySources: ['::/0'], denyDestinations: ['::/0'] });
+  using lab = await open('TC', { denySources: ['::/0'], denyDestinations: ['::/0'] });
   expect(lab.fate('2001:db8::1', 'fd00::1')).toBe('SourceDenied');
   expect(lab.fate('203.0.113.7', '10.0.0.1')).toBe('passed');
-  using v4 = await open({ denySources: ['0.0.0.0/0'] });
+  using v4 = await open('TC', { denySources: ['0.0.0.0/0'] });
   expect(v4.fate('203.0.113.7', '10.0.0.1')).toBe('SourceDenied');
   expect(v4.fate('2001:db8::1', 'fd00::1')).toBe('passed');
 });
 
 test('a dry run tells what was decided', async () => {
-  using lab = await open({
+  using chain = await Chain.open();
+  await addMitigator(chain, {
     denySources: ['203.0.113.7/32'],
     denyDestinations: ['10.0.0.9/32'],
     allowSources: ['203.0.113.8/32'],
   });
   const decisions = (src: string, dst: string) =>
-    lab.chain
+    chain
       .run(ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2 }))), { dry: true })
       .events.filter(({ kind }) => kind === 'decision')
       .map(({ value }) => schema.decisions.find(({ id }) => id === value)?.name);
@@ -211,24 +226,24 @@ test('a dry run tells what was decided', async () => {
 });
 
 test('ARP passes both ways', async () => {
-  using lab = await open({ denySources: ['0.0.0.0/0'] });
+  using lab = await open('TC', { denySources: ['0.0.0.0/0'] });
   const frame = ethernet(
     {},
     arp({ operation: 1, senderMac: '02:00:00:00:00:07', sender: '203.0.113.7', target: '10.0.0.1' }),
   );
-  expect(lab.chain.run(frame)).toMatchObject({ drops: [], seen: { port: INSIDE } });
-  lab.chain.attach({ kind: 'interface' }, lab.cube, INSIDE);
-  expect(lab.chain.run(frame)).toMatchObject({ drops: [], seen: { port: OUTSIDE } });
+  expect(lab.run(frame)).toMatchObject({ drops: [], left: INSIDE });
+  enterBy(lab.chain, lab.cube, INSIDE);
+  expect(lab.run(frame)).toMatchObject({ drops: [], left: OUTSIDE });
 });
 
 test('later fragments of a listed source are refused too', async () => {
-  using lab = await open({ denySources: ['203.0.113.7/32'] });
+  using lab = await open('TC', { denySources: ['203.0.113.7/32'] });
   const later = ethernet({}, ipv4({ src: '203.0.113.7', dst: '10.0.0.1', offset: 1480 }, Buffer.alloc(40)));
-  expect(lab.chain.run(later).drops).toEqual(['ddos-mitigator SourceDenied']);
+  expect(lab.run(later).drops).toEqual(['SourceDenied']);
 });
 
 test('a prefix file is read as it stands; what does not fit is said, the rest is in force', async () => {
-  using lab = await open();
+  using lab = await open('TC');
   const text = '# bots\n203.0.113.7\n\n198.51.100.0/24   # a network\n2001:db8::/32\n';
   expect(lab.set('test/file', [{ file: 'bots.prefixes', list: 'DenySource', text }])).toEqual([]);
   expect(['203.0.113.7', '198.51.100.9', '192.0.2.1'].map((src) => lab.fate(src, '10.0.0.1'))).toEqual([

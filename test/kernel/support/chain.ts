@@ -59,7 +59,7 @@ export const Flag = {
   frameReady: 1 << 13,
 } as const;
 
-const SHARED = [
+export const SHARED = [
   'slots',
   'edges',
   'node_config',
@@ -79,8 +79,8 @@ const SHARED = [
   'punt_counters',
 ] as const;
 
-const SLOTS = 256;
-const PORTS = 64;
+export const SLOTS = 256;
+export const PORTS = 64;
 const PROBE_SLOT = 255;
 const ATTACHMENT_INDEX = 7;
 
@@ -180,10 +180,12 @@ export interface AttachOptions {
 }
 
 export interface CubeOptions {
-  /** Object file and, with `_` for `-`, program. */
+  /** Object file. */
   object: string;
   /** Another build of the object file. */
   path?: string;
+  /** By default the object with `_` for `-`. */
+  program?: string;
   schema: CubeTypeSchema;
   slot: number;
   variables?: Readonly<Record<string, Uint8Array>>;
@@ -207,7 +209,7 @@ export class ChainCube {
     this.name = name;
     this.slot = options.slot;
     this.object = object;
-    this.program = object.program(options.object.replaceAll('-', '_'));
+    this.program = object.program(options.program ?? options.object.replaceAll('-', '_'));
     this.#reasons = new Map(
       [...COMMON_DROP_REASONS, ...options.schema.dropReasons].map(({ id, name }) => [id, name]),
     );
@@ -568,7 +570,7 @@ function decodeEvent(b: Buffer): ChainEvent {
   return { kind: KINDS[kind - 1] ?? 'drop', object, slot, value, hops, length, flags };
 }
 
-function sumPerCpu(value: Buffer, words: number): number[] {
+export function sumPerCpu(value: Buffer, words: number): number[] {
   const sums = new Array<number>(words).fill(0);
   for (let at = 0; at + words * 8 <= value.length; at += words * 8) {
     for (let i = 0; i < words; i++) sums[i] = (sums[i] ?? 0) + Number(value.readBigUInt64LE(at + 8 * i));
@@ -577,7 +579,7 @@ function sumPerCpu(value: Buffer, words: number): number[] {
 }
 
 /** Entries of a per-CPU array of u64 that are not zero. */
-function perCpuArray(map: BpfMap): [number, number][] {
+export function perCpuArray(map: BpfMap): [number, number][] {
   const entries: [number, number][] = [];
   const { count, keys, values } = map.dumpSync();
   const stride = map.valueStride;

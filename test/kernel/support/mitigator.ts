@@ -6,8 +6,9 @@ import type { MitigatorImage, PrefixRow } from '../../../src/cubes/ddos-mitigato
 import { schema } from '../../../src/cubes/ddos-mitigator/schema.ts';
 import { ddosMitigator } from '../../../src/cubes/ddos-mitigator/type.ts';
 import type { BpfMap } from '../../../src/dataplane/kernel/addon/index.ts';
-import type { Chain, ChainCube } from './chain.ts';
+import { Chain, type ChainCube } from './chain.ts';
 import { NODE } from './router.ts';
+import { type XdpChain, XdpVerdict } from './xdp-chain.ts';
 
 export const OUTSIDE = 0;
 export const INSIDE = 1;
@@ -48,28 +49,23 @@ export function write(map: (name: string) => BpfMap, change: ImageChange): void 
   }
 }
 
-/** Loads a mitigator into slot 1, between the attachment and the probe at both ports. */
+/** Loads a mitigator into slot 1, in TC between the attachment and the probe at both ports, at XDP before TC. */
 export async function addMitigator(
-  chain: Chain,
+  chain: Chain | XdpChain,
   spec: Partial<DDoSMitigator> = {},
   tables: Readonly<Record<string, readonly PrefixRow[]>> = {},
 ): Promise<Mitigator> {
   const input = mitigatorInput(spec);
   const { rodata, sizes } = ddosMitigator.instance(input, NODE);
-  const cube = await chain.add({
-    object: 'ddos-mitigator',
-    schema,
-    slot: 1,
-    variables: rodata,
-    mapSizes: sizes,
-  });
+  const object = chain instanceof Chain ? 'ddos-mitigator' : 'ddos-mitigator-xdp';
+  const program = 'ddos_mitigator';
+  const cube = await chain.add({ object, program, schema, slot: 1, variables: rodata, mapSizes: sizes });
   const image = ddosMitigator.image(input, NODE) as MitigatorImage;
   for (const [key, rows] of Object.entries(tables)) image.setTable(key, rows);
   image.settle();
   const flush = () => write((name) => cube.map(name), image.take());
   flush();
-  chain.watch(cube.slot, OUTSIDE, INSIDE);
-  chain.attach({ kind: 'interface' }, cube, OUTSIDE);
+  enterBy(chain, cube, OUTSIDE);
   return {
     cube,
     image,
@@ -79,4 +75,32 @@ export async function addMitigator(
       return problems.map(({ message }) => message);
     },
   };
+}
+
+/** Lets packets come in by a port; what leaves by either is seen, at XDP by the verdict. */
+export function enterBy(chain: Chain | XdpChain, cube: ChainCube, port: number): void {
+  if (chain instanceof Chain) {
+    chain.watch(cube.slot, OUTSIDE, INSIDE);
+    chain.attach({ kind: 'interface' }, cube, port);
+  } else {
+    chain.edge(cube.slot, OUTSIDE, 'device', 1);
+    chain.edge(cube.slot, INSIDE, 'pass');
+    chain.attach({}, cube, port);
+  }
+}
+
+/** Where a packet left, or why it was dropped; the frame as it was then. */
+export function outcome(
+  chain: Chain | XdpChain,
+  frame: Uint8Array,
+  dry = false,
+): { left: number | undefined; drops: string[]; counts: string[]; frame: Buffer } {
+  const strip = (list: string[]) => list.map((text) => text.replace(/^ddos-mitigator(-xdp)? /, ''));
+  if (chain instanceof Chain) {
+    const { seen, drops, counts, frame: out } = chain.run(frame, { dry });
+    return { left: seen?.port, drops: strip(drops), counts: strip(counts), frame: out };
+  }
+  const { verdict, drops, counts, frame: out } = chain.run(frame, { dry });
+  const left = { [XdpVerdict.pass]: INSIDE, [XdpVerdict.tx]: OUTSIDE }[verdict];
+  return { left, drops: strip(drops), counts: strip(counts), frame: out };
 }
