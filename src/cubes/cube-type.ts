@@ -64,6 +64,13 @@ export interface MapCodec<Key = unknown, Value = unknown> {
   decodeValue(bytes: Uint8Array, offset?: number): Value;
 }
 
+/** One row of a state map of another version → the row of this one; undefined: it has no place there. Pure. */
+export type MigrateRow = (
+  version: number,
+  key: Uint8Array,
+  value: Uint8Array,
+) => { readonly key: Uint8Array; readonly value: Uint8Array } | undefined;
+
 export interface MapDeclaration {
   /** `state`: kept over changes of the spec; `config`: new with every instance. */
   readonly class: 'state' | 'config';
@@ -72,6 +79,11 @@ export interface MapDeclaration {
   readonly codec: MapCodec;
   /** Version of a state map's layout: a different one is another map. */
   readonly version: number;
+  /**
+   * What becomes of the rows that a program wrote when the version is another one: they are dropped, which is so without
+   * it, or each is made into one of the new version. Rows always go along to a map of the same version and another size.
+   */
+  readonly onLayoutChange?: 'drop' | MigrateRow;
   /** `SEC("syscall")` program of the object that removes rows which are over (bpf/include/reclaim.h). The agent runs it. */
   readonly reclaim?: string;
   /** An LRU whose oldest rows nobody misses: that it is full is no pressure. */

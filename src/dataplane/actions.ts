@@ -21,7 +21,15 @@ export type Action =
   | { readonly op: 'CreateMaps' }
   /** Loads the entry program of an object file with this hash, and pins it. */
   | { readonly op: 'LoadEntry'; readonly hash: string }
-  | { readonly op: 'LoadInstance'; readonly key: string; readonly instance: Instance }
+  | {
+      readonly op: 'LoadInstance';
+      readonly key: string;
+      readonly instance: Instance;
+      /** State maps that begin with the rows of an earlier one: map, and that one's pin. */
+      readonly carry: readonly (readonly [map: string, from: string])[];
+    }
+  /** Rows that came to an earlier state map since they were carried, before it goes. */
+  | { readonly op: 'CarryRows'; readonly key: string; readonly map: string; readonly from: string }
   | { readonly op: 'WriteMap'; readonly key: string; readonly write: MapWrite }
   | { readonly op: 'SetSlot'; readonly slot: number; readonly key: string }
   /** The last step of making an instance: from here on it is complete. */
@@ -62,8 +70,11 @@ export function describeAction(action: Action): string {
       return `load the entry program ${action.hash}`;
     case 'LoadInstance': {
       const { cubeKey, object, slot, hash } = action.instance;
-      return `load ${object} for Cube ${cubeKey} as ${hash}, meant for slot ${slot}`;
+      const carried = action.carry.map(([map, from]) => `, ${map} with the rows of ${from}`).join('');
+      return `load ${object} for Cube ${cubeKey} as ${hash}, meant for slot ${slot}${carried}`;
     }
+    case 'CarryRows':
+      return `carry what came to ${action.from} since into ${action.map} of ${action.key}`;
     case 'WriteMap': {
       const { map, op, count } = action.write;
       return `${op} ${count} rows of map ${map} of ${action.key}`;

@@ -72,6 +72,7 @@ export function applyAction(state: KernelState, action: Action): KernelState {
     case 'RemoveEntry':
       return { ...state, oldEntries: state.oldEntries.filter((hash) => hash !== action.hash) };
     case 'Ip':
+    case 'CarryRows':
     case 'WriteMap':
       return state;
   }

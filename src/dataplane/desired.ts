@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../api/hash.ts';
 import type { CubeType, InstanceConfig, NodeInput } from '../cubes/cube-type.ts';
+import { type Carried, statePinOf } from './carry.ts';
 import type { Graph, GraphCube, InterfaceInfo, Wire, WireEnd } from './graph-model.ts';
 import {
   type Attachment,
@@ -80,10 +81,10 @@ export function planInstance(cube: GraphCube, node: NodeInput, objectHash: strin
 /** `MAP_VERSION_SIZE`; `own` is the size that stands in the object. */
 function stateMapsOf(type: CubeType, config: InstanceConfig): Map<string, string> {
   const pins = new Map<string, string>();
-  for (const map of ABI_STATE_MAPS) pins.set(map, `${map}_1_own`);
+  for (const map of ABI_STATE_MAPS) pins.set(map, statePinOf(map, 1, undefined));
   for (const [map, declaration] of Object.entries(type.maps)) {
     if (declaration.class !== 'state') continue;
-    pins.set(map, `${map}_${declaration.version}_${config.sizes[map] ?? 'own'}`);
+    pins.set(map, statePinOf(map, declaration.version, config.sizes[map]));
   }
   return pins;
 }
@@ -172,10 +173,22 @@ function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance
     rodata: plan.config.rodata,
     sizes: plan.config.sizes,
     stateMaps: plan.stateMaps,
+    carried: carriedBy(type, plan.config),
     configMaps: Object.entries(type.maps)
       .filter(([, declaration]) => declaration.class === 'config')
       .map(([map]) => map),
   };
+}
+
+function carriedBy(type: CubeType, config: InstanceConfig): Map<string, Carried> {
+  const carried = new Map<string, Carried>();
+  for (const [map, declaration] of Object.entries(type.maps)) {
+    const { class: kind, writer, version, onLayoutChange } = declaration;
+    if (kind !== 'state') continue;
+    const migrate = typeof onLayoutChange === 'function' ? { migrate: onLayoutChange } : {};
+    carried.set(map, { version, writer, size: config.sizes[map], ...migrate });
+  }
+  return carried;
 }
 
 /** Where the edge of an end stands: of a cube in its slot, of anything else in slot 0. */

@@ -51,6 +51,9 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
       rodata: {},
       sizes: {},
       stateMaps: new Map([['rows', `rows_1_${revision === 3 ? 64 : 32}`]]),
+      carried: new Map([
+        ['rows', { version: 1, size: revision === 3 ? 64 : 32, writer: 'program' as const }],
+      ]),
       configMaps: ['label'],
     });
   }

@@ -10,6 +10,7 @@
  */
 import type { ImageChange, MapWrite } from '../cubes/cube-type.ts';
 import type { Action } from './actions.ts';
+import { carriedFrom, carriedMaps } from './carry.ts';
 import { edgeSlot } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
 import { type DesiredState, type KernelState, ROW_MAPS } from './state.ts';
@@ -74,7 +75,13 @@ class Planner {
     for (const [key, instance] of this.#desired.instances) {
       const exists = this.#observed.instances.get(key)?.complete === true;
       const fill = this.#fills.get(key);
-      if (!exists) this.#do({ op: 'LoadInstance', key, instance });
+      if (!exists)
+        this.#do({
+          op: 'LoadInstance',
+          key,
+          instance,
+          carry: carriedMaps(instance, this.#observed.stateMaps.get(instance.cubePin) ?? new Set()),
+        });
       for (const write of fill?.writes ?? []) this.#do({ op: 'WriteMap', key, write });
       for (const write of fill?.afterGrace ?? []) after.push([key, write]);
       if (!exists || this.#observed.slots.get(instance.slot) !== key) {
@@ -161,7 +168,22 @@ class Planner {
     for (const [cube, there] of this.#observed.stateMaps) {
       const pins = [...there].filter((pin) => !used.get(cube)?.has(pin));
       if (pins.length === 0 && used.has(cube)) continue;
+      this.#carryLate(cube, pins);
       this.#do({ op: 'RemoveStateMaps', cube, pins });
+    }
+  }
+
+  /** Until the flip packets of the earlier program wrote into the map that goes now. */
+  #carryLate(cube: string, gone: readonly string[]): void {
+    for (const [key, { cubePin, stateMaps, carried }] of this.#desired.instances) {
+      if (cubePin !== cube) continue;
+      for (const [map, pin] of stateMaps) {
+        const how = carried.get(map);
+        const from = how?.writer === 'program' ? carriedFrom(pin, how, gone) : undefined;
+        if (from === undefined) continue;
+        this.#grace();
+        this.#do({ op: 'CarryRows', key, map, from });
+      }
     }
   }
 }

@@ -8,6 +8,7 @@ import type { NodeInput } from '../cubes/cube-type.ts';
 import { type Action, describeAction } from './actions.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { applyAction } from './apply-action.ts';
+import { carriedMaps } from './carry.ts';
 import type { Accepted } from './committed.ts';
 import { desiredState, type InstancePlan, planInstance } from './desired.ts';
 import type { AgentError } from './errors.ts';
@@ -224,15 +225,22 @@ export class Reconciler {
         continue;
       }
       const exists = this.#observed.instances.get(key)?.complete === true;
-      const kept = agentMaps(plan, 'state').filter((map) => {
-        const pin = instance.stateMaps.get(map) ?? '';
-        return this.#observed.stateMaps.get(instance.cubePin)?.has(pin);
-      });
+      const there = this.#observed.stateMaps.get(instance.cubePin) ?? new Set();
+      const kept = agentMaps(plan, 'state').filter((map) => there.has(instance.stateMaps.get(map) ?? ''));
+      const carried = new Map(exists ? [] : carriedMaps(instance, there));
       const same =
         now !== undefined &&
         kept.every((map) => now.instance.stateMaps.get(map) === instance.stateMaps.get(map));
       const whole = same && kept.length === agentMaps(plan, 'state').length;
-      const dump = (map: string) => this.#executor.dump(key, instance, map);
+      const dump = (map: string) => {
+        const from = carried.get(map);
+        return from === undefined
+          ? this.#executor.dump(key, instance, map)
+          : this.#executor.dumpStateMap(instance.cubePin, from);
+      };
+      const adopted = agentMaps(plan, exists ? undefined : 'state').filter(
+        (map) => exists || kept.includes(map) || carried.has(map),
+      );
       const previous = !exists && whole && now !== undefined ? now : undefined;
       const started = await startImage({
         key,
@@ -241,7 +249,7 @@ export class Reconciler {
         node: this.#node(),
         tables,
         ...(previous === undefined ? {} : { previous: previous.image }),
-        ...(previous === undefined ? { adopt: { dump, maps: exists ? agentMaps(plan) : kept } } : {}),
+        ...(previous === undefined ? { adopt: { dump, maps: adopted } } : {}),
       });
       // What the image before has freed in maps that stay is still to be removed.
       const isState = (map: string) => plan.cube.type.maps[map]?.class === 'state';

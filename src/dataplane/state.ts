@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel of a node holds, and what it should: the two sides that plan.ts compares. Plain data. */
+import type { Carried } from './carry.ts';
 import { EMPTY_CONFIG, type Hex, type Rows } from './layout.ts';
 
 /** Shared maps whose rows the agent writes one by one. */
@@ -21,6 +22,8 @@ export interface Instance {
   readonly sizes: Readonly<Record<string, number>>;
   /** Map → pin name below the cube's state folder. */
   readonly stateMaps: ReadonlyMap<string, string>;
+  /** What may be carried into its state maps from earlier ones, by map. */
+  readonly carried: ReadonlyMap<string, Carried>;
   /** Maps that are pinned with the instance. */
   readonly configMaps: readonly string[];
 }

@@ -168,7 +168,8 @@ describe('layouts', () => {
         compared++;
       }
     }
-    expect(compared).toBeGreaterThan(10);
+    // usage.o has one struct of its own, which has two members
+    expect(compared).toBeGreaterThan(1);
   });
 
   test('the committed codec of the fixture is what its object says', () => {

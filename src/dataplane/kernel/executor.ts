@@ -7,6 +7,7 @@ import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/t
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import type { Instance } from '../state.ts';
 import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
+import { carryRows, migrationFrom } from './carry-rows.ts';
 import { explain } from './failure.ts';
 import { InstanceLoader } from './instance-loader.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
@@ -79,6 +80,16 @@ export class Executor {
     return await this.#map(key, map, instance).dump();
   }
 
+  /** All rows of a state map that is pinned under another name than the instance uses. */
+  async dumpStateMap(cube: string, pin: string): Promise<{ count: number; keys: Buffer; values: Buffer }> {
+    const map = BpfMap.openPinned(this.#options.pins.stateMap(cube, pin));
+    try {
+      return await map.dump();
+    } finally {
+      map.close();
+    }
+  }
+
   /** Tag that the kernel computed for the program of a complete instance. */
   tagOf(key: string): string {
     const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
@@ -109,7 +120,9 @@ export class Executor {
       case 'LoadEntry':
         return await this.#loadEntry(action.hash);
       case 'LoadInstance':
-        return await this.#loader.load(action.key, action.instance);
+        return await this.#loader.load(action.key, action.instance, action.carry);
+      case 'CarryRows':
+        return await this.#carryRows(action, instances.get(action.key));
       case 'WriteMap':
         return await this.#write(
           this.#map(action.key, action.write.map, instances.get(action.key)),
@@ -166,6 +179,13 @@ export class Executor {
         unpin(pins.program('entry', action.hash));
         unpin(pins.program('dry', action.hash));
     }
+  }
+
+  async #carryRows(action: Action & { op: 'CarryRows' }, instance: Instance | undefined): Promise<void> {
+    if (instance === undefined) return;
+    const from = this.#options.pins.stateMap(instance.cubePin, action.from);
+    const to = this.#map(action.key, action.map, instance);
+    await carryRows(from, to, migrationFrom(instance, action.map, action.from), false);
   }
 
   async #createMaps(): Promise<void> {

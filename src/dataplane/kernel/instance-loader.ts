@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { constants } from '../generated/tcx.ts';
 import type { Instance } from '../state.ts';
 import { type BpfObject, type BpfProgram, loadObject } from './addon/index.ts';
+import { carryRows, migrationFrom } from './carry-rows.ts';
 import { names, type Pins } from './pins.ts';
 
 export interface LoaderOptions {
@@ -45,8 +46,15 @@ export class InstanceLoader {
     this.#ahead.set(key, loading);
   }
 
-  /** Loads an instance and pins its maps. */
-  async load(key: string, instance: Instance): Promise<void> {
+  /**
+   * Loads an instance and pins its maps, those of `carry` with the rows of an earlier one: a state map that is pinned has
+   * them all, however the agent ends.
+   */
+  async load(
+    key: string,
+    instance: Instance,
+    carry: readonly (readonly [map: string, from: string])[],
+  ): Promise<void> {
     const { pins } = this.#options;
     const ahead = this.#ahead.get(key);
     this.#ahead.delete(key);
@@ -54,6 +62,10 @@ export class InstanceLoader {
     this.#loaded.set(key, { object, program: instance.program });
     mkdirSync(pins.instance(key), { recursive: true, mode: 0o700 });
     mkdirSync(join(pins.cube(instance.cubePin), 'state'), { recursive: true, mode: 0o700 });
+    for (const [map, from] of carry) {
+      const path = pins.stateMap(instance.cubePin, from);
+      await carryRows(path, object.map(map), migrationFrom(instance, map, from), true);
+    }
     for (const [map, pin] of instance.stateMaps) {
       if (!there.has(pin)) object.map(map).pin(pins.stateMap(instance.cubePin, pin));
     }

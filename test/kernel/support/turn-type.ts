@@ -5,6 +5,7 @@ import type {
   CubeType,
   MapCodec,
   MapWrite,
+  MigrateRow,
   PuntAnswer,
   PuntRecord,
 } from '../../../src/cubes/cube-type.ts';
@@ -15,6 +16,8 @@ export interface TurnSpec {
   label?: number;
   /** Entries of the map of rows. */
   maxRows?: number;
+  /** Entries of the table that only the program writes. */
+  maxVisits?: number;
   refused?: boolean;
 }
 
@@ -120,6 +123,19 @@ function write(map: string, rows: [number, number][], valueSize: 4 | 8): MapWrit
   return { map, op: 'update', count: rows.length, keys, values };
 }
 
+/** How long visits are remembered, where that is not the program's own span. */
+const VISIT_SECONDS = process.env.VISIT_SECONDS === undefined ? undefined : Number(process.env.VISIT_SECONDS);
+
+/** Layout of the table of visits: 1 {seen}, from 2 on {seen, release}; 3 says nothing of earlier rows. */
+const LAYOUT = Number(process.env.TURN_LAYOUT ?? 1);
+
+const withRelease: MigrateRow = (version, key, value) => {
+  const row = Buffer.alloc(8);
+  row.set(value.subarray(0, 4));
+  row.writeUInt32LE(version, 4);
+  return { key, value: row };
+};
+
 export const turnType: CubeType<TurnSpec> = {
   type: 'Turn',
   member: 'turn',
@@ -134,8 +150,9 @@ export const turnType: CubeType<TurnSpec> = {
     visits: {
       class: 'state',
       writer: 'program',
-      codec: codec('visits', 4),
-      version: 1,
+      codec: codec('visits', LAYOUT === 1 ? 4 : 8),
+      version: LAYOUT,
+      ...(LAYOUT === 2 ? { onLayoutChange: withRelease } : {}),
       reclaim: 'reclaim_visits',
     },
     label: { class: 'config', writer: 'agent', codec: codec('label', 4), version: 1 },
@@ -151,8 +168,13 @@ export const turnType: CubeType<TurnSpec> = {
         ]
       : [],
   instance: ({ spec }) => ({
-    rodata: { out_ports: Uint8Array.from({ length: 8 }, (_, i) => spec.outPorts[i] ?? 0) },
-    sizes: { rows: spec.maxRows ?? 64 },
+    rodata: {
+      out_ports: Uint8Array.from({ length: 8 }, (_, i) => spec.outPorts[i] ?? 0),
+      ...(VISIT_SECONDS === undefined
+        ? {}
+        : { visit_seconds: new Uint8Array(Uint32Array.of(VISIT_SECONDS).buffer) }),
+    },
+    sizes: { rows: spec.maxRows ?? 64, visits: spec.maxVisits ?? 16 },
     config: { label: spec.label ?? 0 },
   }),
   image: ({ spec }, _node, previous) => new TurnImage(spec, previous as TurnImage | undefined),

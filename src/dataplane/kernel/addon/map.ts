@@ -135,6 +135,15 @@ export class BpfMap extends Resource {
     return native.mapUpdateBatch(this.handle, keys, values, flag, false);
   }
 
+  /**
+   * As updateBatch, one by one: entries that are there already (with Update.NoExist) or find no room are passed over.
+   * Resolves to the number written.
+   */
+  async fill(keys: Uint8Array, values: Uint8Array, flag: number = Update.Any): Promise<number> {
+    this.#checkBatch(keys, values);
+    return native.mapFill(this.handle, keys, values, flag, true);
+  }
+
   /** Deletes many packed keys, off the event loop; absent ones are passed over. Resolves to the number deleted. */
   async deleteBatch(keys: Uint8Array): Promise<number> {
     this.#checkBatch(keys);

@@ -75,6 +75,7 @@ export interface Native {
   ): Promise<number>;
   mapDeleteBatch(map: Handle, keys: Uint8Array, async: false): number;
   mapDeleteBatch(map: Handle, keys: Uint8Array, async: true): Promise<number>;
+  mapFill(map: Handle, keys: Uint8Array, values: Uint8Array, flags: number, async: true): Promise<number>;
   mapInfo(map: Handle): MapInfo;
   mapBtf(map: Handle): MapBtf | undefined;
   programInfo(program: Handle): ProgramInfo;

@@ -44,6 +44,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports)
 	define<mapFreeze>(env, exports, "mapFreeze");
 	define<mapDump>(env, exports, "mapDump");
 	define<mapUpdateBatch>(env, exports, "mapUpdateBatch");
+	define<mapFill>(env, exports, "mapFill");
 	define<mapDeleteBatch>(env, exports, "mapDeleteBatch");
 	define<mapInfo>(env, exports, "mapInfo");
 	define<mapBtf>(env, exports, "mapBtf");

@@ -117,6 +117,22 @@ uint32_t updateAll(const Resource &map, const uint8_t *keys, const uint8_t *valu
 	return total;
 }
 
+// One by one: a batch ends at the first entry that cannot be written.
+uint32_t fill(const Resource &map, const uint8_t *keys, const uint8_t *values, uint32_t total, uint32_t flags)
+{
+	const size_t stride = map.valueStride();
+	uint32_t written = 0;
+	for (uint32_t i = 0; i < total; i++) {
+		int result =
+		    bpf_map_update_elem(map.fd, keys + i * size_t(map.keySize), values + i * stride, flags);
+		if (result == 0)
+			written++;
+		else if (result != -EEXIST && result != -E2BIG)
+			throw batchFailure(result, "BPF_MAP_UPDATE_ELEM", map, i, total);
+	}
+	return written;
+}
+
 uint32_t deleteAll(const Resource &map, const uint8_t *keys, uint32_t total)
 {
 	uint32_t deleted = 0;
@@ -173,7 +189,12 @@ Napi::Value mapDump(const Napi::CallbackInfo &info)
 	    });
 }
 
-Napi::Value mapUpdateBatch(const Napi::CallbackInfo &info)
+namespace
+{
+
+using Write = uint32_t (*)(const Resource &, const uint8_t *, const uint8_t *, uint32_t, uint32_t);
+
+Napi::Value writeMany(const Napi::CallbackInfo &info, Write write)
 {
 	auto map = Handle::of(info[0], Kind::Map);
 	auto keys = packed(info[1], "keys of map " + map->name, map->keySize);
@@ -188,9 +209,21 @@ Napi::Value mapUpdateBatch(const Napi::CallbackInfo &info)
 	    [=] {
 		    if (total == 0)
 			    return total;
-		    return updateAll(*map, keys.data(), values.data(), total, flags);
+		    return write(*map, keys.data(), values.data(), total, flags);
 	    },
 	    toNumber, std::move(kept));
+}
+
+} // namespace
+
+Napi::Value mapUpdateBatch(const Napi::CallbackInfo &info)
+{
+	return writeMany(info, updateAll);
+}
+
+Napi::Value mapFill(const Napi::CallbackInfo &info)
+{
+	return writeMany(info, fill);
 }
 
 Napi::Value mapDeleteBatch(const Napi::CallbackInfo &info)
