@@ -44,10 +44,9 @@ static __noinline __attribute__((unused)) int echo_reply(struct cube_ctx *c)
 	}
 	if (failed || swap_macs(skb))
 		return REPLY_FAILED;
-	reverse_tuple(&w->tuple);
+	turn_around(w);
 	w->ttl = REPLY_TTL;
 	w->icmp_type = reply;
-	w->next_hop = (addr_t){};
 	return REPLY_READY;
 }
 

@@ -106,7 +106,7 @@ static __always_inline void error_describe(struct cube_work *w, const addr_t *fr
 
 	w->outer_dst = w->tuple.src;
 	w->outer_src = *from;
-	reverse_tuple(&w->tuple);
+	turn_around(w);
 	w->flags = family | PKT_ICMP_ERROR | (l4_length >= 8 ? PKT_INNER_L4 | ports : 0);
 	w->l4_proto = family & PKT_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 	w->l4_off = w->l3_off + (family & PKT_IPV4 ? sizeof(struct ipv4_header) : sizeof(struct ipv6_header));
@@ -119,7 +119,6 @@ static __always_inline void error_describe(struct cube_work *w, const addr_t *fr
 	w->icmp_type = type;
 	w->icmp_code = code;
 	w->tos = family & PKT_IPV4 ? REPLY_TOS_CONTROL : 0;
-	w->next_hop = (addr_t){};
 }
 
 /*

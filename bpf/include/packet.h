@@ -76,6 +76,7 @@ struct cube_work {
 	u8 icmp_type;
 	u8 icmp_code;
 	u8 tos; /* IPv4 TOS or IPv6 traffic class */
+	u8 translated_by; /* slot of the LoadBalancer that has sent it on to a backend; 0: none, or turned around since */
 };
 
 /* Addresses that the packet is sent between, whatever its tuple says. */

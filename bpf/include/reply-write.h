@@ -101,9 +101,10 @@ static __always_inline u32 packet_length(const struct cube_ctx *c)
 	return c->work->ip_len ?: c->skb->len - c->work->l3_off;
 }
 
-/* The tuple the other way round. */
-static __always_inline void reverse_tuple(struct cube_tuple *t)
+/* The tuple the other way round; who has led the packet here has no say in where its answer goes. */
+static __always_inline void turn_around(struct cube_work *w)
 {
+	struct cube_tuple *t = &w->tuple;
 	addr_t src = t->src;
 	be16_t sport = t->sport;
 
@@ -111,6 +112,8 @@ static __always_inline void reverse_tuple(struct cube_tuple *t)
 	t->sport = t->dport;
 	t->dst = src;
 	t->dport = sport;
+	w->next_hop = (addr_t){};
+	w->translated_by = 0;
 }
 
 #endif

@@ -88,12 +88,11 @@ static __noinline __attribute__((unused)) int tcp_reset(struct cube_ctx *c)
 				      BPF_F_RECOMPUTE_CSUM)) ||
 	    swap_macs(skb))
 		return REPLY_FAILED;
-	reverse_tuple(&w->tuple);
+	turn_around(w);
 	w->ip_len = l3_length + sizeof(b.tcp);
 	w->tcp_flags = b.tcp.flags;
 	w->ttl = REPLY_TTL;
 	w->tos = 0;
-	w->next_hop = (addr_t){};
 	return REPLY_READY;
 }
 

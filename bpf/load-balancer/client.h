@@ -59,6 +59,7 @@ static __always_inline int to_backend(struct cube_ctx *c, const struct session *
 {
 	u8 own = s->state.own;
 
+	c->work->translated_by = cube.slot;
 	t->dst = b->addr;
 	t->dport = b->port;
 	t->dst_changes = true;

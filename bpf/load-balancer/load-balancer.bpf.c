@@ -29,7 +29,8 @@ static __always_inline int from_client(struct cube_ctx *c, struct translation *t
 
 static __always_inline int from_server(struct cube_ctx *c, struct translation *t)
 {
-	int verdict = reply(c, t);
+	/* what this very cube has sent to a backend that is a pod of this node is no reply: nothing to look up */
+	int verdict = c->work->translated_by == cube.slot ? VERDICT_NONE : reply(c, t);
 
 	if (verdict != VERDICT_NONE)
 		return verdict;

@@ -50,7 +50,7 @@ static __always_inline int answer_arp(struct cube_ctx *c)
 	__builtin_memcpy(reply.arp.sender_ip, &ip, sizeof(ip));
 	if (bpf_skb_store_bytes(skb, 0, &reply, sizeof(reply), 0))
 		return DROP_REWRITE_FAILED;
-	reverse_tuple(&w->tuple);
+	turn_around(w);
 	w->flags |= PKT_FRAME_READY;
 	return NEIGHBOUR_ANSWERED;
 }

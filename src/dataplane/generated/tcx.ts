@@ -406,7 +406,7 @@ function getTraceFilter(bytes: Uint8Array, at: number): TraceFilter {
   };
 }
 
-/** struct cube_work, 136 bytes */
+/** struct cube_work, 144 bytes */
 export interface CubeWork<A = string> {
   readonly tuple: CubeTuple<A>;
   readonly outerSrc: A;
@@ -429,6 +429,7 @@ export interface CubeWork<A = string> {
   readonly icmpType: number;
   readonly icmpCode: number;
   readonly tos: number;
+  readonly translatedBy: number;
 }
 
 function putCubeWork(bytes: Uint8Array, at: number, row: CubeWork<string | Uint8Array>): void {
@@ -453,6 +454,8 @@ function putCubeWork(bytes: Uint8Array, at: number, row: CubeWork<string | Uint8
   putU8(bytes, at + 133, row.icmpType, 'CubeWork.icmpType');
   putU8(bytes, at + 134, row.icmpCode, 'CubeWork.icmpCode');
   putU8(bytes, at + 135, row.tos, 'CubeWork.tos');
+  putU8(bytes, at + 136, row.translatedBy, 'CubeWork.translatedBy');
+  putZeros(bytes, at + 137, 7);
 }
 
 function getCubeWork(bytes: Uint8Array, at: number): CubeWork {
@@ -478,6 +481,7 @@ function getCubeWork(bytes: Uint8Array, at: number): CubeWork {
     icmpType: getU8(bytes, at + 133),
     icmpCode: getU8(bytes, at + 134),
     tos: getU8(bytes, at + 135),
+    translatedBy: getU8(bytes, at + 136),
   };
 }
 
@@ -987,7 +991,7 @@ export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Arr
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 136,
+  valueSize: 144,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 4, 'work key');
     putU32(bytes, at, row, 'work key');
@@ -997,11 +1001,11 @@ export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Arr
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 136, 'work value');
+    checkRoom(bytes, at, 144, 'work value');
     putCubeWork(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 136, 'work value');
+    checkRoom(bytes, at, 144, 'work value');
     return getCubeWork(bytes, at);
   },
 };
