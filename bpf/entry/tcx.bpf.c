@@ -31,11 +31,11 @@ static __always_inline bool pod_owns(const struct attachment *a, const addr_t *a
 static __always_inline int check_pod(struct __sk_buff *skb, const struct attachment *a,
 				     const struct cube_work *w)
 {
-	mac_t src;
+	const mac_t *src = packet_at(skb, sizeof(*src), sizeof(*src));
 
-	if (bpf_skb_load_bytes(skb, 6, &src, sizeof(src)))
-		return DROP_MALFORMED;
-	if (!mac_equal(&src, &a->mac))
+	if (!src)
+		return DROP_MALFORMED; /* parse_packet() has seen the whole Ethernet header */
+	if (!mac_equal(src, &a->mac))
 		return DROP_SPOOFED_SOURCE;
 	if (!(w->flags & (PKT_IP | PKT_ARP)))
 		return DROP_UNSUPPORTED;

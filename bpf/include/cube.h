@@ -222,7 +222,12 @@ static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *
 		mac_t dst;
 		mac_t src;
 	} macs = {.dst = *dst, .src = *src};
+	void *data = (void *)(long)c->skb->data;
 
+	if (likely(data + sizeof(macs) <= (void *)(long)c->skb->data_end)) {
+		__builtin_memcpy(data, &macs, sizeof(macs));
+		return 0;
+	}
 	return bpf_skb_store_bytes(c->skb, 0, &macs, sizeof(macs), 0);
 }
 

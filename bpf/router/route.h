@@ -107,9 +107,9 @@ static __always_inline long decrement_ttl(struct cube_ctx *c)
 		if (unlikely(!data))
 			return -1;
 		ip->hop_limit = w->ttl - 1;
-		/* no checksum in the header makes up for it where a card has summed the packet
-		 * (CHECKSUM_COMPLETE); elsewhere this does nothing */
-		bpf_csum_update(skb, (u16)~bpf_htons(0x0001));
+		/* no checksum in the header makes up for it where a card has summed the packet */
+		if (checksum_state(skb) == CHECKSUM_COMPLETE)
+			bpf_csum_update(skb, (u16)~bpf_htons(0x0001));
 	}
 	w->ttl--;
 	return 0;

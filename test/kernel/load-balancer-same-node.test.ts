@@ -30,7 +30,7 @@ beforeAll(async () => {
     ports: [{ name: 'pods', id: PODS, addresses: ['10.244.0.1/16', 'fd00:244::1/32'], endpoint: 'Cube' }],
   });
   lb.chain.link(lb.cube, SERVER, router.cube, PODS);
-});
+}, 60_000);
 afterAll(() => lb.close());
 beforeEach(() => lb.clear());
 
