@@ -52,6 +52,14 @@ export const SOAKS: readonly Soak[] = [
     times: 3,
   },
   {
+    name: 'rules',
+    what: '5,000 rules of a firewall replaced under load: no request fails',
+    part: 'netns',
+    files: ['test/netns/firewall.test.ts'],
+    env: { CUBEPLANE_REPLACEMENTS: '100', CUBEPLANE_RULES: '4900' },
+    times: 1,
+  },
+  {
     name: 'crash',
     what: 'the agent killed after each single action, and refused by the kernel at each',
     part: 'kernel',
