@@ -53,6 +53,16 @@ export type Action =
       readonly entry: string;
     }
   | { readonly op: 'UpdateLink'; readonly pin: string; readonly entry: string }
+  /** Gives an attachment of an older ABI the entry program: a packet meets the one or the other. */
+  | {
+      readonly op: 'TakeOverLink';
+      readonly abi: number;
+      readonly pin: string;
+      readonly ifindex: number;
+      readonly entry: string;
+    }
+  /** Removes all pins of an older ABI. */
+  | { readonly op: 'RemoveAbi'; readonly abi: number }
   | { readonly op: 'Detach'; readonly pin: string }
   | { readonly op: 'ClearSlot'; readonly slot: number }
   | { readonly op: 'RemoveInstance'; readonly key: string }
@@ -104,6 +114,10 @@ export function describeAction(action: Action): string {
       return `attach the entry program to interface ${action.name} (${action.ifindex})`;
     case 'UpdateLink':
       return `give the attachment ${action.pin} the entry program ${action.entry}`;
+    case 'TakeOverLink':
+      return `take over the attachment ${action.pin} from cube ABI ${action.abi}`;
+    case 'RemoveAbi':
+      return `remove the pins of cube ABI ${action.abi}`;
     case 'Detach':
       return `detach the entry program from interface ${action.pin}`;
     case 'ClearSlot':

@@ -26,6 +26,8 @@ export interface AgentOptions {
   /** Whether pods are reached by bpf_redirect_peer. Default true. */
   readonly redirectPeer?: boolean;
   readonly version?: string;
+  /** Cube ABI whose pins are made; another one than the programs' own is for tests of taking over. */
+  readonly abi?: number;
   /** Called after each action that was run; tests end the process in it. */
   readonly afterAction?: (action: Action) => void;
 }

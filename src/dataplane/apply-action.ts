@@ -52,9 +52,13 @@ export function applyAction(state: KernelState, action: Action): KernelState {
       return { ...state, epoch: action.epoch, graceDue: true };
     case 'Grace':
       return { ...state, graceDue: false };
+    case 'RemoveAbi':
+      return { ...state, older: undefined };
     case 'Attach':
+    case 'TakeOverLink':
     case 'UpdateLink': {
-      const ifindex = action.op === 'Attach' ? action.ifindex : (state.links.get(action.pin)?.ifindex ?? 0);
+      const ifindex =
+        action.op !== 'UpdateLink' ? action.ifindex : (state.links.get(action.pin)?.ifindex ?? 0);
       return { ...state, links: new Map(state.links).set(action.pin, { ifindex, entry: action.entry }) };
     }
     case 'Detach':

@@ -46,7 +46,17 @@ class Planner {
     this.#edges();
     this.#links();
     this.#removals();
+    this.#older();
     return this.#actions;
+  }
+
+  /** Packets under way in the older programs still need their prog array. */
+  #older(): void {
+    const { older } = this.#observed;
+    if (older === undefined) return;
+    this.#graceDue = true;
+    this.#grace();
+    this.#do({ op: 'RemoveAbi', abi: older.abi });
   }
 
   #do(action: Action): void {
@@ -123,7 +133,10 @@ class Planner {
   #links(): void {
     for (const [pin, { ifindex, name }] of this.#desired.links) {
       const there = this.#observed.links.get(pin);
-      if (there?.ifindex !== ifindex) {
+      const { older } = this.#observed;
+      if (there?.ifindex !== ifindex && older?.links.get(pin) === ifindex) {
+        this.#do({ op: 'TakeOverLink', abi: older.abi, pin, ifindex, entry: this.#desired.entry });
+      } else if (there?.ifindex !== ifindex) {
         this.#do({ op: 'Attach', pin, name, ifindex, entry: this.#desired.entry });
       } else if (there.entry !== this.#desired.entry) {
         this.#do({ op: 'UpdateLink', pin, entry: this.#desired.entry });

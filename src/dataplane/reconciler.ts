@@ -18,6 +18,7 @@ import { Executor } from './kernel/executor.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
+import { inheritState } from './kernel/older-abi.ts';
 import { Pins } from './kernel/pins.ts';
 import { PuntRing } from './kernel/punt-ring.ts';
 import { ipBatch } from './kernel/run.ts';
@@ -40,6 +41,8 @@ const PRUNING = new Set<Action['op']>([
   'Detach',
   'DeleteRows',
   'RemoveEntry',
+  'TakeOverLink',
+  'RemoveAbi',
   // Without the tables it is not known which sources the overlay lets in.
   'WriteConfig',
 ]);
@@ -70,7 +73,7 @@ export class Reconciler {
     this.#store = store;
     this.#pods = pods;
     this.inForce = new InForce(options, store);
-    this.#pins = new Pins(options.bpffs ?? BPFFS, options.node);
+    this.#pins = new Pins(options.bpffs ?? BPFFS, options.node, options.abi);
     const objects = options.objects ?? OBJECTS;
     this.#objectHashes = hashObjects(objects);
     this.#executor = new Executor({
@@ -89,6 +92,7 @@ export class Reconciler {
     if (this.#isObserved) return;
     await ensureBpffs(this.#options.bpffs ?? BPFFS);
     this.#pins.prepare();
+    inheritState(this.#pins);
     this.#observed = observe(this.#pins);
     this.#isObserved = true;
   }

@@ -53,6 +53,8 @@ export interface KernelState {
   readonly rows: Readonly<Record<RowMap, Rows>>;
   /** Pin name of an interface → where the entry program sits; ifindex 0: its device is gone. */
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly entry: string | undefined }>;
+  /** What an agent of an older cube ABI has pinned, until ours has taken over from it. */
+  readonly older: { readonly abi: number; readonly links: ReadonlyMap<string, number> } | undefined;
   /** Packets of an earlier graph may be under way: a grace is due before anything they use is reused or removed. */
   readonly graceDue: boolean;
 }
@@ -79,5 +81,6 @@ export const EMPTY_KERNEL: KernelState = {
   stateMaps: new Map(),
   rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map(), host_addresses: new Map() },
   links: new Map(),
+  older: undefined,
   graceDue: false,
 };

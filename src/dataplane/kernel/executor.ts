@@ -10,6 +10,7 @@ import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon
 import { carryRows, migrationFrom } from './carry-rows.ts';
 import { explain } from './failure.ts';
 import { InstanceLoader } from './instance-loader.ts';
+import { removeOlder, takeOverLink } from './older-abi.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
 
@@ -162,6 +163,10 @@ export class Executor {
         return this.#attach(action.pin, action.ifindex, action.entry);
       case 'UpdateLink':
         return this.#updateLink(action.pin, action.entry);
+      case 'TakeOverLink':
+        return takeOverLink(pins, action.abi, action.pin, action.entry);
+      case 'RemoveAbi':
+        return removeOlder(pins, action.abi);
       case 'Detach':
         return detach(pins.link(action.pin));
       case 'ClearSlot':

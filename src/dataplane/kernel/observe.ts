@@ -4,6 +4,7 @@ import { edges, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, EMPTY_CONFIG, encodeConfig, type Hex } from '../layout.ts';
 import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type RowMap } from '../state.ts';
 import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
+import { observeOlder } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
 
 const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
@@ -20,7 +21,7 @@ export function observe(pins: Pins): KernelState {
   }
   const entries = observeEntries(pins);
   const links = observeLinks(pins, entries);
-  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links };
+  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins) };
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
@@ -37,6 +38,7 @@ export function observe(pins: Pins): KernelState {
       Map<Hex, Hex>
     >,
     links,
+    older: observeOlder(pins),
     graceDue: true,
   };
 }

@@ -56,10 +56,13 @@ export class Pins {
   /** Folder of the node, over all ABI versions. */
   readonly nodeRoot: string;
   readonly root: string;
+  /** Version of the cube ABI that `root` is for. */
+  readonly abi: number;
 
-  constructor(bpffs: string, nodeName: string) {
+  constructor(bpffs: string, nodeName: string, abi = CUBE_ABI) {
+    this.abi = abi;
     this.nodeRoot = join(bpffs, 'cubeplane', pinNameOf(nodeName));
-    this.root = join(this.nodeRoot, `v${CUBE_ABI}`);
+    this.root = join(this.nodeRoot, `v${abi}`);
   }
 
   sharedMap(name: string): string {
@@ -100,12 +103,12 @@ export class Pins {
 
   /** Makes the folders. Throws AgentError AbiMismatch when a newer agent has pins here. */
   prepare(): void {
-    const other = names(this.nodeRoot).filter((name) => /^v\d+$/.test(name) && name !== `v${CUBE_ABI}`);
-    const newer = other.find((name) => Number(name.slice(1)) > CUBE_ABI);
+    const other = names(this.nodeRoot).filter((name) => /^v\d+$/.test(name) && name !== `v${this.abi}`);
+    const newer = other.find((name) => Number(name.slice(1)) > this.abi);
     if (newer !== undefined) {
       throw new AgentError(
         'AbiMismatch',
-        `${join(this.nodeRoot, newer)} holds pins of cube ABI ${newer.slice(1)}, and this agent speaks ${CUBE_ABI}`,
+        `${join(this.nodeRoot, newer)} holds pins of cube ABI ${newer.slice(1)}, and this agent speaks ${this.abi}`,
         'start the newer agent again, or remove everything with its down command first',
       );
     }

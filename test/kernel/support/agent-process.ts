@@ -24,7 +24,7 @@ interface Command {
   name?: string;
 }
 
-const { NODE = 'node-a', STATE = '', BPFFS, OBJECTS, CUBEPLANE_FAIL_AFTER } = process.env;
+const { NODE = 'node-a', STATE = '', BPFFS, OBJECTS, ABI, CUBEPLANE_FAIL_AFTER } = process.env;
 const source = new MemorySource();
 let left = Number(CUBEPLANE_FAIL_AFTER ?? Number.POSITIVE_INFINITY);
 const done: string[] = [];
@@ -41,6 +41,7 @@ const agent = new Agent({
   log: { debug: say, info: say, warn: say, error: say },
   ...(BPFFS === undefined ? {} : { bpffs: BPFFS }),
   ...(OBJECTS === undefined ? {} : { objects: OBJECTS }),
+  ...(ABI === undefined ? {} : { abi: Number(ABI) }),
   afterAction: ({ op }) => {
     done.push(op);
     if (--left === 0) process.kill(process.pid, 'SIGKILL');

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Taking over from an agent of an older cube ABI. Its programs and ours never share a prog array; its tables of sessions do
+ * not depend on the ABI, so both use the same maps until the last link has moved to ours.
+ */
+import { lstatSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { BpfMap, BpfProgram, TcxLink, unpin } from './addon/index.ts';
+import { names, type Pins, removeIfEmpty } from './pins.ts';
+
+export interface OlderAbi {
+  readonly abi: number;
+  /** Pin name of an interface → ifindex of its attachment; 0: the device is gone. */
+  readonly links: ReadonlyMap<string, number>;
+}
+
+/** The newest ABI below ours that has pins; undefined where there is none. */
+function olderAbi(pins: Pins): number | undefined {
+  const found = names(pins.nodeRoot)
+    .filter((name) => /^v\d+$/.test(name))
+    .map((name) => Number(name.slice(1)))
+    .filter((abi) => abi < pins.abi);
+  return found.length === 0 ? undefined : Math.max(...found);
+}
+
+const rootOf = (pins: Pins, abi: number): string => join(pins.nodeRoot, `v${abi}`);
+
+/** Pins the older one's state maps among ours, where we have none of the same name. May be done again. */
+export function inheritState(pins: Pins): void {
+  const abi = olderAbi(pins);
+  if (abi === undefined) return;
+  const cubes = join(rootOf(pins, abi), 'cubes');
+  for (const cube of names(cubes)) {
+    const ours = new Set(names(join(pins.cube(cube), 'state')));
+    for (const pin of names(join(cubes, cube, 'state'))) {
+      if (ours.has(pin)) continue;
+      mkdirSync(join(pins.cube(cube), 'state'), { recursive: true, mode: 0o700 });
+      const map = BpfMap.openPinned(join(cubes, cube, 'state', pin));
+      try {
+        map.pin(pins.stateMap(cube, pin));
+      } finally {
+        map.close();
+      }
+    }
+  }
+}
+
+export function observeOlder(pins: Pins): OlderAbi | undefined {
+  const abi = olderAbi(pins);
+  if (abi === undefined) return undefined;
+  const folder = join(rootOf(pins, abi), 'links');
+  const links = new Map<string, number>();
+  for (const name of names(folder)) {
+    const link = TcxLink.openPinned(join(folder, name));
+    try {
+      links.set(name, link.info().ifindex);
+    } finally {
+      link.close();
+    }
+  }
+  return { abi, links };
+}
+
+/** Gives an attachment of the older one our entry program, in one step, and pins it among ours. */
+export function takeOverLink(pins: Pins, abi: number, pin: string, entry: string): void {
+  const path = join(rootOf(pins, abi), 'links', pin);
+  const program = BpfProgram.openPinned(pins.program('entry', entry));
+  try {
+    const link = TcxLink.openPinned(path);
+    try {
+      link.update(program);
+      link.pin(pins.link(pin), { replace: true });
+    } finally {
+      link.close();
+    }
+  } finally {
+    program.close();
+  }
+  unpin(path);
+}
+
+/** Removes all pins of the older one: links first, which detaches those that nobody took over. */
+export function removeOlder(pins: Pins, abi: number): void {
+  const root = rootOf(pins, abi);
+  for (const folder of ['links', 'programs', 'cubes', 'node']) removeTree(join(root, folder));
+  removeTree(root);
+}
+
+function removeTree(path: string): void {
+  for (const name of names(path)) {
+    const child = join(path, name);
+    if (lstatSync(child).isDirectory()) removeTree(child);
+    else unpin(child);
+  }
+  removeIfEmpty(path);
+}
