@@ -13,12 +13,12 @@ const ROOT = join(import.meta.dirname, '../..');
 /** Written by hand, and all that the generator reads. Codecs come from built objects and have tests of their own. */
 const SOURCES = ['src/api', 'src/cubes', 'scripts/generate', 'package.json'];
 
-const BRIDGE = `
+const REPEATER = `
 import { integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 export const schema: CubeTypeSchema = {
-  type: 'Bridge', member: 'bridge', folder: 'bridge', description: 'joins its ports on layer 2.',
-  schema: object('A bridge.', { agingSeconds: integer('Life of an entry.', 1, 3600, { default: 300 }) }, [], { typeName: 'Bridge' }),
+  type: 'Repeater', member: 'repeater', folder: 'repeater', description: 'joins its ports on layer 2.',
+  schema: object('A repeater.', { agingSeconds: integer('Life of an entry.', 1, 3600, { default: 300 }) }, [], { typeName: 'Repeater' }),
   ports: { fixed: [], named: 'Any name.', max: 32, addresses: false },
   tables: [], hooks: ['TC'], rules: [],
   dropReasons: [{ id: 32, name: 'PortIsolated', description: 'The port is isolated.', remedy: 'Join it.' }],
@@ -29,9 +29,9 @@ export const schema: CubeTypeSchema = {
 `;
 
 /** What the agent runs, as far as the registry sees it. */
-const BRIDGE_TYPE = `
+const REPEATER_TYPE = `
 import type { CubeType } from '../cube-type.ts';
-export const bridge = { type: 'Bridge', object: 'bridge' } as unknown as CubeType;
+export const repeater = { type: 'Repeater', object: 'repeater' } as unknown as CubeType;
 `;
 
 let copy: string;
@@ -89,31 +89,31 @@ describe('npm run generate', () => {
   });
 
   test('a new folder in src/cubes is a new cube type everywhere', () => {
-    mkdirSync(join(copy, 'src/cubes/bridge'));
-    writeFileSync(join(copy, 'src/cubes/bridge/schema.ts'), BRIDGE);
-    writeFileSync(join(copy, 'src/cubes/bridge/type.ts'), BRIDGE_TYPE);
+    mkdirSync(join(copy, 'src/cubes/repeater'));
+    writeFileSync(join(copy, 'src/cubes/repeater/schema.ts'), REPEATER);
+    writeFileSync(join(copy, 'src/cubes/repeater/type.ts'), REPEATER_TYPE);
     expect(generate()).toMatchObject({ status: 0 });
 
     const crd = parse(read('crds/cubeplane.io_cubes.yaml'));
     const { spec } = crd.spec.versions[0].schema.openAPIV3Schema.properties;
-    expect(spec.properties.type.enum).toEqual(expect.arrayContaining(['Bridge', 'LoadBalancer', 'Router']));
-    expect(spec.properties.bridge.properties.agingSeconds).toMatchObject({ default: 300, maximum: 3600 });
+    expect(spec.properties.type.enum).toEqual(expect.arrayContaining(['Repeater', 'LoadBalancer', 'Router']));
+    expect(spec.properties.repeater.properties.agingSeconds).toMatchObject({ default: 300, maximum: 3600 });
     expect(read('src/api/generated/types.ts')).toContain(
-      'export interface BridgeCubeSpec extends CubeSpecCommon',
+      'export interface RepeaterCubeSpec extends CubeSpecCommon',
     );
-    expect(read('src/cubes/generated/index.ts')).toContain('Bridge: bridge');
-    expect(read('bpf/bridge/generated/reasons.h')).toContain('#define DROP_PORT_ISOLATED 32');
-    expect(read('bpf/bridge/generated/reasons.h')).toContain('#define COUNT_FLOODED 0');
-    expect(read('bpf/bridge/generated/reasons.h')).toContain('#define DECIDE_KNOWN_MAC 1');
-    expect(read('docs/reference/bridge.md')).toContain('`spec.bridge.agingSeconds`');
+    expect(read('src/cubes/generated/index.ts')).toContain('Repeater: repeater');
+    expect(read('bpf/repeater/generated/reasons.h')).toContain('#define DROP_PORT_ISOLATED 32');
+    expect(read('bpf/repeater/generated/reasons.h')).toContain('#define COUNT_FLOODED 0');
+    expect(read('bpf/repeater/generated/reasons.h')).toContain('#define DECIDE_KNOWN_MAC 1');
+    expect(read('docs/reference/repeater.md')).toContain('`spec.repeater.agingSeconds`');
 
     const program = `
       import { validate } from './src/api/validate.ts';
       import { CUBES } from './src/cubes/generated/registry.ts';
-      const spec = (bridge) => ({ nodeName: 'a', type: 'Bridge', ...bridge });
-      const cube = (bridge) => ({ apiVersion: 'cubeplane.io/v1alpha1', kind: 'Cube', metadata: { name: 'b' }, spec: spec(bridge) });
-      const good = validate(cube({ bridge: {} }));
-      console.log(JSON.stringify([good.object.spec.bridge, validate(cube({})).reason, validate(cube({ bridge: { agingSeconds: 0 } })).reason, [...CUBES.keys()], CUBES.get('Bridge').object]));
+      const spec = (repeater) => ({ nodeName: 'a', type: 'Repeater', ...repeater });
+      const cube = (repeater) => ({ apiVersion: 'cubeplane.io/v1alpha1', kind: 'Cube', metadata: { name: 'b' }, spec: spec(repeater) });
+      const good = validate(cube({ repeater: {} }));
+      console.log(JSON.stringify([good.object.spec.repeater, validate(cube({})).reason, validate(cube({ repeater: { agingSeconds: 0 } })).reason, [...CUBES.keys()], CUBES.get('Repeater').object]));
     `;
     const args = ['--input-type=module-typescript', '--eval', program];
     const answer = execFileSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: 30_000 });
@@ -121,15 +121,18 @@ describe('npm run generate', () => {
       { agingSeconds: 300 },
       'MemberMismatch',
       'OutOfRange',
-      expect.arrayContaining(['Bridge', 'LoadBalancer', 'Router']),
-      'bridge',
+      expect.arrayContaining(['Repeater', 'LoadBalancer', 'Router']),
+      'repeater',
     ]);
   });
 
   test('a schema that contradicts itself is refused with its place', () => {
     mkdirSync(join(copy, 'src/cubes/broken'));
     const path = join(copy, 'src/cubes/broken/schema.ts');
-    const broken = BRIDGE.replace("folder: 'bridge'", "folder: 'broken'").replaceAll('Bridge', 'Broken');
+    const broken = REPEATER.replace("folder: 'repeater'", "folder: 'broken'").replaceAll(
+      'Repeater',
+      'Broken',
+    );
     writeFileSync(path, broken.replace('id: 32', 'id: 7'));
     expect(generate()).toMatchObject({
       status: 1,

@@ -134,6 +134,50 @@ export const COMMON_DROP_REASONS: readonly DropReason[] = [
 
 /** Drop reasons of each cube type, ids 32–63. */
 export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> = {
+  Bridge: [
+  {
+    "id": 32,
+    "name": "VlanNotAllowed",
+    "description": "The frame belongs to a VLAN that its port is not in: tagged at an access port, without a tag at a trunk that has no native VLAN, or with a tag that the trunk does not carry.",
+    "remedy": "Compare the tag with spec.bridge.ports[].vlan of the port."
+  },
+  {
+    "id": 33,
+    "name": "InvalidSourceMac",
+    "description": "The source MAC address is a group address or zero.",
+    "remedy": "Look at what the sender runs."
+  },
+  {
+    "id": 34,
+    "name": "SamePort",
+    "description": "The destination is at the port that the frame came in by.",
+    "remedy": "Nothing: the segment behind the port delivers such frames itself."
+  },
+  {
+    "id": 35,
+    "name": "StormControl",
+    "description": "More frames to be flooded came in by the port than its limit allows.",
+    "remedy": "Look for a loop or a scan behind the port; raise stormControl if the load is meant."
+  },
+  {
+    "id": 36,
+    "name": "StaticElsewhere",
+    "description": "The source MAC address has a static entry for another port.",
+    "remedy": "Look for a host that uses the address of another one, or change the static entry."
+  },
+  {
+    "id": 37,
+    "name": "NowhereToFlood",
+    "description": "No other port takes such frames of the VLAN.",
+    "remedy": "Link another port, put one into the VLAN, or look at the flood settings of the ports."
+  },
+  {
+    "id": 38,
+    "name": "Isolated",
+    "description": "The frame came in by an isolated port and is for a host at another isolated port.",
+    "remedy": "Nothing, if the isolation is meant."
+  }
+],
   DDoSMitigator: [
   {
     "id": 32,
@@ -376,6 +420,43 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
 
 /** Counters of each cube type, ids 0–31. */
 export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
+  Bridge: [
+  {
+    "id": 0,
+    "name": "forwarded",
+    "description": "Frames sent to the one port where their destination is."
+  },
+  {
+    "id": 1,
+    "name": "flooded",
+    "description": "Frames sent to all ports of their VLAN that take them."
+  },
+  {
+    "id": 2,
+    "name": "copies",
+    "description": "Copies made for flooding, beside the frame itself."
+  },
+  {
+    "id": 3,
+    "name": "copyFailures",
+    "description": "Copies that the kernel or an interface that is gone did not take."
+  },
+  {
+    "id": 4,
+    "name": "learned",
+    "description": "MAC addresses learned, also again after their time was over."
+  },
+  {
+    "id": 5,
+    "name": "moved",
+    "description": "MAC addresses that appeared at another port than before."
+  },
+  {
+    "id": 6,
+    "name": "learnFailures",
+    "description": "MAC addresses that found no room."
+  }
+],
   DDoSMitigator: [
   {
     "id": 0,
@@ -630,6 +711,26 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
 
 /** What programs of each cube type tell a trace, ids 1–63. */
 export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
+  Bridge: [
+  {
+    "id": 1,
+    "name": "Learned",
+    "description": "Sent to the port where the destination was learned:",
+    "object": "port"
+  },
+  {
+    "id": 2,
+    "name": "StaticEntry",
+    "description": "Sent to the port that a static entry names:",
+    "object": "port"
+  },
+  {
+    "id": 3,
+    "name": "Flooded",
+    "description": "Sent to all ports of the VLAN that take such frames:",
+    "object": "vlan"
+  }
+],
   DDoSMitigator: [
   {
     "id": 1,

@@ -10,11 +10,17 @@ Raw frames on an interface, for packets that no socket would send or show. Hexad
 import argparse
 import select
 import socket
+import struct
 import sys
 import time
 
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
+SOL_PACKET = 263
+PACKET_AUXDATA = 8
+AUXDATA = struct.Struct("IIIHHHH")
+TP_STATUS_VLAN_VALID = 0x10
+TP_STATUS_VLAN_TPID_VALID = 0x40
 
 
 def open_socket(interface: str) -> socket.socket:
@@ -36,9 +42,23 @@ def send(args: argparse.Namespace) -> None:
     print(f"sent {sent}")
 
 
+def receive(raw: socket.socket) -> tuple:
+    """A frame with the 802.1Q tag that the kernel took out of it, and its address."""
+    frame, ancillary, _, address = raw.recvmsg(65535, socket.CMSG_SPACE(AUXDATA.size))
+    for level, kind, data in ancillary:
+        if level != SOL_PACKET or kind != PACKET_AUXDATA:
+            continue
+        status, _, _, _, _, tci, tpid = AUXDATA.unpack(data[: AUXDATA.size])
+        if status & TP_STATUS_VLAN_VALID:
+            tpid = tpid if status & TP_STATUS_VLAN_TPID_VALID else 0x8100
+            frame = frame[:12] + struct.pack(">HH", tpid, tci) + frame[12:]
+    return frame, address
+
+
 def sniff(args: argparse.Namespace) -> None:
     raw = open_socket(args.interface)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+    raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     matches = [bytes.fromhex(text) for text in args.match]
     print("ready", flush=True)
     left = args.count
@@ -47,7 +67,7 @@ def sniff(args: argparse.Namespace) -> None:
         wait = end - time.monotonic()
         if wait <= 0 or not select.select([raw], [], [], wait)[0]:
             break
-        frame, address = raw.recvfrom(65535)
+        frame, address = receive(raw)
         if (address[2] == PACKET_OUTGOING) != args.outgoing:
             continue
         if all(match in frame for match in matches):

@@ -9,7 +9,7 @@ import type { Node } from '../../harness/topology.ts';
 
 /** Maps that programs write; a state map's pin goes on with `_VERSION_SIZE`. */
 const WRITTEN_BY_PACKETS =
-  /^(attachment_counters|entry_drops|fragments|work|events|port_counters|drops|counters|established|embryonic|affinity|reply_buckets|reply_scratch|scratch)(_\d+_\w+)?$/;
+  /^(attachment_counters|entry_drops|fragments|work|events|punts|punt_scratch|punt_buckets|punt_counters|port_counters|drops|counters|established|embryonic|affinity|reply_buckets|reply_scratch|scratch)(_\d+_\w+)?$/;
 
 /** Pin → id of what is pinned there, and a hash of the rows of maps that user space writes. */
 export type KernelState = Readonly<Record<string, string>>;
