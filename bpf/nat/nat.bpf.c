@@ -8,6 +8,7 @@
  *   open.h     new sessions
  *   follow.h   packets of sessions that are there
  *   halves.h   how the two halves of a session hang together
+ * It answers ARP and neighbour discovery for the outside addresses.
  *
  * Decisions that a reader may wonder about:
  * - The mapping depends on the peer, too: one outside port serves a client for each peer, so that a range of ports is as
@@ -18,6 +19,7 @@
  * outside keeps its own.
  */
 #include "open.h"
+#include "neighbour.h"
 #include "reclaim.h"
 #include "reply.h"
 
@@ -91,6 +93,32 @@ static __always_inline bool is_link_traffic(const struct cube_work *w)
 		(addr_is_link_local(packet_src(w)) || addr_is_link_local(packet_dst(w))));
 }
 
+/* An outside address; where the host has it, too, the host answers for it. */
+static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr)
+{
+	return is_own(addr) && !(cube_is_shared(c) && bpf_map_lookup_elem(&host_addresses, addr));
+}
+
+/* answer_arp(), global: see get_context(). */
+__noinline int answer_arp_request(struct __sk_buff *skb)
+{
+	struct cube_ctx context = {}, *c = &context;
+
+	return get_context(skb, c) ? answer_arp(c) : DROP_MALFORMED;
+}
+
+/* Asked at the port outside who has an address: NEIGHBOUR_* or a drop reason. */
+static __always_inline int answer_neighbour(struct cube_ctx *c)
+{
+	const struct cube_work *w = c->work;
+
+	if (c->port != PORT_OUTSIDE || w->l3_off != ETH_HLEN || w->vlan)
+		return NEIGHBOUR_FOREIGN;
+	if (w->flags & PKT_ARP)
+		return answer_arp_request(c->skb);
+	return w->flags & PKT_ND ? answer_solicitation(c) : NEIGHBOUR_FOREIGN;
+}
+
 CUBE(nat)
 {
 	struct cube_work *w = c->work;
@@ -99,9 +127,19 @@ CUBE(nat)
 	int verdict = VERDICT_CROSS;
 
 	if (unlikely(is_link_traffic(w))) {
-		if (cube_is_shared(c))
+		int answer = answer_neighbour(c);
+
+		if (answer == NEIGHBOUR_ANSWERED) {
+			count(c, COUNT_NEIGHBOUR_REPLIES);
+			cube_decide(c, DECIDE_NEIGHBOUR_REPLY, 0);
+			port = c->port;
+		} else if (answer != NEIGHBOUR_FOREIGN) {
+			return cube_drop(c, answer == NEIGHBOUR_INVALID ? DROP_NEIGHBOUR_INVALID : answer);
+		} else if (cube_is_shared(c)) {
 			return cube_pass(c);
-		count(c, COUNT_PASSED);
+		} else {
+			count(c, COUNT_PASSED);
+		}
 	} else if (unlikely(cube_lacks_ports(c))) {
 		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
 	} else {

@@ -6,7 +6,6 @@
  *
  *   router.h     maps
  *   route.h      longest match, MTU, TTL
- *   neighbour.h  ARP and neighbour discovery
  *
  * Decisions that a reader may wonder about:
  * - IPv4 packets over the MTU are never cut, also without DF: a program cannot. They are dropped
@@ -22,6 +21,13 @@
  */
 #include "route.h"
 #include "neighbour.h"
+
+static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr)
+{
+	const struct own_address *own = own_lookup(addr);
+
+	return own && own->port == c->port;
+}
 
 /* What admit() makes of a packet, beside a filled outcome. */
 #define ADMIT_FORWARD 0
@@ -233,7 +239,7 @@ CUBE(router)
 		if (reason == NEIGHBOUR_FOREIGN)
 			return cube_pass(c);
 		if (reason != NEIGHBOUR_ANSWERED)
-			return cube_drop(c, reason);
+			return cube_drop(c, reason == NEIGHBOUR_INVALID ? DROP_ARP_INVALID : reason);
 		count(c, COUNT_ARP_REPLIES);
 		cube_decide(c, DECIDE_NEIGHBOUR_REPLY, 0);
 		verdict = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Rules of the NAT: which packets are translated, to what, and what crosses as it is; servers on the inside; hairpins. */
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { RunResult } from './support/chain.ts';
+import { GATEWAY_MAC, POD_MAC } from './support/bytes.ts';
+import { type RunResult, Verdict } from './support/chain.ts';
 import { type DissectedIp, dissect, verifyChecksums } from './support/dissect.ts';
 import { arp, echo, ethernet, ip, type Layer4, raw, solicitation, tcp, udp } from './support/packet.ts';
 import {
@@ -272,6 +273,44 @@ test('the control traffic of one link crosses; on a shared interface it is the h
     expect(nat.inside(frame)).toMatchObject({ counts: ['nat passed'], frame, seen: { port: OUTSIDE } });
     expect(nat.outside(frame)).toMatchObject({ counts: ['nat passed'], frame, seen: { port: INSIDE } });
     nat.enter(OUTSIDE, 'interface');
-    expect(nat.chain.run(frame)).toMatchObject({ verdict: 0xffffffff, drops: [], frame });
+    expect(nat.chain.run(frame)).toMatchObject({ verdict: Verdict.pass, drops: [], frame });
   }
+});
+
+test('outside addresses are answered for at the port outside, unless the host has them, too', async () => {
+  await open({});
+  const who = (target: string) =>
+    ethernet({}, arp({ operation: 1, senderMac: POD_MAC, sender: '198.51.100.1', target }));
+  const solicit = (target: string) =>
+    ethernet({}, ip({ src: '2001:db8::1', dst: target, ttl: 255 }, solicitation(target)));
+  const answer = nat.outside(who('198.51.100.10'));
+  expect(answer).toMatchObject({ counts: ['nat neighbourReplies'], seen: { port: OUTSIDE } });
+  expect(dissect(answer.frame)).toMatchObject({
+    eth: { src: GATEWAY_MAC, dst: POD_MAC },
+    arp: { operation: 2, senderMac: GATEWAY_MAC, sender: '198.51.100.10', target: '198.51.100.1' },
+  });
+  const advertised = nat.outside(solicit('2001:db8::10'));
+  expect(advertised).toMatchObject({ counts: ['nat neighbourReplies'], seen: { port: OUTSIDE } });
+  expect(dissect(advertised.frame).ip).toMatchObject({
+    src: '2001:db8::10',
+    dst: '2001:db8::1',
+    icmp: { type: 136 },
+  });
+  expect(verifyChecksums(advertised.frame)).toEqual([]);
+
+  for (const frame of [who('198.51.100.11'), solicit('2001:db8::11')])
+    expect(nat.outside(frame)).toMatchObject({ counts: ['nat passed'], frame, seen: { port: INSIDE } });
+  for (const frame of [who('198.51.100.10'), solicit('2001:db8::10')])
+    expect(nat.inside(frame)).toMatchObject({ counts: ['nat passed'], frame, seen: { port: OUTSIDE } });
+  const claim = arp({ operation: 1, senderMac: POD_MAC, sender: '198.51.100.10', target: '198.51.100.10' });
+  expect(nat.outside(ethernet({}, claim)).drops).toEqual(['nat NeighbourInvalid']);
+
+  nat.enter(OUTSIDE, 'interface');
+  expect(nat.chain.run(solicit('2001:db8::10')).counts).toEqual(['nat neighbourReplies']);
+  nat.chain.hostAddress('2001:db8::10');
+  const group = ethernet(
+    {},
+    ip({ src: '2001:db8::1', dst: 'ff02::1:ff00:10', ttl: 255 }, solicitation('2001:db8::10')),
+  );
+  expect(nat.chain.run(group)).toMatchObject({ verdict: Verdict.pass, drops: [], frame: group });
 });

@@ -16,6 +16,8 @@
 #define DROP_REVERSE_CONFLICT 36
 /* The session could not be stored. */
 #define DROP_SESSION_TABLE_FULL 37
+/* An ARP request or neighbour solicitation at the port outside is malformed, or its sender claims an outside address. */
+#define DROP_NEIGHBOUR_INVALID 38
 
 /* Sessions that were made. */
 #define COUNT_NEW_SESSIONS 0
@@ -43,6 +45,8 @@
 #define COUNT_REJECTED 11
 /* RSTs not sent: over the limit. */
 #define COUNT_REJECT_SUPPRESSED 12
+/* ARP replies and neighbour advertisements sent for outside addresses. */
+#define COUNT_NEIGHBOUR_REPLIES 13
 
 /* A new session gets an outside address and port; another one may get another port. */
 #define DECIDE_SOURCE 1
@@ -60,5 +64,7 @@
 #define DECIDE_NO_RULE 7
 /* The packet becomes a RST to its sender. */
 #define DECIDE_REFUSED 8
+/* The packet becomes the answer to an ARP request or neighbour solicitation. */
+#define DECIDE_NEIGHBOUR_REPLY 9
 
 #endif

@@ -352,6 +352,12 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "name": "SessionTableFull",
     "description": "The session could not be stored.",
     "remedy": "Raise sessions.maxEmbryonic."
+  },
+  {
+    "id": 38,
+    "name": "NeighbourInvalid",
+    "description": "An ARP request or neighbour solicitation at the port outside is malformed, or its sender claims an outside address.",
+    "remedy": "Look for a host that uses an outside address of the NAT."
   }
 ],
   Router: [
@@ -668,6 +674,11 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 12,
     "name": "rejectSuppressed",
     "description": "RSTs not sent: over the limit."
+  },
+  {
+    "id": 13,
+    "name": "neighbourReplies",
+    "description": "ARP replies and neighbour advertisements sent for outside addresses."
   }
 ],
   Router: [
@@ -872,6 +883,11 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 8,
     "name": "Refused",
     "description": "The packet becomes a RST to its sender."
+  },
+  {
+    "id": 9,
+    "name": "NeighbourReply",
+    "description": "The packet becomes the answer to an ARP request or neighbour solicitation."
   }
 ],
   Router: [

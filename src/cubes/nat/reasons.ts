@@ -43,6 +43,13 @@ export const dropReasons: DropReason[] = [
     description: 'The session could not be stored.',
     remedy: 'Raise sessions.maxEmbryonic.',
   },
+  {
+    id: 38,
+    name: 'NeighbourInvalid',
+    description:
+      'An ARP request or neighbour solicitation at the port outside is malformed, or its sender claims an outside address.',
+    remedy: 'Look for a host that uses an outside address of the NAT.',
+  },
 ];
 
 export const counters: Counter[] = [
@@ -72,6 +79,11 @@ export const counters: Counter[] = [
   },
   { id: 11, name: 'rejected', description: 'RSTs sent.' },
   { id: 12, name: 'rejectSuppressed', description: 'RSTs not sent: over the limit.' },
+  {
+    id: 13,
+    name: 'neighbourReplies',
+    description: 'ARP replies and neighbour advertisements sent for outside addresses.',
+  },
 ];
 
 export const decisions: Decision[] = [
@@ -93,4 +105,9 @@ export const decisions: Decision[] = [
   },
   { id: 7, name: 'NoRule', description: 'No rule takes the packet, which crosses unchanged.' },
   { id: 8, name: 'Refused', description: 'The packet becomes a RST to its sender.' },
+  {
+    id: 9,
+    name: 'NeighbourReply',
+    description: 'The packet becomes the answer to an ARP request or neighbour solicitation.',
+  },
 ];

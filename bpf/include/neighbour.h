@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Answers ARP requests and neighbour solicitations for the addresses of the port that they come in
- * by. */
-#ifndef CUBEPLANE_ROUTER_NEIGHBOUR_H
-#define CUBEPLANE_ROUTER_NEIGHBOUR_H
+/*
+ * Answers ARP requests and neighbour solicitations for addresses of the cube. Who includes it says which these are:
+ *
+ *	static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr);
+ */
+#ifndef CUBEPLANE_NEIGHBOUR_H
+#define CUBEPLANE_NEIGHBOUR_H
 
-#include "router.h"
+#include "reply-write.h"
 
-/* What the functions of this file return beside drop reasons. */
+/* What the functions of this file return, or DROP_REWRITE_FAILED. */
 #define NEIGHBOUR_ANSWERED 0   /* the packet is the answer; it goes out where it came in */
 #define NEIGHBOUR_FOREIGN  256 /* not ours to answer; it is unchanged */
+#define NEIGHBOUR_INVALID  257 /* malformed, or its sender claims the address */
 
-static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr)
-{
-	const struct own_address *own = own_lookup(addr);
-
-	return own && own->port == c->port;
-}
+/* Whether the address is the cube's at the port that the packet came in by. */
+static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr);
 
 /* RFC 826, also for a probe (RFC 5227), whose sender address is zero. */
 static __always_inline int answer_arp(struct cube_ctx *c)
@@ -32,12 +32,12 @@ static __always_inline int answer_arp(struct cube_ctx *c)
 	be32_t ip;
 
 	if (w->l3_off != ETH_HLEN || bpf_skb_load_bytes(skb, 0, &reply, sizeof(reply)))
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	if (reply.arp.operation != bpf_htons(1) || !is_own_here(c, &w->tuple.dst))
 		return NEIGHBOUR_FOREIGN;
 	/* an answer to a group address, or to somebody who claims to be us, helps nobody */
 	if (reply.arp.sender_mac.bytes[0] & 1 || addr_equal(&w->tuple.src, &w->tuple.dst))
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	own = cube_mac_here(c);
 	reply.dst = reply.arp.sender_mac;
 	reply.src = own;
@@ -108,7 +108,7 @@ static __always_inline bool nd_options(const struct nd_message *m, u32 length, m
 }
 
 /* RFC 4861 7.1.1 says what is valid, 7.2.4 what the answer is. */
-static __noinline int answer_solicitation(struct cube_ctx *c)
+static __noinline __attribute__((unused)) int answer_solicitation(struct cube_ctx *c)
 {
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
@@ -125,15 +125,15 @@ static __noinline int answer_solicitation(struct cube_ctx *c)
 	if (w->icmp_code || w->flags & PKT_OPTIONS || w->l3_off != ETH_HLEN || length < ND_LENGTH ||
 	    length > sizeof(m) || bpf_skb_load_bytes(skb, ETH_HLEN + sizeof(a.ip), &m, length) ||
 	    bpf_skb_load_bytes(skb, sizeof(mac), &mac, sizeof(mac)))
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	sum = pseudo_header_sum(false, &w->tuple.src, &w->tuple.dst, IPPROTO_ICMPV6, length);
 	if (checksum_fold(bpf_csum_diff(NULL, 0, (be32_t *)&m, sizeof(m), sum)))
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	if (!nd_options(&m, length - ND_LENGTH, &mac, &found) || m.target.bytes[0] == 0xff)
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	/* duplicate address detection: no MAC, and asked of the solicited-node group */
 	if (probe && (found || !(w->flags & PKT_MULTICAST)))
-		return DROP_ARP_INVALID;
+		return NEIGHBOUR_INVALID;
 	if (!is_own_here(c, &m.target))
 		return NEIGHBOUR_FOREIGN;
 
