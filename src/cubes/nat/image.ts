@@ -7,6 +7,7 @@ import type { CubeImage, CubeInput, ImageChange, Problem } from '../cube-type.ts
 import { PackedTable } from '../packed-table.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
+import type { MatchRow } from './match-table.ts';
 
 interface ValueCodec<V> {
   readonly valueSize: number;
@@ -26,15 +27,13 @@ export class NatImage implements CubeImage {
   );
   readonly #used: Readonly<Record<string, number>>;
   readonly #spec: Nat;
+  /** Rows of matches until they are placed: after the kernel's own have been adopted. */
+  #wanted: readonly MatchRow[];
 
   constructor(cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>) {
     const wanted = desired(cube);
     this.#spec = cube.spec;
-    for (const { key, value } of wanted.matches) {
-      const bytes = new Uint8Array(matches.keySize);
-      matches.encodeKey(key, bytes);
-      this.#matches.set(bytes, encode(matches, value));
-    }
+    this.#wanted = wanted.matches;
     const fill = <V>(codec: ValueCodec<V> & { name: string }, rows: readonly V[]) => {
       const array = this.#arrays.find(([name]) => name === codec.name)?.[1];
       rows.forEach((row, i) => {
@@ -62,7 +61,17 @@ export class NatImage implements CubeImage {
     return [];
   }
 
+  #place(): void {
+    for (const { key, value } of this.#wanted) {
+      const bytes = new Uint8Array(matches.keySize);
+      matches.encodeKey(key, bytes);
+      this.#matches.set(bytes, encode(matches, value));
+    }
+    this.#wanted = [];
+  }
+
   settle(): void {
+    this.#place();
     this.#matches.settle();
   }
 
@@ -71,6 +80,7 @@ export class NatImage implements CubeImage {
   }
 
   take(): ImageChange {
+    this.#place();
     const rows = this.#matches.take();
     return {
       writes: [...this.#arrays.flatMap(([, array]) => array.take()), ...rows.updates],
@@ -79,6 +89,7 @@ export class NatImage implements CubeImage {
   }
 
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {
+    this.#place();
     const arrays = [sourceRules, forwardRules, pool].map(({ name, maxEntries }) => [
       name,
       { used: this.#used[name] ?? 0, max: maxEntries },

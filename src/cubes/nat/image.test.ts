@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from '@jest/globals';
+import type { Nat } from '../../api/generated/types.ts';
+import type { MapWrite } from '../cube-type.ts';
+import { NatImage } from './image.ts';
+
+const spec: Nat = {
+  sourceRules: [
+    { type: 'Exclude', sources: [], destinations: ['192.0.2.0/24'] },
+    { type: 'Masquerade', sources: ['10.0.0.0/8'], destinations: [] },
+  ],
+  forwardRules: [{ sources: [], protocol: 'TCP', port: 80, target: { address: '10.0.0.1', port: 8080 } }],
+  exclusions: [],
+  portRange: { first: 49152, last: 65535 },
+  rejects: { errorsPerSecond: 1000, burst: 1000 },
+  sessions: {
+    maxEstablished: 16,
+    maxEmbryonic: 16,
+    timeouts: { tcpSyn: 1, tcpEstablished: 1, tcpClosing: 1, udp: 1, udpStream: 1, sctp: 1, icmp: 1 },
+  },
+};
+const imageOf = (changes: Partial<Nat> = {}) =>
+  new NatImage({
+    spec: { ...spec, ...changes },
+    ports: [
+      { name: 'outside', id: 0, addresses: ['198.51.100.10/24'] },
+      { name: 'inside', id: 1, addresses: [] },
+    ],
+  });
+const adopt = (image: NatImage, writes: readonly MapWrite[]) => {
+  for (const { map, count, keys, values } of writes) image.adopt(map, count, keys, values);
+};
+
+test('an agent that starts again finds what it wrote and writes nothing', () => {
+  const first = imageOf();
+  first.settle();
+  const { writes } = first.take();
+  expect(writes.map(({ map }) => map).sort()).toEqual(['forward_rules', 'matches', 'pool', 'source_rules']);
+  expect(first.take()).toEqual({ writes: [], afterGrace: [] });
+
+  const second = imageOf();
+  adopt(second, writes);
+  second.settle();
+  expect(second.take()).toEqual({ writes: [], afterGrace: [] });
+  expect(second.usage()).toEqual(first.usage());
+});
+
+test('rows that nobody wants any more are removed when packets under way have passed', () => {
+  const first = imageOf();
+  first.settle();
+  const { writes } = first.take();
+  const second = imageOf({ forwardRules: [] });
+  adopt(second, writes);
+  second.settle();
+  const change = second.take();
+  expect(change.afterGrace.map(({ map, op }) => `${op} ${map}`)).toEqual(['delete matches']);
+  expect(second.usage().forward_rules).toMatchObject({ used: 0 });
+});
+
+test('rules are named by their place', () => {
+  const image = imageOf();
+  expect(image.nameObject('sourceRule', 1n)).toBe('sourceRules[1] (Masquerade)');
+  expect(image.nameObject('forwardRule', 0n)).toBe('forwardRules[0] to 10.0.0.1 port 8080');
+  expect(image.nameObject('forwardRule', 7n)).toBeUndefined();
+});
