@@ -8,6 +8,7 @@
 #define CUBEPLANE_FIREWALL_CLASSIFY_H
 
 #include "firewall.h"
+#include "prefix.h"
 
 /* What is classified: a packet, or the first packet of a session of which this is another. */
 struct question {
@@ -36,7 +37,8 @@ SIZE_ASSERT(struct answer, 16);
 struct classify_scratch {
 	struct question question;
 	struct answer answer;
-	struct address_key address;
+	struct address_key key;
+	struct address_row found;
 };
 
 /* One per CPU: too much for the stack of a program with functions. writer: this program. */
@@ -73,17 +75,43 @@ static __always_inline const struct bitmap *bitmap_at(u32 index)
 	return bpf_map_lookup_elem(&bitmaps, &index);
 }
 
-/* `base`: bank * DIRECTIONS + direction. */
-static __always_inline const struct bitmap *address_bitmap(struct address_key *key, u32 base, u32 side,
-							   const addr_t *addr)
+/*
+ * Fills x->found for one of the addresses of the question, by at most 8 lookups; mostly by one or two, as many as it takes
+ * to halve the lengths in use. Returns 0, or -1. Global, as classify().
+ */
+__noinline int find_address(struct classify_scratch *x, u32 table)
 {
-	u32 *index;
+	const struct address_lengths *list;
+	const addr_t *addr;
+	struct prefix_key prefix;
+	u32 index, from = 0, to;
 
-	key->length = 32 + 128;
-	key->table = base * 2 + side;
-	key->addr = *addr;
-	index = bpf_map_lookup_elem(&addresses, key);
-	return index ? bitmap_at(*index) : NULL;
+	if (!x)
+		return -1;
+	addr = table & SIDE_DESTINATION ? &x->question.dst : &x->question.src;
+	index = table * 2 + (addr_is_v4(addr) ? FAMILY_V4 : FAMILY_V6);
+	list = bpf_map_lookup_elem(&address_lengths, &index);
+	if (!list)
+		return -1;
+	x->found = list->all;
+	x->key.table = table;
+	to = list->count;
+	for (int i = 0; i < 8 && from < to; i++) {
+		u32 middle = (from + to) / 2;
+		const struct address_row *row;
+
+		x->key.length = list->lengths[middle & 127];
+		prefix_of(addr, x->key.length, &prefix);
+		__builtin_memcpy(&x->key.addr, &prefix.addr, sizeof(addr_t));
+		row = bpf_map_lookup_elem(&addresses, &x->key);
+		if (row) {
+			x->found = *row;
+			from = middle + 1;
+		} else {
+			to = middle;
+		}
+	}
+	return 0;
 }
 
 static __always_inline const struct bitmap *table_bitmap(u32 base, u32 table, u32 value)
@@ -152,7 +180,8 @@ __noinline int classify(struct classify_scratch *x)
 	const struct bitmap *kind, *source, *destination, *service, *source_port;
 	const struct ruleset *set;
 	const struct rule *rule;
-	u32 base, index, table;
+	u32 base, index, table, only = NO_WORD;
+	u64 word = ~0ULL;
 	bool is_tcp;
 
 	if (!x)
@@ -168,13 +197,29 @@ __noinline int classify(struct classify_scratch *x)
 	is_tcp = q->proto == IPPROTO_TCP;
 	kind =
 	    table_bitmap(base, TABLE_KIND, q->state << 9 | is_tcp << 8 | (is_tcp ? q->tcp_flags : q->proto));
-	if (!kind)
-		return -1;
 	source = destination = service = source_port = kind;
-	if (set->dimensions & DIM_SOURCE)
-		source = address_bitmap(&x->address, base, SIDE_SOURCE, &q->src);
-	if (set->dimensions & DIM_DESTINATION)
-		destination = address_bitmap(&x->address, base, SIDE_DESTINATION, &q->dst);
+	/* A prefix of few rules says their word itself: then nothing else is read of its bitmap, and one word of the
+	 * others. */
+	if (set->dimensions & DIM_SOURCE) {
+		if (find_address(x, base * 2 + SIDE_SOURCE))
+			return -1;
+		only = x->found.only;
+		word = x->found.word;
+		if (only == NO_WORD)
+			source = bitmap_at(x->found.bitmap);
+	}
+	if (set->dimensions & DIM_DESTINATION) {
+		if (find_address(x, base * 2 + SIDE_DESTINATION))
+			return -1;
+		if (x->found.only == NO_WORD) {
+			destination = bitmap_at(x->found.bitmap);
+		} else {
+			if (only != NO_WORD && (only != x->found.only || !(word & x->found.word)))
+				return 0;
+			word = only == NO_WORD ? x->found.word : word & x->found.word;
+			only = x->found.only;
+		}
+	}
 	if (set->dimensions & DIM_SERVICE) {
 		table = service_table(q->proto);
 		service = table_bitmap(base, table, table == TABLE_SERVICE_OTHER ? q->proto : q->dport);
@@ -187,9 +232,15 @@ __noinline int classify(struct classify_scratch *x)
 						  : TABLE_SOURCE_SCTP;
 		source_port = table_bitmap(base, table, q->sport);
 	}
-	if (!source || !destination || !service || !source_port)
+	if (!kind || !source || !destination || !service || !source_port)
 		return -1;
-	index = first_rule(source, destination, service, source_port, kind);
+	if (only < RULE_WORDS) {
+		word &= source->words[only] & destination->words[only] & service->words[only] &
+			source_port->words[only] & kind->words[only];
+		index = word ? only * 64 + lowest_bit(word) : MAX_RULES;
+	} else {
+		index = first_rule(source, destination, service, source_port, kind);
+	}
 	if (index >= MAX_RULES)
 		return 0;
 	index += base * max_rules;

@@ -74,25 +74,55 @@ struct {
 #define SIDE_SOURCE	 0
 #define SIDE_DESTINATION 1
 
-/* An LPM key: the table is part of the prefix. */
+/* A prefix that rules speak of, or a marker: the beginning of longer ones, see address_lengths. */
 struct address_key {
-	u32 length; /* bits behind it that count: 32 + length of the prefix of 128 */
-	u32 table;  /* (bank * DIRECTIONS + direction) * 2 + SIDE_* */
-	addr_t addr;
+	addr_t addr; /* the first `length` bits */
+	u16 table;   /* (bank * DIRECTIONS + direction) * 2 + SIDE_* */
+	u8 length;   /* of 128 */
+	u8 pad[5];
 };
 SIZE_ASSERT(struct address_key, 24);
 
-/*
- * key: prefix that rules speak of. value: index of its bitmap. writer: agent.
- * ::/0 and ::ffff:0:0/96 are always there, so that no prefix of IPv6 ever holds an IPv4 address.
- */
+#define NO_WORD 0xffffffff
+
+struct address_row {
+	u32 bitmap;
+	u32 only; /* the one word of the bitmap that is not zero, NO_WORD: there are more */
+	u64 word; /* that word */
+};
+SIZE_ASSERT(struct address_row, 16);
+
+/* key: prefix or marker. value: the rules that it and all prefixes around it fulfil. writer: agent. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 65536);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address_key);
-	__type(value, u32);
+	__type(value, struct address_row);
 } addresses SEC(".maps");
+
+#define FAMILY_V4 0
+#define FAMILY_V6 1
+
+/*
+ * Lengths of prefixes in `addresses`, ascending. They are searched by halves (Waldvogel et al., 1997): a hit, for which
+ * markers stand where a longer prefix begins, goes on with the longer half, a miss with the shorter one.
+ */
+struct address_lengths {
+	struct address_row all; /* what no prefix holds */
+	u8 count;
+	u8 lengths[128];
+	u8 pad[7];
+};
+SIZE_ASSERT(struct address_lengths, 152);
+
+/* key: table * 2 + FAMILY_*. writer: agent, in the idle bank only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BANKS *DIRECTIONS * 2 * 2);
+	__type(key, u32);
+	__type(value, struct address_lengths);
+} address_lengths SEC(".maps");
 
 /* Tables that are indexed by 16 bits of the packet, as trees of two levels of pages. */
 #define TABLE_SERVICE_TCP    0 /* destination port */

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One address dimension of one direction: for every prefix that rules name, the rules that it fulfils. */
+
+/**
+ * One address dimension of one direction: for every prefix that rules name, the rules that it fulfils; and markers, by
+ * which a search that halves the lengths finds the longest prefix (bpf/firewall/classify.h, find_address).
+ */
 import type { Family, Prefix } from '../../api/ip.ts';
 import { type Bitmaps, setBit, WORDS } from './bitmaps.ts';
 
@@ -11,68 +15,107 @@ export interface AddressRow {
   readonly bitmap: number;
 }
 
+export interface FamilyRows {
+  /** Bitmap of addresses that no prefix holds. */
+  readonly all: number;
+  /** Of 128, ascending. */
+  readonly lengths: readonly number[];
+  readonly rows: readonly AddressRow[];
+}
+
 const MAPPED = 0xffffn << 32n;
 
 interface Node {
-  readonly prefix: Prefix;
+  readonly length: number;
+  readonly value: bigint;
   readonly rules: number[];
-  bits: Uint32Array;
 }
-
-const nameOf = (family: Family, length: number, value: bigint): string => `${family}/${length}/${value}`;
 
 /** `lists`: the prefixes of each rule in order; an empty list stands for all addresses of both families. */
-export function addressRows(lists: readonly (readonly Prefix[])[], bitmaps: Bitmaps): AddressRow[] {
+export function familyRows(
+  family: Family,
+  lists: readonly (readonly Prefix[])[],
+  bitmaps: Bitmaps,
+): FamilyRows {
+  const width = family === 4 ? 32 : 128;
   const all = new Uint32Array(WORDS);
-  const nodes = new Map<string, Node>();
-  const nodeOf = (prefix: Prefix): Node => {
-    const name = nameOf(prefix.family, prefix.length, prefix.value);
-    let node = nodes.get(name);
-    if (!node) {
-      node = { prefix, rules: [], bits: all };
-      nodes.set(name, node);
-    }
-    return node;
-  };
-  // Both roots are always there: no IPv4 address may fall through to ::/0.
-  const roots = {
-    4: nodeOf({ family: 4, value: 0n, length: 0 }),
-    6: nodeOf({ family: 6, value: 0n, length: 0 }),
-  };
+  /** By length, then by the prefix's own bits. */
+  const levels = new Map<number, Map<bigint, Node>>();
   lists.forEach((list, rule) => {
     if (list.length === 0) setBit(all, rule);
-    for (const prefix of list) nodeOf(prefix).rules.push(rule);
-  });
-  const lengths = { 4: lengthsOf(nodes, 4), 6: lengthsOf(nodes, 6) };
-  const ordered = [...nodes.values()].sort((a, b) => a.prefix.length - b.prefix.length);
-  return ordered.map((node) => {
-    const { family, length, value } = node.prefix;
-    const width = family === 4 ? 32 : 128;
-    let parent: Uint32Array = node === roots[family] ? all : roots[family].bits;
-    for (const shorter of lengths[family]) {
-      if (shorter >= length) continue;
-      const shift = BigInt(width - shorter);
-      const found = nodes.get(nameOf(family, shorter, (value >> shift) << shift));
-      if (!found) continue;
-      parent = found.bits;
-      break;
+    for (const { family: of, length, value } of list) {
+      if (of !== family) continue;
+      if (length === 0) {
+        setBit(all, rule);
+        continue;
+      }
+      const level = levels.get(length) ?? new Map<bigint, Node>();
+      levels.set(length, level);
+      const node = level.get(value) ?? { length, value, rules: [] };
+      level.set(value, node);
+      node.rules.push(rule);
     }
-    node.bits = parent;
-    if (node.rules.length > 0) {
-      node.bits = parent.slice();
-      for (const rule of node.rules) setBit(node.bits, rule);
-    }
-    return {
-      length: family === 4 ? length + 96 : length,
-      value: family === 4 ? value | MAPPED : value,
-      bitmap: bitmaps.intern(node.bits),
-    };
   });
+  const lengths = [...levels.keys()].sort((a, b) => a - b);
+  const truncated = (value: bigint, length: number): bigint => {
+    const shift = BigInt(width - length);
+    return (value >> shift) << shift;
+  };
+
+  const found = new Map<number, Map<bigint, number>>();
+  const bits = new Uint32Array(WORDS);
+  /** Bitmap of all prefixes around and with this one. */
+  const bitmapOf = (value: bigint, length: number): number => {
+    const known = found.get(length)?.get(value);
+    if (known !== undefined) return known;
+    bits.set(all);
+    for (const shorter of lengths) {
+      if (shorter > length) break;
+      const node = levels.get(shorter)?.get(truncated(value, shorter));
+      for (const rule of node?.rules ?? []) setBit(bits, rule);
+    }
+    const bitmap = bitmaps.intern(bits);
+    const level = found.get(length) ?? new Map<bigint, number>();
+    found.set(length, level);
+    level.set(value, bitmap);
+    return bitmap;
+  };
+  lengths.forEach((length, place) => {
+    const markers = markedPlaces(place, lengths.length).map((at) => lengths[at] as number);
+    for (const { value } of (levels.get(length) as Map<bigint, Node>).values()) {
+      bitmapOf(value, length);
+      for (const marker of markers) bitmapOf(truncated(value, marker), marker);
+    }
+  });
+  return {
+    all: bitmaps.intern(all),
+    lengths: lengths.map((length) => mapped(family, length)),
+    rows: [...found].flatMap(([length, level]) =>
+      [...level].map(([value, bitmap]) => ({
+        length: mapped(family, length),
+        value: family === 4 ? value | MAPPED : value,
+        bitmap,
+      })),
+    ),
+  };
 }
 
-/** Longest first. */
-function lengthsOf(nodes: ReadonlyMap<string, Node>, family: Family): number[] {
-  const lengths = new Set<number>();
-  for (const { prefix } of nodes.values()) if (prefix.family === family) lengths.add(prefix.length);
-  return [...lengths].sort((a, b) => b - a);
+function mapped(family: Family, length: number): number {
+  return family === 4 ? length + 96 : length;
+}
+
+/** Where a search by halves among `count` lengths has to hit on its way to `place`. */
+export function markedPlaces(place: number, count: number): number[] {
+  const marked: number[] = [];
+  let [from, to] = [0, count];
+  for (;;) {
+    const middle = (from + to) >> 1;
+    if (middle === place) return marked;
+    if (middle < place) {
+      marked.push(middle);
+      from = middle + 1;
+    } else {
+      to = middle;
+    }
+  }
 }

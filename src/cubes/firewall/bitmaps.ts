@@ -15,10 +15,6 @@ export function clearBit(words: Uint32Array, rule: number): void {
   words[rule >> 5] = (words[rule >> 5] as number) & ~(1 << (rule & 31));
 }
 
-export function orInto(words: Uint32Array, others: Uint32Array): void {
-  for (let i = 0; i < WORDS; i++) words[i] = (words[i] as number) | (others[i] as number);
-}
-
 /** Bitmaps of rules as the kernel has them, each distinct one once, numbered from `base`. Little-endian, as the machine. */
 export class Bitmaps {
   readonly base: number;
@@ -41,6 +37,19 @@ export class Bitmaps {
   /** Rows one after the other. */
   get rows(): Uint8Array {
     return this.#bytes().subarray(0, this.#count * BITMAP_SIZE);
+  }
+
+  /** The one word of 64 bits that is not zero, where there are not more. */
+  single(number: number): { index: number; word: bigint } | undefined {
+    const at = (number - this.base) * (SUMMARY + WORDS) + SUMMARY;
+    let single: { index: number; word: bigint } | undefined = { index: 0, word: 0n };
+    for (let i = 0; i < WORDS / 2; i++) {
+      const [low, high] = [this.#words[at + 2 * i] as number, this.#words[at + 2 * i + 1] as number];
+      if ((low | high) === 0) continue;
+      if (single === undefined || single.word !== 0n) return undefined;
+      single = { index: i, word: (BigInt(high) << 32n) | BigInt(low) };
+    }
+    return single;
   }
 
   /** Number of the bitmap with these bits. */

@@ -5,13 +5,15 @@
  * by have one bitmap, however many prefixes and ports lead there.
  */
 import type { Prefix } from '../../api/ip.ts';
-import { addressRows } from './address-side.ts';
+import { familyRows } from './address-side.ts';
 import { Bitmaps } from './bitmaps.ts';
-import { addresses, rulesets, rules as rulesMap } from './generated/codec.ts';
-import { PAGE_SIZE, Pages } from './pages.ts';
+import { addresses, addressLengths, rulesets, rules as rulesMap } from './generated/codec.ts';
+import { Pages } from './pages.ts';
 import { type RuleMeaning, SERVICE_TABLES, SOURCE_TABLES, STATES, TABLES, Table } from './rule-meaning.ts';
 import { kindTable, rangeTable } from './value-tables.ts';
 
+/** address_row.only of a bitmap with more words than one. */
+const NO_WORD = 0xffffffff;
 export const BANKS = 2;
 export const DIRECTIONS = 2;
 const Dimension = { source: 1, destination: 2, service: 4, sourcePort: 8 } as const;
@@ -65,7 +67,12 @@ export function compile(
   const room = capacities(maxRules);
   const bitmaps = new Bitmaps(bank * room.bitmaps);
   const pages = new Pages(BANKS * DIRECTIONS * TABLES + bank * room.leaves);
-  const roots: { index: number; bytes: Uint8Array }[] = [];
+  const roots: Row[] = [];
+  const heads: Row[] = [];
+  const rowOf = (bitmap: number) => {
+    const single = bitmaps.single(bitmap);
+    return { bitmap, only: single?.index ?? NO_WORD, word: single?.word ?? 0n };
+  };
   const addressKeys: Uint8Array[] = [];
   const addressValues: Uint8Array[] = [];
   const sets = new Uint8Array(DIRECTIONS * rulesets.valueSize);
@@ -81,14 +88,21 @@ export function compile(
     sides.forEach(([listOf, dimension], side) => {
       if (rules.every((rule) => listOf(rule).length === 0)) return;
       dimensions |= dimension;
-      for (const { length, value, bitmap } of addressRows(rules.map(listOf), bitmaps)) {
-        const key = new Uint8Array(addresses.keySize);
-        addresses.encodeKey({ length: 32 + length, table: base * 2 + side, addr: bytes16(value) }, key);
-        const row = new Uint8Array(addresses.valueSize);
-        addresses.encodeValue(bitmap, row);
-        addressKeys.push(key);
-        addressValues.push(row);
-      }
+      const table = base * 2 + side;
+      ([4, 6] as const).forEach((family, index) => {
+        const { all, lengths: used, rows } = familyRows(family, rules.map(listOf), bitmaps);
+        const head = new Uint8Array(addressLengths.valueSize);
+        addressLengths.encodeValue({ all: rowOf(all), count: used.length, lengths: used }, head);
+        heads.push({ index: table * 2 + index, bytes: head });
+        for (const { length, value, bitmap } of rows) {
+          const key = new Uint8Array(addresses.keySize);
+          addresses.encodeKey({ addr: bytes16(value), table, length }, key);
+          const row = new Uint8Array(addresses.valueSize);
+          addresses.encodeValue(rowOf(bitmap), row);
+          addressKeys.push(key);
+          addressValues.push(row);
+        }
+      });
     });
     const put = (table: number, values: Uint16Array): void => {
       roots.push({ index: base * TABLES + table, bytes: pages.tree(values) });
@@ -124,14 +138,11 @@ export function compile(
     ruleRows.push({ map: rulesMap.name, indexes: seq(base * maxRules, rules.length), values });
   });
 
-  const rootValues = new Uint8Array(roots.length * PAGE_SIZE);
-  roots.forEach(({ bytes }, i) => {
-    rootValues.set(bytes, i * PAGE_SIZE);
-  });
   const arrays: ArrayPart[] = [
     { map: 'bitmaps', indexes: seq(bitmaps.base, bitmaps.count), values: bitmaps.rows.slice() },
     { map: 'pages', indexes: seq(pages.base, pages.count), values: pages.rows },
-    { map: 'pages', indexes: roots.map(({ index }) => index), values: rootValues },
+    part('pages', roots),
+    part(addressLengths.name, heads),
     ...ruleRows,
     { map: rulesets.name, indexes: seq(bank * DIRECTIONS, DIRECTIONS), values: sets },
   ];
@@ -141,6 +152,19 @@ export function compile(
     addressValues,
     bitmaps: bitmaps.count,
     pages: pages.count,
+  };
+}
+
+interface Row {
+  readonly index: number;
+  readonly bytes: Uint8Array;
+}
+
+function part(map: string, rows: readonly Row[]): ArrayPart {
+  return {
+    map,
+    indexes: rows.map(({ index }) => index),
+    values: Buffer.concat(rows.map(({ bytes }) => bytes)),
   };
 }
 

@@ -66,11 +66,12 @@ export function excess(directions: Directions, defaults: Defaults, maxRules: num
   const kinds = directions.flat().some(({ tcpFlags }) => tcpFlags) ? 2048 : 64;
   // Each prefix and each end of a range makes at most one bitmap, and one page more; the exact number is only asked for near
   // the limit.
-  if (prefixes + ranges + kinds < room.bitmaps && ranges + 64 < room.leaves) return undefined;
+  if (prefixes + ranges + kinds < room.bitmaps && ranges + 64 < room.leaves && 8 * prefixes < room.addresses)
+    return undefined;
   const { bitmaps, pages, addressKeys } = compile(directions, defaults, 0, maxRules);
   if (bitmaps <= room.bitmaps && pages <= room.leaves && addressKeys.length <= room.addresses)
     return undefined;
-  return `more distinct prefixes and ports (${bitmaps} sets of rules, ${pages} pages) than maxRules ${maxRules} makes room for (${room.bitmaps}, ${room.leaves})`;
+  return `more distinct prefixes and ports (${bitmaps} sets of rules, ${pages} pages, ${addressKeys.length} prefixes) than maxRules ${maxRules} makes room for (${room.bitmaps}, ${room.leaves}, ${room.addresses})`;
 }
 
 function count(directions: Directions, of: (rule: Directions[0][number]) => number): number {

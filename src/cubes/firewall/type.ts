@@ -78,6 +78,7 @@ export const firewall: CubeType<Firewall> = {
   maps: {
     rule_bank: { class: 'config', writer: 'agent', codec: maps.rule_bank, version: 1 },
     rulesets: { class: 'config', writer: 'agent', codec: maps.rulesets, version: 1 },
+    address_lengths: { class: 'config', writer: 'agent', codec: maps.address_lengths, version: 1 },
     addresses: { class: 'config', writer: 'agent', codec: maps.addresses, version: 1 },
     pages: { class: 'config', writer: 'agent', codec: maps.pages, version: 1 },
     bitmaps: { class: 'config', writer: 'agent', codec: maps.bitmaps, version: 1 },

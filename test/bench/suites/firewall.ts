@@ -8,6 +8,7 @@
  * rule: lookup of the session, classification, counters. `opened` are let through: that and the insertion of a session,
  * into a table so small that hardly any packet finds one.
  */
+import { formatAddress } from '../../../src/api/ip.ts';
 import { type BpfObject, loadObject } from '../../../src/dataplane/kernel/addon/index.ts';
 import { mappedBytes } from '../../kernel/support/bytes.ts';
 import { objectPath, u32 } from '../../kernel/support/chain.ts';
@@ -33,14 +34,23 @@ interface Network {
   host(): string;
 }
 
+/** Lengths as lists of rules have them: hosts, subnets, and some larger and smaller ones. */
+const LENGTHS = { ipv4: [32, 32, 28, 24, 24, 24, 20, 16], ipv6: [128, 128, 64, 64, 64, 56, 48, 48] } as const;
+
 function network(family: Family): Network {
-  const [a, b] = [1 + below(220), below(65536)];
-  if (family === 'ipv4') {
-    const head = `${a === 127 ? 126 : a}.${b >> 8}.${b & 255}`;
-    return { prefix: `${head}.0/24`, host: () => `${head}.${1 + below(254)}` };
-  }
-  const head = `2001:db8:${a.toString(16)}:${b.toString(16)}`;
-  return { prefix: `${head}::/64`, host: () => `${head}::${(1 + below(65535)).toString(16)}` };
+  const length = LENGTHS[family][below(8)] as number;
+  const width = family === 'ipv4' ? 32 : 128;
+  const bits = (count: number): bigint => {
+    let value = 0n;
+    for (let i = 0; i < count; i += 16) value = (value << 16n) | BigInt(below(65536));
+    return value & ((1n << BigInt(count)) - 1n);
+  };
+  // 1.0.0.0 to 126.255.255.255, 2001:db8::/32
+  const head = family === 'ipv4' ? BigInt(1 + below(126)) << 24n : 0x20010db8n << 96n;
+  const rest = BigInt(width - length);
+  const base = ((head | bits(width - (family === 'ipv4' ? 8 : 32))) >> rest) << rest;
+  const text = (value: bigint) => formatAddress({ family: family === 'ipv4' ? 4 : 6, value });
+  return { prefix: `${text(base)}/${length}`, host: () => text(base | bits(width - length)) };
 }
 
 interface RandomRule {

@@ -6,24 +6,76 @@ import { checkLength } from '../../codec/text.ts';
 import { checkRoom, getBe16, getBe32, getU16, getU32, getU53, getU64, getU8, putBe16, putBe32, putU16, putU32, putU53, putU64, putU8, putZeros } from '../../codec/numbers.ts';
 import type { MapCodec, StructCodec } from '../../codec/map-codec.ts';
 
+/** struct address_row, 16 bytes */
+export interface AddressRow {
+  readonly bitmap: number;
+  readonly only: number;
+  readonly word: bigint;
+}
+
+function putAddressRow(bytes: Uint8Array, at: number, row: AddressRow): void {
+  putU32(bytes, at, row.bitmap, 'AddressRow.bitmap');
+  putU32(bytes, at + 4, row.only, 'AddressRow.only');
+  putU64(bytes, at + 8, row.word, 'AddressRow.word');
+}
+
+function getAddressRow(bytes: Uint8Array, at: number): AddressRow {
+  return {
+    bitmap: getU32(bytes, at),
+    only: getU32(bytes, at + 4),
+    word: getU64(bytes, at + 8),
+  };
+}
+
+/** struct address_lengths, 152 bytes */
+export interface AddressLengths {
+  readonly all: AddressRow;
+  readonly count: number;
+  readonly lengths: readonly number[];
+}
+
+function putAddressLengths(bytes: Uint8Array, at: number, row: AddressLengths): void {
+  putAddressRow(bytes, at, row.all);
+  putU8(bytes, at + 16, row.count, 'AddressLengths.count');
+  checkLength(row.lengths, 128, 'AddressLengths.lengths');
+  for (let i = 0; i < 128; i++) {
+    const item = row.lengths[i];
+    if (item === undefined) {
+      putZeros(bytes, at + 17 + i * 1, 1);
+      continue;
+    }
+    putU8(bytes, at + 17 + i * 1, item, 'AddressLengths.lengths');
+  }
+  putZeros(bytes, at + 145, 7);
+}
+
+function getAddressLengths(bytes: Uint8Array, at: number): AddressLengths {
+  return {
+    all: getAddressRow(bytes, at),
+    count: getU8(bytes, at + 16),
+    lengths: Array.from({ length: 128 }, (_, i) => getU8(bytes, at + 17 + i * 1)),
+  };
+}
+
 /** struct address_key, 24 bytes */
 export interface AddressKey<A = string> {
-  readonly length: number;
-  readonly table: number;
   readonly addr: A;
+  readonly table: number;
+  readonly length: number;
 }
 
 function putAddressKey(bytes: Uint8Array, at: number, row: AddressKey<string | Uint8Array>): void {
-  putU32(bytes, at, row.length, 'AddressKey.length');
-  putU32(bytes, at + 4, row.table, 'AddressKey.table');
-  putAddress(bytes, at + 8, row.addr, 'AddressKey.addr');
+  putAddress(bytes, at, row.addr, 'AddressKey.addr');
+  putU16(bytes, at + 16, row.table, 'AddressKey.table');
+  putU8(bytes, at + 18, row.length, 'AddressKey.length');
+  putZeros(bytes, at + 19, 5);
 }
 
 function getAddressKey(bytes: Uint8Array, at: number): AddressKey {
   return {
-    length: getU32(bytes, at),
-    table: getU32(bytes, at + 4),
-    addr: getAddress(bytes, at + 8),
+    addr: getAddress(bytes, at),
+    table: getU16(bytes, at + 16),
+    length: getU8(bytes, at + 18),
   };
 }
 
@@ -126,24 +178,27 @@ function getAnswer(bytes: Uint8Array, at: number): Answer {
   };
 }
 
-/** struct classify_scratch, 88 bytes */
+/** struct classify_scratch, 104 bytes */
 export interface ClassifyScratch<A = string> {
   readonly question: Question<A>;
   readonly answer: Answer;
-  readonly address: AddressKey<A>;
+  readonly key: AddressKey<A>;
+  readonly found: AddressRow;
 }
 
 function putClassifyScratch(bytes: Uint8Array, at: number, row: ClassifyScratch<string | Uint8Array>): void {
   putQuestion(bytes, at, row.question);
   putAnswer(bytes, at + 48, row.answer);
-  putAddressKey(bytes, at + 64, row.address);
+  putAddressKey(bytes, at + 64, row.key);
+  putAddressRow(bytes, at + 88, row.found);
 }
 
 function getClassifyScratch(bytes: Uint8Array, at: number): ClassifyScratch {
   return {
     question: getQuestion(bytes, at),
     answer: getAnswer(bytes, at + 48),
-    address: getAddressKey(bytes, at + 64),
+    key: getAddressKey(bytes, at + 64),
+    found: getAddressRow(bytes, at + 88),
   };
 }
 
@@ -477,12 +532,36 @@ function getSessionTimeouts(bytes: Uint8Array, at: number): SessionTimeouts {
   };
 }
 
-export const addresses: MapCodec<AddressKey, number, AddressKey<string | Uint8Array>> = {
+export const addressLengths: MapCodec<number, AddressLengths> = {
+  name: 'address_lengths',
+  type: 2,
+  maxEntries: 16,
+  keySize: 4,
+  valueSize: 152,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'address_lengths key');
+    putU32(bytes, at, row, 'address_lengths key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'address_lengths key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 152, 'address_lengths value');
+    putAddressLengths(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 152, 'address_lengths value');
+    return getAddressLengths(bytes, at);
+  },
+};
+
+export const addresses: MapCodec<AddressKey, AddressRow, AddressKey<string | Uint8Array>> = {
   name: 'addresses',
-  type: 11,
-  maxEntries: 65536,
+  type: 1,
+  maxEntries: 32768,
   keySize: 24,
-  valueSize: 4,
+  valueSize: 16,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 24, 'addresses key');
     putAddressKey(bytes, at, row);
@@ -492,12 +571,12 @@ export const addresses: MapCodec<AddressKey, number, AddressKey<string | Uint8Ar
     return getAddressKey(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'addresses value');
-    putU32(bytes, at, row, 'addresses value');
+    checkRoom(bytes, at, 16, 'addresses value');
+    putAddressRow(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'addresses value');
-    return getU32(bytes, at);
+    checkRoom(bytes, at, 16, 'addresses value');
+    return getAddressRow(bytes, at);
   },
 };
 
@@ -530,7 +609,7 @@ export const classifyScratch: MapCodec<number, ClassifyScratch, number, Classify
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 88,
+  valueSize: 104,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 4, 'classify_scratch key');
     putU32(bytes, at, row, 'classify_scratch key');
@@ -540,11 +619,11 @@ export const classifyScratch: MapCodec<number, ClassifyScratch, number, Classify
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 88, 'classify_scratch value');
+    checkRoom(bytes, at, 104, 'classify_scratch value');
     putClassifyScratch(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 88, 'classify_scratch value');
+    checkRoom(bytes, at, 104, 'classify_scratch value');
     return getClassifyScratch(bytes, at);
   },
 };
@@ -870,6 +949,7 @@ export const constants: {
 
 /** All maps by their names in C. */
 export const maps = {
+  address_lengths: addressLengths,
   addresses: addresses,
   bitmaps: bitmaps,
   classify_scratch: classifyScratch,
