@@ -39,7 +39,17 @@
 #define ACTION_ALLOW  1
 #define ACTION_REJECT 2
 
-/* key: 0. value: bits 1..63 generation of the rules, a hash of them; bit 0 their bank. writer: agent, last. */
+/*
+ * All that a packet of a known session needs of the rules, in one word:
+ *   bit 0       their bank
+ *   bits 1..6   direction * 3 + state: some rule of the direction names Established, Related, Invalid
+ *   bits 7..63  their generation, a hash of them
+ */
+#define rules_bank(word)		   ((u32)(word)&1)
+#define rules_generation(word)		   ((word) >> 7)
+#define rules_name(word, direction, state) ((word) >> ((direction)*3 + (state)) & 1) /* state: not NEW */
+
+/* key: 0. value: that word. writer: agent, last. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -57,8 +67,8 @@ struct ruleset {
 	u32 rules; /* 0: the default action at once */
 	u8 dimensions;
 	u8 default_action; /* ACTION_*, of new packets that no rule matches */
-	u8 states;	   /* bit STATE_*: some rule names it */
 	u8 log;		   /* 1: what the default action refuses is logged */
+	u8 pad;
 };
 SIZE_ASSERT(struct ruleset, 8);
 

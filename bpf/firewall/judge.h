@@ -11,18 +11,14 @@
 #define REJECT 0x100
 #define NONE   -1 /* there is no session after all */
 
-/* Key of the session that the packet would be of: its tuple as seen from inside. */
-static __always_inline void session_key(const struct cube_work *w, bool from_outside, struct cube_tuple *key)
+static __always_inline void reversed_tuple(const struct cube_tuple *t, struct cube_tuple *reversed)
 {
-	const struct cube_tuple *t = &w->tuple;
-
-	*key = *t;
-	if (from_outside) {
-		key->src = t->dst;
-		key->dst = t->src;
-		key->sport = t->dport;
-		key->dport = t->sport;
-	}
+	reversed->src = t->dst;
+	reversed->dst = t->src;
+	reversed->sport = t->dport;
+	reversed->dport = t->sport;
+	reversed->proto = t->proto;
+	reversed->pad[0] = reversed->pad[1] = reversed->pad[2] = 0;
 }
 
 /* Asks the rules. Returns a verdict; x->answer says who decided. */
@@ -70,7 +66,7 @@ static __always_inline void ask_about_packet(const struct cube_ctx *c, struct cl
 	q->proto = w->l4_proto;
 	q->direction = c->port == PORT_OUTSIDE ? INGRESS : EGRESS;
 	q->state = state;
-	q->bank = word & 1;
+	q->bank = rules_bank(word);
 	q->tcp_flags = w->tcp_flags;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
@@ -93,7 +89,7 @@ static __always_inline void ask_about_opening(struct classify_scratch *x, const 
 	q->proto = key->proto;
 	q->direction = from_outside ? INGRESS : EGRESS;
 	q->state = STATE_NEW;
-	q->bank = word & 1;
+	q->bank = rules_bank(word);
 	q->tcp_flags = s->state.flags & SESSION_MIDSTREAM ? TCP_ACK : TCP_SYN;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
@@ -130,24 +126,29 @@ static __noinline int ask_again(struct cube_ctx *c, const struct cube_tuple *key
 	count(c, COUNT_RECLASSIFIED);
 	if (!cube_is_dry(c)) {
 		s->rule = x->answer.rule;
-		*(volatile u64 *)&s->generation = word >> 1;
+		*(volatile u64 *)&s->generation = rules_generation(word);
 	}
 	return PASSES;
 }
 
-/* Packets in a state that passes by itself, unless a rule names the state. */
-static __noinline int ask_about_state(struct cube_ctx *c, u8 state, u64 word)
+static __noinline int ask_named(struct cube_ctx *c, u8 state, u64 word)
 {
 	struct classify_scratch *x = get_scratch();
-	u32 base = (word & 1) * DIRECTIONS + (c->port == PORT_OUTSIDE ? INGRESS : EGRESS);
-	const struct ruleset *set = bpf_map_lookup_elem(&rulesets, &base);
 
-	if (!x || !set)
+	if (!x)
 		return DROP_RULE_SET_BROKEN;
-	if (likely(!(set->states >> (state & 7) & 1)))
-		return state == STATE_INVALID ? DROP_INVALID_STATE : PASSES;
 	ask_about_packet(c, x, state, word);
 	return ask(c, x);
+}
+
+/* Packets in a state that passes by itself, or is dropped, unless a rule names the state. */
+static __always_inline int ask_about_state(struct cube_ctx *c, u8 state, u64 word)
+{
+	u32 direction = c->port == PORT_OUTSIDE ? INGRESS : EGRESS;
+
+	if (unlikely(rules_name(word, direction, state)))
+		return ask_named(c, state, word);
+	return state == STATE_INVALID ? DROP_INVALID_STATE : PASSES;
 }
 
 /* Moves a session that its initiator has confirmed. */
@@ -186,7 +187,7 @@ static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *k
 		end_session(c, key);
 		return NONE;
 	}
-	if (unlikely(s->generation != word >> 1)) {
+	if (unlikely(s->generation != rules_generation(word))) {
 		verdict = ask_again(c, key, s, word);
 		if (verdict != PASSES)
 			return verdict;
@@ -282,7 +283,7 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	if (!session_opens(c, chunk))
 		s.state.flags |= SESSION_MIDSTREAM;
 	s.state.own = c->port == PORT_OUTSIDE ? SESSION_FROM_OUTSIDE : 0;
-	s.generation = word >> 1;
+	s.generation = rules_generation(word);
 	s.rule = x->answer.rule;
 	if (cube_map_update(c, &embryonic, key, &s, BPF_ANY))
 		return DROP_SESSION_TABLE_FULL;
@@ -310,15 +311,19 @@ static __noinline int begin(struct cube_ctx *c, const struct cube_tuple *key, u6
 static __always_inline int judge(struct cube_ctx *c)
 {
 	u64 word = rules_in_force();
-	struct cube_tuple key;
+	struct cube_tuple reversed;
+	const struct cube_tuple *key = &c->work->tuple;
 	struct session *s;
 	int verdict = NONE;
 
-	session_key(c->work, c->port == PORT_OUTSIDE, &key);
-	s = bpf_map_lookup_elem(&established, &key);
+	if (c->port == PORT_OUTSIDE) {
+		reversed_tuple(key, &reversed);
+		key = &reversed;
+	}
+	s = bpf_map_lookup_elem(&established, key);
 	if (likely(s))
-		verdict = follow(c, &key, s, word, true);
-	return verdict == NONE ? begin(c, &key, word) : verdict;
+		verdict = follow(c, key, s, word, true);
+	return verdict == NONE ? begin(c, key, word) : verdict;
 }
 
 #endif

@@ -9,7 +9,7 @@ import { familyRows } from './address-side.ts';
 import { Bitmaps } from './bitmaps.ts';
 import { addresses, addressLengths, rulesets, rules as rulesMap } from './generated/codec.ts';
 import { Pages } from './pages.ts';
-import { type RuleMeaning, SERVICE_TABLES, SOURCE_TABLES, STATES, TABLES, Table } from './rule-meaning.ts';
+import { type RuleMeaning, SERVICE_TABLES, SOURCE_TABLES, TABLES, Table } from './rule-meaning.ts';
 import { kindTable, rangeTable } from './value-tables.ts';
 
 /** address_row.only of a bitmap with more words than one. */
@@ -119,13 +119,11 @@ export function compile(
       for (const table of SOURCE_TABLES) put(table, rangeTable(table, ranges, bitmaps));
     }
     put(Table.kind, kindTable(rules, bitmaps));
-    const named = rules.reduce((bits, { states }) => bits | states, 0) & ~1;
     rulesets.encodeValue(
       {
         rules: rules.length,
         dimensions,
         defaultAction: defaults.actions[direction] as number,
-        states: named & ((1 << STATES.length) - 1),
         log: defaults.log ? 1 : 0,
       },
       sets,

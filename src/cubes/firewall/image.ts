@@ -43,14 +43,22 @@ export function defaultsOf({ defaultActions }: Firewall): Defaults {
   return { actions: [Action[ingress], Action[egress]], log };
 }
 
-/** 63 bits, the same for the same rules: sessions that remember it need not be looked at again. */
+/** 57 bits, the same for the same rules: sessions that remember it need not be looked at again. */
 export function generationOf(directions: Directions, defaults: Defaults): bigint {
   const hash = createHash('sha256').update(JSON.stringify(defaults));
   directions.forEach((rules, direction) => {
     hash.update(`\n${direction}`);
     for (const { said } of rules) hash.update(`\n${said}`);
   });
-  return BigInt(`0x${hash.digest('hex').slice(0, 16)}`) >> 1n || 1n;
+  return BigInt(`0x${hash.digest('hex').slice(0, 16)}`) >> 7n || 1n;
+}
+
+/** Bit direction * 3 + i: a rule of the direction names Established, Related or Invalid. */
+function namedStates(directions: Directions): number {
+  return directions.reduce((bits, rules, direction) => {
+    const states = rules.reduce((all, rule) => all | rule.states, 0);
+    return bits | ((states >> 1) << (direction * 3));
+  }, 0);
 }
 
 /** Why the rules do not fit, in words that follow the name of whose rules they are. */
@@ -102,7 +110,7 @@ export class FirewallImage implements CubeImage {
     if (map === addresses.name) this.#addresses.adopt(count, keys, values);
     if (map !== ruleBank.name) return; // what the arrays hold follows from the generation
     const word = ruleBank.decodeValue(values);
-    if (word !== 0n) this.#kernel = { bank: Number(word & 1n), generation: word >> 1n };
+    if (word !== 0n) this.#kernel = { bank: Number(word & 1n), generation: word >> 7n };
   }
 
   setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
@@ -177,7 +185,10 @@ export class FirewallImage implements CubeImage {
       return { map, op: 'update', count: indexes.length, keys, values };
     });
     const word = new Uint8Array(ruleBank.valueSize);
-    ruleBank.encodeValue((next.generation << 1n) | BigInt(next.bank), word);
+    ruleBank.encodeValue(
+      (next.generation << 7n) | BigInt((namedStates(this.#directions) << 1) | next.bank),
+      word,
+    );
     const flip: MapWrite = {
       map: ruleBank.name,
       op: 'update',

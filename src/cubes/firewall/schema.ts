@@ -221,7 +221,7 @@ export const schema: CubeTypeSchema = {
       name: 'rule_bank',
       class: 'config',
       key: '0',
-      value: 'generation of the rules and their bank, one word',
+      value: 'generation of the rules, states that they name and their bank, one word',
       writer: 'agent',
       description: 'The switch from the old rules to the new ones.',
     },

@@ -213,9 +213,7 @@ async function established(family: Family, { quick, say }: SuiteOptions): Promis
     mapSizes: { established: 262144 },
     reuseMaps: {
       ...Object.fromEntries(shared.map((name) => [name, fw.chain.shared(name)])),
-      ...Object.fromEntries(
-        ['established', 'rule_bank', 'rulesets'].map((name) => [name, fw.cube.map(name)]),
-      ),
+      ...Object.fromEntries(['established', 'rule_bank'].map((name) => [name, fw.cube.map(name)])),
       flows: sends.map('flows'),
       traffic: fw.cube.map('port_counters'),
       counts: fw.cube.map('counters'),

@@ -458,7 +458,6 @@ export interface Ruleset {
   readonly rules: number;
   readonly dimensions: number;
   readonly defaultAction: number;
-  readonly states: number;
   readonly log: number;
 }
 
@@ -466,8 +465,8 @@ function putRuleset(bytes: Uint8Array, at: number, row: Ruleset): void {
   putU32(bytes, at, row.rules, 'Ruleset.rules');
   putU8(bytes, at + 4, row.dimensions, 'Ruleset.dimensions');
   putU8(bytes, at + 5, row.defaultAction, 'Ruleset.defaultAction');
-  putU8(bytes, at + 6, row.states, 'Ruleset.states');
-  putU8(bytes, at + 7, row.log, 'Ruleset.log');
+  putU8(bytes, at + 6, row.log, 'Ruleset.log');
+  putZeros(bytes, at + 7, 1);
 }
 
 function getRuleset(bytes: Uint8Array, at: number): Ruleset {
@@ -475,8 +474,7 @@ function getRuleset(bytes: Uint8Array, at: number): Ruleset {
     rules: getU32(bytes, at),
     dimensions: getU8(bytes, at + 4),
     defaultAction: getU8(bytes, at + 5),
-    states: getU8(bytes, at + 6),
-    log: getU8(bytes, at + 7),
+    log: getU8(bytes, at + 6),
   };
 }
 
