@@ -180,20 +180,23 @@ static __always_inline int parse_l4(hook_t *skb, struct cube_work *w)
 	return 0;
 }
 
-/* Ports of a fragmented datagram: written down at its first fragment, read at the later ones. */
+/*
+ * Ports of a fragmented datagram: written down at its first fragment, read at the later ones. Of an ICMP error it is the
+ * error that is in fragments, not what it quotes.
+ */
 static __always_inline void parse_fragment(struct cube_work *w, bool dry)
 {
 	struct fragment_key key = {
-	    .src = w->tuple.src,
-	    .dst = w->tuple.dst,
+	    .src = *packet_src(w),
+	    .dst = *packet_dst(w),
 	    .id = w->frag_id,
-	    .proto = w->tuple.proto,
+	    .proto = w->l4_proto,
 	};
 
 	if (w->flags & PKT_FRAG_FIRST) {
 		struct fragment value = {
-		    .sport = w->tuple.sport,
-		    .dport = w->tuple.dport,
+		    .sport = w->flags & PKT_ICMP_ERROR ? 0 : w->tuple.sport,
+		    .dport = w->flags & PKT_ICMP_ERROR ? 0 : w->tuple.dport,
 		    .seen = coarse_seconds(),
 		};
 

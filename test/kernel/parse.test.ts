@@ -224,6 +224,17 @@ describe.each(FAMILIES)('%s', (_, addresses, header, family) => {
     expect(works[1]?.fragId).toBe(id.readUInt32LE());
   });
 
+  test('a fragmented ICMP error says nothing of the datagram that it quotes', () => {
+    const quoted = ip({ src: addresses.dst, dst: addresses.src }, udp({ sport: 500, dport: 501 })).bytes;
+    const v6 = addresses.src.includes(':');
+    const error = icmpError(v6 ? 1 : 3, 0, Buffer.concat([quoted, Buffer.alloc(200)]));
+    parse(fragments(addresses, error, 160, 0x7003)[0] ?? Buffer.alloc(0));
+    const [, later] = fragments(addresses, udp({ sport: 1, dport: 2, payload: 400 }), 160, 0x7003);
+    expect(parse(later ?? Buffer.alloc(0))).toMatchObject({ sport: 0, dport: 0 });
+    const [, rest] = fragments(addresses, error, 160, 0x7003);
+    expect((parse(rest ?? Buffer.alloc(0)).flags & Flag.fragUnresolved) !== 0).toBe(false);
+  });
+
   test('a later fragment before its first: unresolved', () => {
     const [, later] = fragments(addresses, udp({ sport: 500, dport: 501, payload: 400 }), 160, 0x7002);
     expect(parse(later ?? Buffer.alloc(0))).toMatchObject({
