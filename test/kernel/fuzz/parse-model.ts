@@ -34,9 +34,18 @@ export interface Parsed {
   readonly length: number;
   readonly hasOptions: boolean;
   readonly fragment: 'none' | 'first' | 'later';
+  /** Of a fragment: what all parts of one datagram share. */
+  readonly datagram?: string;
   readonly icmp?: { readonly type: number; readonly code: number };
   /** An ICMP error, with what it quotes. */
   readonly isError: boolean;
+  /** What an error quotes: where its headers begin, and whether eight bytes of its own L4 header are there. */
+  readonly quoted?: {
+    readonly l3: number;
+    readonly l4: number;
+    readonly protocol: number;
+    readonly hasL4: boolean;
+  };
   /** TCP, UDP or SCTP ports, or of a later fragment those of its first one, or of an error the quoted ones. */
   readonly hasPorts: boolean;
   readonly isEcho: boolean;
@@ -113,6 +122,11 @@ export class ParseModel {
       if (error instanceof Refused) return { ok: false, reason: error.reason };
       throw error;
     }
+  }
+
+  /** Whether the first fragment of a later one has been seen. */
+  knows(later: Parsed): boolean {
+    return this.#firsts.has(later.datagram ?? '');
   }
 
   #frame(frame: Buffer): Parsed {
@@ -212,7 +226,7 @@ export class ParseModel {
   #rest(frame: Buffer, packet: Parsed, id: number): Parsed {
     const key = `${packet.src} ${packet.dst} ${id} ${packet.protocol}`;
     if (packet.fragment === 'later') {
-      return { ...packet, hasPorts: this.#firsts.has(key) && WITH_PORTS.has(packet.protocol) };
+      return { ...packet, datagram: key, hasPorts: this.#firsts.has(key) && WITH_PORTS.has(packet.protocol) };
     }
     const result = layer4(frame, packet);
     if (packet.fragment === 'first') this.#firsts.add(key);
@@ -253,14 +267,21 @@ function layer4(frame: Buffer, packet: Parsed): Parsed {
   const result = { ...packet, icmp, isEcho: echoTypes(protocol).includes(type) };
   const errors = v6 ? [1, 2, 3, 4] : [3, 4, 11, 12];
   if (protocol === (v6 ? 58 : 1) && errors.includes(type)) {
-    return { ...result, isEcho: false, isError: true, hasPorts: quotesPorts(frame, l4 + 8, v6) };
+    const quoted = quotedBy(frame, l4 + 8, v6);
+    return {
+      ...result,
+      isEcho: false,
+      isError: true,
+      quoted,
+      hasPorts: quoted.hasL4 && WITH_PORTS.has(quoted.protocol),
+    };
   }
   const isNeighbourDiscovery = protocol === 58 && type >= 133 && type <= 136 && packet.ttl === 255;
   return { ...result, isNeighbourDiscovery };
 }
 
-/** Whether an error quotes the ports of a packet. A quotation that is no IP header makes the error malformed. */
-function quotesPorts(frame: Buffer, at: number, v6: boolean): boolean {
+/** What an error quotes. A quotation that is no IP header makes the error malformed. */
+function quotedBy(frame: Buffer, at: number, v6: boolean): NonNullable<Parsed['quoted']> {
   const header = need(frame, at, v6 ? 40 : 20);
   if (header.readUInt8(0) >> 4 !== (v6 ? 6 : 4)) throw new Refused('Malformed');
   let protocol = header.readUInt8(9);
@@ -282,5 +303,5 @@ function quotesPorts(frame: Buffer, at: number, v6: boolean): boolean {
   } else if ((header.readUInt8(0) & 15) < 5) {
     throw new Refused('Malformed');
   }
-  return offset === 0 && l4 + 8 <= frame.length && WITH_PORTS.has(protocol);
+  return { l3: at, l4, protocol, hasL4: offset === 0 && l4 + 8 <= frame.length };
 }

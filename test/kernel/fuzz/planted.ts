@@ -22,7 +22,9 @@ export class Planter {
   readonly #root = mkdtempSync(join(tmpdir(), 'cubeplane-planted-'));
 
   constructor() {
-    cpSync(join(ROOT, 'bpf'), join(this.#root, 'bpf'), { recursive: true });
+    for (const folder of ['bpf', 'test/kernel/fixtures']) {
+      cpSync(join(ROOT, folder), join(this.#root, folder), { recursive: true });
+    }
     copyFileSync(join(ROOT, 'Makefile'), join(this.#root, 'Makefile'));
   }
 
