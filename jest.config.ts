@@ -15,6 +15,8 @@ const base = {
 };
 
 const config: Config = {
+  // Milliseconds. A bound for what hangs, not a measure of speed: CI machines may be slow.
+  testTimeout: 120_000,
   projects: [
     { ...base, displayName: 'unit', testMatch: ['<rootDir>/{src,scripts,test/harness}/**/*.test.ts'] },
     { ...base, displayName: 'kernel', testMatch: ['<rootDir>/test/kernel/**/*.test.ts'] },

@@ -3,13 +3,24 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { CUBES } from '../../../src/cubes/generated/registry.ts';
 import { BpfMap, MapType } from '../../../src/dataplane/kernel/addon/index.ts';
 import { run } from '../../harness/process.ts';
 import type { Node } from '../../harness/topology.ts';
 
-/** Maps that programs write; a state map's pin goes on with `_VERSION_SIZE`. */
-const WRITTEN_BY_PACKETS =
-  /^(attachment_counters|entry_drops|fragments|work|events|punts|punt_scratch|punt_buckets|punt_counters|port_counters|drops|counters|established|embryonic|affinity|reply_buckets|reply_scratch|scratch)(_\d+_\w+)?$/;
+/** Maps of the node and of all cubes that programs write. */
+const SHARED_BY_PROGRAMS = [
+  ...['attachment_counters', 'entry_drops', 'fragments', 'work', 'events'],
+  ...['punts', 'punt_scratch', 'punt_buckets', 'punt_counters'],
+  ...['port_counters', 'drops', 'counters'],
+];
+const OF_CUBES = [...CUBES.values()].flatMap(({ maps }) =>
+  Object.entries(maps)
+    .filter(([, { writer }]) => writer === 'program')
+    .map(([name]) => name),
+);
+/** A state map's pin goes on with `_VERSION_SIZE`. */
+const WRITTEN_BY_PACKETS = new RegExp(`^(${[...SHARED_BY_PROGRAMS, ...OF_CUBES].join('|')})(_\\d+_\\w+)?$`);
 
 /** Pin → id of what is pinned there, and a hash of the rows of maps that user space writes. */
 export type KernelState = Readonly<Record<string, string>>;
