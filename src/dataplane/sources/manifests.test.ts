@@ -82,7 +82,7 @@ class Recorder implements SourceHandler {
     this.events.push('synced');
   }
   async until(ready: () => boolean): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     while (!ready()) {
       if (Date.now() > deadline) throw new Error(`never so; events: ${this.events.join(', ')}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -282,6 +282,7 @@ test('a table gets the prefixes of its file; a broken file keeps its last good v
     ],
   });
   expect(spec()).toEqual(rows('10.0.0.1\n10.0.0.2 # two\n'));
+  await recorder.until(() => existsSync(join(root, 'state/node-a/status/manifests.json')));
   expect(report().problems).toEqual([]);
 
   put('bots.prefixes', '10.0.0.1\n\n10.0.0.300\n10.0.0.7/24\n');
