@@ -9,6 +9,7 @@
  *   server.h   replies
  *   halves.h   how the two halves of a session hang together
  */
+#define CUBE_WRITES
 #include "client.h"
 #include "server.h"
 #include "reply.h"

@@ -18,6 +18,7 @@
  * - An ICMP error from a router on the inside gets the outside address of the session (RFC 5508 REQ-5); one from the
  * outside keeps its own.
  */
+#define CUBE_WRITES
 #include "open.h"
 #include "neighbour.h"
 #include "reclaim.h"

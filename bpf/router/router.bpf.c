@@ -19,6 +19,7 @@
  * (RFC 4291 2.5.6).
  * - No redirects are sent.
  */
+#define CUBE_WRITES
 #include "route.h"
 #include "neighbour.h"
 
