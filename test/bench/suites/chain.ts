@@ -2,8 +2,9 @@
 
 /** What the chain itself costs a packet: the entry, and each cube more. Counters are on, as they always are. */
 import { type BpfObject, loadObject } from '../../../src/dataplane/kernel/addon/index.ts';
+import { Calibration } from '../calibration.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
-import { interleave, type Measure, measureOf } from '../measure.ts';
+import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
 
 const OBJECTS = new URL('../../../build/bpf/', import.meta.url).pathname;
 const SLOTS = 256;
@@ -50,6 +51,7 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
   const rounds = quick ? 7 : 31;
   const repeat = quick ? 200_000 : 1_000_000;
   const objects: BpfObject[] = [];
+  const calibration = await Calibration.open();
   try {
     const entry = await loadObject({ path: `${OBJECTS}tcx.o` });
     objects.push(entry);
@@ -87,7 +89,8 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
       };
       const redirect = (): number => bare.program('wire').testRun({ dataIn, repeat }).duration;
       const empty = (): number => flows.program('end').testRun({ dataIn, repeat }).duration;
-      const alternatives = { empty, redirect, one: time(1), all: time(CHAIN) };
+      const hop = (): number => calibration.hop(dataIn, repeat);
+      const alternatives = { empty, redirect, hop, one: time(1), all: time(CHAIN) };
       const values = await interleave(rounds, alternatives, (round) =>
         say(`${family}: round ${round} of ${rounds}`),
       );
@@ -96,12 +99,18 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
         measureOf({ name: `chain.empty-program.${family}`, unit: 'ns', better: 'lower' }, values.empty),
         measureOf({ name: `chain.bare-redirect.${family}`, unit: 'ns', better: 'lower' }, values.redirect),
         measureOf({ name: `chain.entry-and-one-cube.${family}`, unit: 'ns', better: 'lower' }, values.one),
+        measureOf({ name: `chain.minimal-hop.${family}`, unit: 'ns', better: 'lower' }, values.hop),
         measureOf({ name: `chain.one-more-cube.${family}`, unit: 'ns', better: 'lower', goal: 10 }, each),
+        measureOf(
+          { name: `chain.one-more-cube/minimal-hop.${family}`, unit: 'ratio', better: 'lower' },
+          ratios(each, values.hop),
+        ),
       );
     }
     return measures;
   } finally {
     for (const object of objects) object.close();
+    calibration.close();
   }
 }
 

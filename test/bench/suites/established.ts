@@ -8,9 +8,10 @@
  * costs is measured by itself and taken off.
  */
 import type { BpfObject } from '../../../src/dataplane/kernel/addon/index.ts';
+import { Calibration } from '../calibration.ts';
 import { FAMILIES, type Flow, Rig } from '../flows.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
-import { interleave, type Measure, measureOf } from '../measure.ts';
+import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
 
 /** ns a packet may take beside its lookups: parsing, rewriting with checksums, tail calls, counters, session state. */
 const GOAL = 60;
@@ -20,6 +21,7 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
   const repeat = quick ? 200_000 : 1_000_000;
   const count = quick ? 2048 : 8192;
   const rig = await Rig.open();
+  const calibration = await Calibration.open();
   try {
     const measures: Measure[] = [];
     for (const family of FAMILIES) {
@@ -46,6 +48,7 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
           };
         }
       }
+      alternatives.call = () => calibration.call((many[0] as Flow).frame, repeat);
       const before = rig.sent();
       const values = await interleave(rounds, alternatives, (round) =>
         say(`${family}: round ${round} of ${rounds}`),
@@ -63,12 +66,25 @@ async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
       ] as const) {
         add(`packet.${label}`, minus(`${name}-chain`, `${name}-end`));
         add(`lookups.${label}`, minus(`${name}-lookups`, `${name}-end`));
-        add(`beside-lookups.${label}`, minus(`${name}-chain`, `${name}-lookups`), GOAL);
+        const beside = minus(`${name}-chain`, `${name}-lookups`);
+        add(`beside-lookups.${label}`, beside, GOAL);
+        measures.push(
+          measureOf(
+            {
+              name: `established.beside-lookups/kernel-call.${label}.${family}`,
+              unit: 'ratio',
+              better: 'lower',
+            },
+            ratios(beside, values.call as number[]),
+          ),
+        );
       }
+      add('kernel-call', values.call as number[]);
       add(`reply.${count}-flows`, minus('replies-chain', 'replies-end'));
     }
     return measures;
   } finally {
+    calibration.close();
     rig.close();
   }
 }
