@@ -34,4 +34,56 @@ ${examples(
     .action(async (options) => {
       await (await import('./commands/trace.ts')).trace(options);
     });
+  program
+    .command('tables')
+    .description('what the tables of a cube hold in the kernel: sessions, routes, rules, backends')
+    .argument('[cube]', 'NAMESPACE/CUBE or CUBE; node for the tables that all cubes share; all without it')
+    .argument('[table]', 'its rows; the list of tables without it')
+    .addOption(node())
+    .addOption(stateDir())
+    .option('--offset <rows>', 'rows to pass over', '0')
+    .option('--limit <rows>', 'rows at most, 1 to 10000', '100')
+    .option('--match <text>', 'rows in which a cell holds this text, as an address')
+    .option('-o, --output <format>', 'json or yaml')
+    .addHelpText(
+      'after',
+      `
+Rows come as the kernel has them, in no order; those that come or go meanwhile may be missing. Numbers of backends and rules
+have the name of the object beside them.
+${examples(
+  'cubeplane tables',
+  'cubeplane tables kubernetes.ilb.node-a established --match 10.244.1.5',
+  'cubeplane tables kubernetes.router.node-a routes_hash -o json',
+)}`,
+    )
+    .action(async (cube: string | undefined, table: string | undefined, options) => {
+      await (await import('./commands/tables.ts')).tables(cube, table, options);
+    });
+  program
+    .command('drops')
+    .description('which packets were dropped, where, why, and what to do')
+    .addOption(node())
+    .addOption(stateDir())
+    .option('--cube <name>', 'of one cube only; entry for what was refused before the first one')
+    .option('-w, --watch', 'only new ones, a line each, until interrupted')
+    .option('-o, --output <format>', 'json or yaml')
+    .addHelpText(
+      'after',
+      `\nCounts since the cube was made; they are kept over changes of its spec and restarts of the agent.\n${examples('cubeplane drops', 'cubeplane drops --watch --cube kubernetes.router.node-a')}`,
+    )
+    .action(async (options) => {
+      await (await import('./commands/drops.ts')).drops(options);
+    });
+  program
+    .command('top')
+    .description('packets and bytes a second by cube and port')
+    .addOption(node())
+    .addOption(stateDir())
+    .option('--once', 'one table, then end')
+    .option('--interval <seconds>', 'time between two looks', '2')
+    .option('-o, --output <format>', 'json or yaml')
+    .addHelpText('after', examples('cubeplane top', 'cubeplane top --once --interval 5 -o json'))
+    .action(async (options) => {
+      await (await import('./commands/top.ts')).top(options);
+    });
 }

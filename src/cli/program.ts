@@ -186,6 +186,11 @@ function agentCommands(program: Command): void {
         .choices(['peer', 'plain'])
         .default('peer'),
     )
+    .addOption(
+      new Option('--metrics-address <host:port>', 'serve Prometheus metrics there, at /metrics').env(
+        'CUBEPLANE_METRICS_ADDRESS',
+      ),
+    )
     .addHelpText(
       'after',
       `

@@ -28,6 +28,8 @@ export interface AgentOptions {
   readonly version?: string;
   /** Cube ABI whose pins are made; another one than the programs' own is for tests of taking over. */
   readonly abi?: number;
+  /** `HOST:PORT` of the metrics endpoint. Default: none. */
+  readonly metricsAddress?: string;
   /** Called after each action that was run; tests end the process in it. */
   readonly afterAction?: (action: Action) => void;
 }

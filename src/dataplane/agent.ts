@@ -58,7 +58,8 @@ export class Agent {
   readonly #pods: PodStore;
   readonly #reconciler: Reconciler;
   readonly #plugging: Plugging;
-  readonly #inspection: Inspection;
+  /** Questions that need no round to end. */
+  readonly inspection: Inspection;
   readonly #statuses: StatusWriter;
   readonly #slowPath: SlowPath;
   readonly #monitor: NetworkMonitor;
@@ -87,7 +88,7 @@ export class Agent {
     this.#store = new Store(options.node, () => this.#wake());
     this.#pods = new PodStore(join(options.stateDir, 'pods'));
     this.#reconciler = new Reconciler(options, this.#store, this.#pods);
-    this.#inspection = new Inspection(options, this.#pods, this.#reconciler);
+    this.inspection = new Inspection(options, this.#pods, this.#reconciler);
     this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
     this.#statuses = new StatusWriter(options.source, options.log);
     this.#slowPath = new SlowPath(options.log, monotonic());
@@ -124,7 +125,7 @@ export class Agent {
     await this.#queue;
     await this.#reconciler.writeAfterGrace().catch(() => {});
     await this.#statuses.stop();
-    this.#inspection.close();
+    this.inspection.close();
     this.#reconciler.close();
   }
 
@@ -152,7 +153,7 @@ export class Agent {
 
   /** Answers a question about the node, between two rounds. */
   async inspect<T>(work: (inspection: Inspection) => T | Promise<T>): Promise<T> {
-    return await this.#exclusively(async () => work(this.#inspection));
+    return await this.#exclusively(async () => work(this.inspection));
   }
 
   pods(): PodRecord[] {

@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a person may ask a running agent about its node. Changes nothing but what a live trace switches on. */
 
+import type { AgentHealth } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError } from './errors.ts';
+import { type NodeCounters, readCounters } from './inspect/counters.ts';
+import { metricsText, type ObjectCount, objectCounts } from './inspect/metrics.ts';
+import {
+  describedMaps,
+  listTables,
+  readTable,
+  type TableInfo,
+  type TablePage,
+  type TablesInput,
+  type TablesRequest,
+} from './inspect/tables.ts';
 import { BPFFS } from './kernel/kernel.ts';
 import { Pins } from './kernel/pins.ts';
 import { TraceRing } from './kernel/trace-ring.ts';
@@ -49,7 +61,7 @@ export class Inspection {
 
   /** Where a packet would go. Throws AgentError. */
   dryRun({ from, packet, frame }: DryRunRequest): DryRun {
-    const { entry } = this.#reconciler;
+    const { entry } = this.#reconciler.inKernel;
     if (entry === undefined)
       throw new AgentError(
         'NotFound',
@@ -70,6 +82,68 @@ export class Inspection {
         'try again',
       );
     return { from: start.name, ...storyOf(events, this.#names()) };
+  }
+
+  /** What the programs of the node have counted. Throws KernelError. */
+  async counters(): Promise<NodeCounters> {
+    const { running, network, inKernel, upkeep } = this.#reconciler;
+    const usage = await upkeep.lookAtUsage();
+    return readCounters({
+      node: this.#options.node,
+      pins: this.#pins,
+      running: running.values(),
+      attachments: inKernel.rows.attachments,
+      interfaces: network.interfaces,
+      usage,
+    });
+  }
+
+  /** The tables of one cube or of all. Throws AgentError. */
+  async listTables(request: TablesRequest): Promise<TableInfo[]> {
+    await this.#reconciler.upkeep.lookAtUsage();
+    return listTables(this.#tables(), request);
+  }
+
+  /** Rows of one table. Throws AgentError. */
+  async readTable(request: TablesRequest): Promise<TablePage> {
+    return await readTable(this.#tables(), request);
+  }
+
+  /** All metrics, as Prometheus reads them. Throws KernelError. */
+  async metrics(health: AgentHealth): Promise<string> {
+    const isThere = this.#reconciler.inKernel.ready;
+    const objects: ObjectCount[] = [];
+    for (const { cube, table, kind } of isThere ? this.#countedObjects() : []) {
+      const page = await this.readTable({ cube, table, limit: 10_000 });
+      objects.push(...objectCounts({ cube }, kind, page));
+    }
+    const { user, system } = process.cpuUsage();
+    return metricsText(health, isThere ? await this.counters() : undefined, objects, {
+      cpuSeconds: (user + system) / 1e6,
+      residentBytes: process.memoryUsage.rss(),
+      startTime: Math.round(performance.timeOrigin / 1000),
+    });
+  }
+
+  #countedObjects(): { cube: string; table: string; kind: string }[] {
+    const found: { cube: string; table: string; kind: string }[] = [];
+    for (const { instance, plan } of this.#reconciler.running.values()) {
+      for (const { name, objects, counts } of describedMaps(plan.cube.type.type)) {
+        const kind = objects?.key;
+        if (counts && kind !== undefined) found.push({ cube: instance.cubeKey, table: name, kind });
+      }
+    }
+    return found;
+  }
+
+  #tables(): TablesInput {
+    const { running, upkeep } = this.#reconciler;
+    return {
+      node: this.#options.node,
+      pins: this.#pins,
+      running: [...running.values()],
+      usage: upkeep.usage,
+    };
   }
 
   #names(): TraceNames {

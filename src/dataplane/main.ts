@@ -4,6 +4,7 @@ import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
 import { AgentError } from './errors.ts';
+import { serveMetrics } from './inspect/metrics-server.ts';
 import { AgentServer } from './server.ts';
 
 export type RunOptions = Omit<AgentOptions, 'types'> & Partial<Pick<AgentOptions, 'types'>>;
@@ -31,9 +32,13 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
   const agent = new Agent({ types: CUBES, ...options });
   const server = new AgentServer(agent, options.stateDir);
   await server.start(options.stateDir);
+  let metrics: Awaited<ReturnType<typeof serveMetrics>> | undefined;
   try {
+    if (options.metricsAddress !== undefined)
+      metrics = await serveMetrics(options.metricsAddress, () => agent.inspection.metrics(agent.health()));
     await agent.start();
   } catch (error) {
+    metrics?.close();
     await server.stop();
     throw error;
   }
@@ -41,6 +46,8 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     agent,
     ready: agent.ready,
     stop: async () => {
+      metrics?.closeAllConnections();
+      metrics?.close();
       await server.stop();
       await agent.stop();
     },

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
 import type { AgentHealth } from './agent.ts';
+import type { NodeCounters } from './inspect/counters.ts';
+import type { TableInfo, TablePage, TablesRequest } from './inspect/tables.ts';
 import type { DryRun, DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import type { PodRecord } from './pod-record.ts';
@@ -14,6 +16,10 @@ export interface Methods {
   status: { params: Record<string, never>; result: AgentHealth };
   /** Where a packet would go. */
   traceDry: { params: DryRunRequest; result: DryRun };
+  /** What the programs of the node have counted. */
+  counters: { params: Record<string, never>; result: NodeCounters };
+  listTables: { params: TablesRequest; result: { tables: TableInfo[] } };
+  readTable: { params: TablesRequest; result: TablePage };
   /** Lets a mass removal that a guard holds back pass; `held` is what disappeared, where something did. */
   allowRemoval: { params: Record<string, never>; result: { held?: string } };
 }

@@ -101,9 +101,9 @@ export class Reconciler {
     this.network = await readNetwork();
   }
 
-  /** Hash of the entry program in force. */
-  get entry(): string | undefined {
-    return this.#observed.entry;
+  /** As it was left by the last round. */
+  get inKernel(): KernelState {
+    return this.#observed;
   }
 
   tagOf(cubeKey: string): string | undefined {

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
 import { AgentError, textOf } from './errors.ts';
+import type { TablesRequest } from './inspect/tables.ts';
 import type { DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
@@ -106,6 +107,12 @@ export class AgentServer {
         return this.#agent.health();
       case 'traceDry':
         return await this.#agent.inspect((inspection) => inspection.dryRun(params as DryRunRequest));
+      case 'counters':
+        return await this.#agent.inspection.counters();
+      case 'listTables':
+        return { tables: await this.#agent.inspection.listTables(params as TablesRequest) };
+      case 'readTable':
+        return await this.#agent.inspection.readTable(params as TablesRequest);
       case 'allowRemoval':
         return { held: this.#agent.allowRemoval()?.what };
       default:

@@ -23,7 +23,7 @@ export class Upkeep {
   readonly #log: AgentLog;
   readonly #reclaimer = new Reclaimer();
   #reader: UsageReader | undefined;
-  #isReaderRefused = false;
+  #opening: Promise<void> | undefined;
   #isRunning = false;
   #usage: readonly MapUsage[] = [];
   /** Of pinned maps, by path: a number is never given to another map, so the path is opened once. */
@@ -49,6 +49,14 @@ export class Upkeep {
 
   /** Looks how full the maps are; returns whether that is news for the status. Throws KernelError. */
   async look(): Promise<boolean> {
+    const usage = await this.lookAtUsage();
+    const before = this.#pressure;
+    this.#pressure = pressureOf(usage, before);
+    return !isDeepStrictEqual(before, this.#pressure);
+  }
+
+  /** How full the maps are now. Throws KernelError. */
+  async lookAtUsage(): Promise<readonly MapUsage[]> {
     await this.#openReader();
     const counted = this.#reader?.read();
     if (this.#identities.size > MOST_IDENTITIES) this.#identities.clear();
@@ -58,9 +66,7 @@ export class Upkeep {
       usage.push(...this.#counted('', map, this.#pins.sharedMap(map), counted, false));
     }
     this.#usage = usage;
-    const before = this.#pressure;
-    this.#pressure = pressureOf(usage, before);
-    return !isDeepStrictEqual(before, this.#pressure);
+    return usage;
   }
 
   /** Runs at most one program that reclaims rows, off the event loop; returns whether one was due. `now`: milliseconds. */
@@ -83,6 +89,7 @@ export class Upkeep {
   close(): void {
     this.#reader?.close();
     this.#reader = undefined;
+    this.#opening = undefined;
   }
 
   /** The cube knows best what counts in a map that user space writes; the kernel knows the others. */
@@ -141,12 +148,16 @@ export class Upkeep {
     return [...tasks.values()];
   }
 
+  /** Once, whoever asks first. */
   async #openReader(): Promise<void> {
-    if (this.#reader !== undefined || this.#isReaderRefused) return;
+    this.#opening ??= this.#open();
+    await this.#opening;
+  }
+
+  async #open(): Promise<void> {
     try {
       this.#reader = await UsageReader.open(this.#objects);
     } catch (error) {
-      this.#isReaderRefused = true;
       const code = error instanceof AgentError ? error.code : 'KernelError';
       this.#log.warn(
         { code },

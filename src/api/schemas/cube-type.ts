@@ -44,6 +44,13 @@ export interface MapDescription {
   value: string;
   writer: string;
   description: string;
+  /**
+   * Columns that number an object of a kind that `CubeImage.nameObject` knows: `{backend: 'backend'}`, or `key` and `value`
+   * where these are plain numbers.
+   */
+  objects?: Readonly<Record<string, string>>;
+  /** Its values are `packets` and `bytes` of the object that its key numbers: they become metrics. */
+  counts?: true;
 }
 
 export interface CubeTypeSchema {

@@ -14,6 +14,7 @@ export interface UpOptions extends SourceOptions {
   readonly bpffs: string;
   readonly logLevel: string;
   readonly redirect: 'peer' | 'plain';
+  readonly metricsAddress?: string;
 }
 
 /** Runs the agent until SIGTERM or SIGINT; what it has put into the kernel stays. */
@@ -35,6 +36,7 @@ export async function up(options: UpOptions): Promise<void> {
     bpffs: options.bpffs,
     version,
     redirectPeer: options.redirect === 'peer',
+    ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
   });
   const ended = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));

@@ -273,6 +273,7 @@ export const schema: CubeTypeSchema = {
       value: 'backend id',
       writer: 'agent',
       description: 'Segments of backend ids; weights by repetition.',
+      objects: { value: 'backend' },
     },
     {
       name: 'backends',
@@ -281,6 +282,7 @@ export const schema: CubeTypeSchema = {
       value: 'address, port, generation, deadline',
       writer: 'agent',
       description: 'Who serves.',
+      objects: { key: 'backend' },
     },
     {
       name: 'established',
@@ -289,6 +291,7 @@ export const schema: CubeTypeSchema = {
       value: 'session',
       writer: 'program',
       description: 'Sessions that the client has confirmed.',
+      objects: { backend: 'backend' },
     },
     {
       name: 'embryonic',
@@ -297,6 +300,7 @@ export const schema: CubeTypeSchema = {
       value: 'session',
       writer: 'program',
       description: 'Sessions before that; the oldest make room.',
+      objects: { backend: 'backend' },
     },
     {
       name: 'affinity',
@@ -305,6 +309,7 @@ export const schema: CubeTypeSchema = {
       value: 'backend id, time',
       writer: 'program',
       description: 'Which backend a client keeps.',
+      objects: { backend: 'backend' },
     },
     {
       name: 'source_ranges',

@@ -40,6 +40,8 @@ export interface TwoNodesOptions {
   readonly chain?: (chain: any) => void;
   /** How many nodes; 2 by default. */
   readonly nodes?: number;
+  /** More flags for `cubeplane up`. */
+  readonly flags?: readonly string[];
 }
 
 /** One node of the lab with its agent and counters. */
@@ -176,7 +178,7 @@ export async function openTwoNodes(purpose: string, options: TwoNodesOptions = {
     manifests.write('chain.yaml', chain);
     manifests.write('nodes.yaml', ...nodes.map(nodeObject));
     const workers = nodes.map((node, index): Worker => {
-      const agent = new Agent(node, { manifests: manifests.directory });
+      const agent = new Agent(node, { manifests: manifests.directory }, options.flags);
       return { index, node, agent, counters: new Counters(agent.bpffs, node.name) };
     });
     for (const { agent } of workers) await agent.start();
