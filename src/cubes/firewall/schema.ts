@@ -281,6 +281,8 @@ export const schema: CubeTypeSchema = {
       writer: 'program',
       description:
         'Counters by rule; kept while rules are replaced. Packets of known sessions are not counted here.',
+      objects: { key: 'rule' },
+      counts: true,
     },
     {
       name: 'established',

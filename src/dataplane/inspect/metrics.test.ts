@@ -15,6 +15,7 @@ const HEALTH: AgentHealth = {
   tables: 3,
   rounds: 4,
   waiting: {},
+  slowPath: { handled: 6, stale: 0, orphaned: 0, overflowed: 0 },
 };
 const FACTS = { cpuSeconds: 1.5, residentBytes: 1000, startTime: 7 };
 const drop = { reason: 'NoRoute', description: '', remedy: '', packets: 5 };
@@ -53,6 +54,7 @@ test('each metric has a help, a type and its samples, with labels escaped', () =
       `cubeplane_cube_events_total{${cube},event="forwarded"} 9`,
       `cubeplane_map_entries{${cube},map="routes_hash"} 3`,
       'cubeplane_map_max_entries{namespace="",cube="",map="pods"} 8',
+      'cubeplane_slow_path_records_total{outcome="handled"} 6',
       'process_cpu_seconds_total 1.5',
     ]),
   );

@@ -90,6 +90,12 @@ function agentMetrics(page: Page, health: AgentHealth, facts: ProcessFacts): voi
     'Chains whose newest revision is not in force.',
     Object.keys(health.waiting).length,
   );
+  page.add(
+    'cubeplane_slow_path_records_total',
+    'counter',
+    'Packets and log records that cubes handed to the agent, by what became of them.',
+    Object.entries(health.slowPath).map(([outcome, value]) => [{ outcome }, value]),
+  );
   one('process_cpu_seconds_total', 'CPU time of the agent.', facts.cpuSeconds, 'counter');
   one('process_resident_memory_bytes', 'Memory of the agent.', facts.residentBytes);
   one('process_start_time_seconds', 'When the agent started, in Unix time.', facts.startTime);
