@@ -51,7 +51,7 @@ export class Inspection {
     this.#options = options;
     this.#pods = pods;
     this.#reconciler = reconciler;
-    this.#pins = new Pins(options.bpffs ?? BPFFS, options.node);
+    this.#pins = new Pins(options.bpffs ?? BPFFS, options.node, options.abi);
   }
 
   close(): void {
