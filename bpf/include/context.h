@@ -20,6 +20,7 @@
 #define CUBE_F_TRACE (1 << 1) /* report each hop and decision */
 #define CUBE_F_HOST_DEV                                                                                      \
 	(1 << 2) /* straight from an Interface endpoint: the host's stack may have the packet */
+#define CUBE_F_INJECTED (1 << 3) /* comes from the agent, straight into this cube */
 
 #define TRACE_NUMBER 16 /* first bit of the number of a traced packet in cb[CB_FLAGS] */
 

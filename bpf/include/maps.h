@@ -217,7 +217,7 @@ struct {
 
 /* Which packets a live trace tells about. */
 struct trace_filter {
-	addr_t host; /* network order; bits outside the mask are zero */
+	addr_t host;	  /* network order; bits outside the mask are zero */
 	addr_t host_mask; /* of either address; zero: any */
 	addr_t peer;	  /* the other address then */
 	addr_t peer_mask;
@@ -290,6 +290,25 @@ struct {
 	__type(key, u32);
 	__type(value, u64);
 } punt_buckets SEC(".maps");
+
+/* Behind the last byte of a packet that the agent sends into the graph (bpf/entry/inject.bpf.c). */
+struct inject_request {
+	u64 metadata; /* for the cube, see cube_metadata() */
+	u32 magic;
+	u8 slot;
+	u8 port;
+	u8 direction;
+	u8 pad;
+};
+SIZE_ASSERT(struct inject_request, 16);
+
+/* One per CPU: of the packet under way there that has CUBE_F_INJECTED. writer: inject_receive. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct inject_request);
+} injected SEC(".maps");
 
 struct punt_counter {
 	u64 sent;

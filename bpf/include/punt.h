@@ -90,4 +90,22 @@ static __always_inline void cube_log(struct cube_ctx *c, u32 code, u64 object)
 		punt_send(c->skb, PUNT_LOG, code, object);
 }
 
+/*
+ * What the agent gave with a packet that it sent straight into this cube (`packets` of a PuntAnswer). False: the packet does
+ * not come from the agent.
+ */
+static __always_inline bool cube_metadata(const struct cube_ctx *c, u64 *metadata)
+{
+	u32 zero = 0;
+	struct inject_request *r;
+
+	if (likely(!(c->flags & CUBE_F_INJECTED)) || c->hops != 1)
+		return false;
+	r = bpf_map_lookup_elem(&injected, &zero);
+	if (!r)
+		return false;
+	*metadata = r->metadata;
+	return true;
+}
+
 #endif

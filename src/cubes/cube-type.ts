@@ -150,7 +150,10 @@ export interface PuntRecord {
   readonly etherType: number;
   /** Bytes from the Ethernet header to the network header. */
   readonly l3Offset: number;
-  /** From the Ethernet header on; shorter than `length` when it was cut off. */
+  /**
+   * From the Ethernet header on; shorter than `length` when it was cut off. A whole packet has its checksum, also where a
+   * device would have made it.
+   */
   readonly packet: Uint8Array;
   readonly length: number;
 }
@@ -162,8 +165,21 @@ export interface PuntLog {
   readonly fields: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** A packet that the agent sends into the graph. */
+export interface PacketOut {
+  /** Id of the cube's port. */
+  readonly port: number;
+  /** `in`: the cube gets it by the port. `out`: it leaves by the port, as if the cube had sent it. */
+  readonly direction: 'in' | 'out';
+  /** From the Ethernet header on, with all its checksums; at most 2,048 bytes. */
+  readonly packet: Uint8Array;
+  /** For the cube that gets it (`cube_metadata()`). Default 0. */
+  readonly metadata?: bigint;
+}
+
 /** What follows from a record. */
 export interface PuntAnswer {
+  readonly packets?: readonly PacketOut[];
   readonly logs?: readonly PuntLog[];
 }
 

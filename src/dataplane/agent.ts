@@ -320,8 +320,10 @@ export class Agent {
   }
 
   async #handlePunts(): Promise<void> {
-    const asked = this.#slowPath.handle(this.#reconciler.running.values(), monotonic());
-    if (asked.size > 0) this.#afterGrace(await this.#reconciler.writeImages());
+    const { packets, isChanged } = this.#slowPath.handle(this.#reconciler.running.values(), monotonic());
+    // First the rows: the packets may be meant to meet them.
+    if (isChanged) this.#afterGrace(await this.#reconciler.writeImages());
+    await this.#reconciler.inject(packets);
   }
 
   async #keepHouse(): Promise<void> {

@@ -30,6 +30,8 @@ import type { PodRecord } from './pod-record.ts';
 import type { DesiredState, Instance, KernelState } from './state.ts';
 
 export const OVERLAY_DEVICE = 'cubevxlan';
+/** Where the agent's own packets come in, and the other end of that pair. */
+export const INJECT_DEVICES = ['cubeslow0', 'cubeslow1'] as const;
 /** The host's end and the chain's end of the pair between host and cubes. */
 export const STACK_DEVICES = ['cube0', 'cube1'] as const;
 

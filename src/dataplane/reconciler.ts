@@ -15,6 +15,7 @@ import type { AgentError } from './errors.ts';
 import { agentMaps, feed, parseOnce, type Running, reselect, startImage } from './images.ts';
 import { InForce } from './in-force.ts';
 import { Executor } from './kernel/executor.ts';
+import { Injector } from './kernel/injector.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
@@ -27,6 +28,7 @@ import { splitInstanceKey } from './names.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
 import type { Punt } from './punt-record.ts';
+import type { Outgoing } from './slow-path.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -67,6 +69,7 @@ export class Reconciler {
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
   #punts: PuntRing | undefined;
+  #injector: Injector | undefined;
 
   constructor(options: AgentOptions, store: Store, pods: PodStore) {
     this.#options = options;
@@ -120,7 +123,18 @@ export class Reconciler {
     this.#punts ??= new PuntRing(this.#pins.sharedMap('punts'), listener);
   }
 
+  /** Sends packets into the graph. Throws AgentError, KernelError. */
+  async inject(packets: readonly Outgoing[]): Promise<void> {
+    if (packets.length === 0) return;
+    this.#injector ??= await Injector.open(this.#pins, this.#options.objects ?? OBJECTS, {
+      redirectPeer: this.#options.redirectPeer ?? true,
+      gatewayMac: GATEWAY_MAC,
+    });
+    for (const packet of packets) this.#injector.send(packet);
+  }
+
   close(): void {
+    this.#injector?.close();
     this.#punts?.close();
     this.#upkeep.close();
     this.#executor.close();

@@ -53,7 +53,7 @@ test('a record goes to the image of its cube, whose words the log gets with cube
   });
   expect(path.add([punt(4)])).toBe(true);
   expect(path.add([punt(4, { code: 5 })])).toBe(false);
-  expect([...path.handle([cube(1), wall], 10)]).toEqual([wall]);
+  expect(path.handle([cube(1), wall], 10)).toEqual({ packets: [], isChanged: true });
   expect(codes).toEqual([3, 5]);
   expect(lines).toHaveLength(2);
   expect(lines[0]).toEqual({
@@ -75,9 +75,19 @@ test('a record goes to the image of its cube, whose words the log gets with cube
 test('a cube that has nothing to say gets a line with its numbers', () => {
   const { path, lines } = open();
   path.add([punt(1, { kind: 'Packet' }), punt(1)]);
-  expect(path.handle([cube(1)], 0).size).toBe(0);
+  expect(path.handle([cube(1)], 0).isChanged).toBe(false);
   expect(lines.map(({ message }) => message)).toEqual(['a packet was handed over', 'a packet passed']);
   expect(lines[0]?.fields).toMatchObject({ code: 3, metadata: '0x9' });
+});
+
+test('packets that it answers with go to its own slot', () => {
+  const { path } = open();
+  const packet = new Uint8Array(60);
+  path.add([punt(7, { kind: 'Packet' })]);
+  const resend = cube(7, ({ port }) => ({ packets: [{ port, direction: 'in', packet, metadata: 5n }] }));
+  expect(path.handle([resend], 0).packets).toEqual([
+    { slot: 7, port: 0, direction: 'in', packet, metadata: 5n },
+  ]);
 });
 
 test('what nobody waits for any more, and whose cube is gone, is counted and left', () => {

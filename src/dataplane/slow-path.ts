@@ -3,8 +3,9 @@
  * What programs hand to the agent: each record goes to the image of its cube, which says what follows. The agent knows no
  * cube type by name.
  */
-import type { PuntAnswer, PuntLog, PuntRecord } from '../cubes/cube-type.ts';
+import type { PacketOut, PuntAnswer, PuntLog, PuntRecord } from '../cubes/cube-type.ts';
 import type { AgentLog } from './agent-options.ts';
+import { finishChecksum } from './checksum.ts';
 import type { Running } from './images.ts';
 import { LogLimit } from './log-limit.ts';
 import type { Punt } from './punt-record.ts';
@@ -25,6 +26,17 @@ export interface SlowPathCounts {
   readonly orphaned: number;
   /** More than could wait for a round to end. */
   readonly overflowed: number;
+}
+
+/** A packet for the cube in a slot. */
+export interface Outgoing extends PacketOut {
+  readonly slot: number;
+}
+
+export interface Handled {
+  readonly packets: readonly Outgoing[];
+  /** Images had a say, and may want to write. */
+  readonly isChanged: boolean;
 }
 
 export class SlowPath {
@@ -51,26 +63,33 @@ export class SlowPath {
     return isFirst && this.#waiting.length > 0;
   }
 
-  /** Gives all that wait to their cubes. `now`: milliseconds of CLOCK_MONOTONIC. Returns the cubes that had a say. */
-  handle(running: Iterable<Running>, now: number): ReadonlySet<Running> {
+  /** Gives all that wait to their cubes. `now`: milliseconds of CLOCK_MONOTONIC. */
+  handle(running: Iterable<Running>, now: number): Handled {
     const bySlot = new Map([...running].map((cube) => [cube.instance.slot, cube]));
     const waiting = this.#waiting;
-    const asked = new Set<Running>();
+    const packets: Outgoing[] = [];
+    let isChanged = false;
     this.#waiting = [];
     for (const { slot, record } of waiting) {
       const cube = bySlot.get(slot);
       if (now - record.time > STALE_MS) this.#counts.stale++;
       else if (cube === undefined) this.#counts.orphaned++;
-      else if (this.#handle(cube, record, now)) asked.add(cube);
+      else {
+        const answer = this.#handle(cube, record, now);
+        packets.push(...(answer.packets ?? []).map((packet) => ({ ...packet, slot })));
+        isChanged ||= cube.image.punted !== undefined;
+      }
     }
-    return asked;
+    return { packets, isChanged };
   }
 
-  #handle(cube: Running, record: PuntRecord, now: number): boolean {
+  #handle(cube: Running, record: PuntRecord, now: number): PuntAnswer {
     this.#counts.handled++;
+    if (record.kind === 'Packet' && record.packet.length === record.length)
+      finishChecksum(record.packet, record.l3Offset);
     const answer: PuntAnswer = cube.image.punted?.(record) ?? { logs: [unexplained(record)] };
     for (const line of answer.logs ?? []) this.#write(cube, record, line, now);
-    return cube.image.punted !== undefined;
+    return answer;
   }
 
   #write(cube: Running, record: PuntRecord, line: PuntLog, now: number): void {

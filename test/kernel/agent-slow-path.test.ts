@@ -2,6 +2,7 @@
 /** What programs hand over reaches the image of their cube and the agent's log: real packets, a real agent. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Pod } from '../harness/topology.ts';
+import { ask, startServer } from '../harness/traffic.ts';
 import type { AgentClient, Settled } from './support/agent-client.ts';
 import { AgentLab, pings, plugRequest } from './support/agent-lab.ts';
 import { cubeNode, hubChain, table } from './support/agent-objects.ts';
@@ -75,10 +76,31 @@ test('a punted packet ends, and the agent has it', async () => {
   expect(await pings(...pods)).toBe(6);
 }, 60_000);
 
+test('a packet that the agent sends into the cube again, with metadata, goes on from there', async () => {
+  await agent.set([table('rows', { 0: 671 }, 4)]);
+  expect(await pings(...pods)).toBe(6);
+  // TCP and UDP of a pod whose device would make the checksums
+  await startServer(pods[1].namespace, 'two');
+  for (const address of [pods[1].addresses.ipv4, pods[1].addresses.ipv6]) {
+    for (const udp of [false, true]) {
+      const { requests, failures } = await ask(pods[0].namespace, address as string, 8080, { count: 5, udp });
+      expect([address, udp, requests, failures]).toEqual([address, udp, 5, []]);
+    }
+  }
+}, 60_000);
+
+test('a packet that the agent sends out of the port of a cube arrives', async () => {
+  await agent.set([table('rows', { 0: 672 }, 5)]);
+  expect(await pings(...pods)).toBe(6);
+  expect((await agent.ask<Settled>('settled')).health.slowPath.handled).toBeGreaterThanOrEqual(24);
+  await agent.set([table('rows', { 0: 1 }, 6)]);
+  expect(await agent.ask('plan')).toEqual([]);
+}, 60_000);
+
 test('an agent that starts again goes on where records are fresh', async () => {
   await agent.kill();
   await start();
-  await agent.set([table('rows', { 0: LOG }, 4)]);
+  await agent.set([table('rows', { 0: LOG }, 7)]);
   expect(await pings(...pods)).toBe(6);
   await until(() => turned().find(({ rule }) => rule === 'r77'));
   expect((await agent.ask<Settled>('settled')).health.slowPath.handled).toBeGreaterThan(0);

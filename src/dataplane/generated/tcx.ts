@@ -112,6 +112,34 @@ function getFragment(bytes: Uint8Array, at: number): Fragment {
   };
 }
 
+/** struct inject_request, 16 bytes */
+export interface InjectRequest {
+  readonly metadata: bigint;
+  readonly magic: number;
+  readonly slot: number;
+  readonly port: number;
+  readonly direction: number;
+}
+
+function putInjectRequest(bytes: Uint8Array, at: number, row: InjectRequest): void {
+  putU64(bytes, at, row.metadata, 'InjectRequest.metadata');
+  putU32(bytes, at + 8, row.magic, 'InjectRequest.magic');
+  putU8(bytes, at + 12, row.slot, 'InjectRequest.slot');
+  putU8(bytes, at + 13, row.port, 'InjectRequest.port');
+  putU8(bytes, at + 14, row.direction, 'InjectRequest.direction');
+  putZeros(bytes, at + 15, 1);
+}
+
+function getInjectRequest(bytes: Uint8Array, at: number): InjectRequest {
+  return {
+    metadata: getU64(bytes, at),
+    magic: getU32(bytes, at + 8),
+    slot: getU8(bytes, at + 12),
+    port: getU8(bytes, at + 13),
+    direction: getU8(bytes, at + 14),
+  };
+}
+
 /** struct node_config, 24 bytes */
 export interface NodeConfig {
   readonly epoch: number;
@@ -764,6 +792,30 @@ export const hostAddresses: MapCodec<string, number, string | Uint8Array> = {
   },
 };
 
+export const injected: MapCodec<number, InjectRequest> = {
+  name: 'injected',
+  type: 6,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 16,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'injected key');
+    putU32(bytes, at, row, 'injected key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'injected key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'injected value');
+    putInjectRequest(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'injected value');
+    return getInjectRequest(bytes, at);
+  },
+};
+
 export const nodeConfig: MapCodec<number, NodeConfig> = {
   name: 'node_config',
   type: 2,
@@ -1025,6 +1077,21 @@ export const cubeEvent: StructCodec<CubeEvent, CubeEvent<string | Uint8Array>> =
   },
 };
 
+/** struct inject_request */
+export const injectRequest: StructCodec<InjectRequest> = {
+  name: 'inject_request',
+  size: 16,
+  encode(row) {
+    const bytes = new Uint8Array(16);
+    putInjectRequest(bytes, 0, row);
+    return bytes;
+  },
+  decode(bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'inject_request');
+    return getInjectRequest(bytes, at);
+  },
+};
+
 /** struct punt_event */
 export const puntEvent: StructCodec<PuntEvent, PuntEvent<string | Uint8Array>> = {
   name: 'punt_event',
@@ -1070,6 +1137,7 @@ export const maps = {
   events: events,
   fragments: fragments,
   host_addresses: hostAddresses,
+  injected: injected,
   node_config: nodeConfig,
   overlay_sources: overlaySources,
   pods: pods,

@@ -41,6 +41,7 @@ export const SHARED_MAPS = [
   'punt_scratch',
   'punt_buckets',
   'punt_counters',
+  'injected',
   'slots',
 ] as const;
 

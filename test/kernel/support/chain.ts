@@ -77,6 +77,7 @@ export const SHARED = [
   'punt_scratch',
   'punt_buckets',
   'punt_counters',
+  'injected',
 ] as const;
 
 export const SLOTS = 256;

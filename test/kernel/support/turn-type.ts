@@ -101,7 +101,9 @@ class TurnImage implements CubeImage {
     return { writes, afterGrace };
   }
 
-  punted({ kind, code, metadata }: PuntRecord): PuntAnswer {
+  punted({ kind, code, metadata, port, packet }: PuntRecord): PuntAnswer {
+    if (code === 3) return { packets: [{ port, direction: 'in', packet, metadata: metadata + 1n }] };
+    if (code === 4) return { packets: [{ port: Number(metadata), direction: 'out', packet }] };
     return {
       logs: [{ message: 'turned', fields: { kind, code, rule: `r${metadata}`, label: this.#wanted } }],
     };
