@@ -260,6 +260,20 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "remedy": "Restart the agent of the node, which writes the tables again, and report it."
   }
 ],
+  Forwarder: [
+  {
+    "id": 32,
+    "name": "DroppedByRule",
+    "description": "A rule with the action Drop matched.",
+    "remedy": "Nothing, if the rule is meant; a trace names it."
+  },
+  {
+    "id": 33,
+    "name": "DroppedByDefault",
+    "description": "No rule matched and the default action is Drop.",
+    "remedy": "Add a rule for such packets, or change defaultAction."
+  }
+],
   LoadBalancer: [
   {
     "id": 32,
@@ -542,6 +556,18 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "description": "ARP, neighbour discovery and, if allowed, other frames."
   }
 ],
+  Forwarder: [
+  {
+    "id": 0,
+    "name": "matched",
+    "description": "Packets that a rule decided about."
+  },
+  {
+    "id": 1,
+    "name": "unmatched",
+    "description": "Packets left to the default action."
+  }
+],
   LoadBalancer: [
   {
     "id": 0,
@@ -796,6 +822,19 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "name": "KnownSession",
     "description": "The packet belongs to a known session, which was let through by",
     "object": "rule"
+  }
+],
+  Forwarder: [
+  {
+    "id": 1,
+    "name": "Matched",
+    "description": "Decided by",
+    "object": "rule"
+  },
+  {
+    "id": 2,
+    "name": "DefaultAction",
+    "description": "No rule matched: the default action."
   }
 ],
   LoadBalancer: [

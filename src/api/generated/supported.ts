@@ -5,6 +5,7 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
   Bridge: ["TC"],
   DDoSMitigator: ["TC"],
   Firewall: ["TC"],
+  Forwarder: ["TC"],
   LoadBalancer: ["TC"],
   Nat: ["TC"],
   Router: ["TC"],

@@ -3,6 +3,8 @@
 
 /** VLANs of the port (IEEE 802.1Q). Without it the port is an access port of VLAN 1. */
 export type PortVlan = AccessPortVlan | TrunkPortVlan;
+/** What happens to the packet. */
+export type ForwarderAction = OutputForwarderAction | DropForwarderAction | PuntForwarderAction;
 /** Sources, destinations and protocol say which packets it takes. */
 export type NatSourceRule = MasqueradeNatSourceRule | SNATNatSourceRule | ExcludeNatSourceRule;
 /** Where packets to one prefix go. */
@@ -12,6 +14,7 @@ export type CubeSpec =
   | BridgeCubeSpec
   | DDoSMitigatorCubeSpec
   | FirewallCubeSpec
+  | ForwarderCubeSpec
   | LoadBalancerCubeSpec
   | NatCubeSpec
   | RouterCubeSpec;
@@ -27,6 +30,7 @@ export type CubeTemplate =
   | BridgeCubeTemplate
   | DDoSMitigatorCubeTemplate
   | FirewallCubeTemplate
+  | ForwarderCubeTemplate
   | LoadBalancerCubeTemplate
   | NatCubeTemplate
   | RouterCubeTemplate;
@@ -465,6 +469,67 @@ export interface Firewall {
   /** Sizes of the session tables in the kernel, and how long an idle session lives. */
   sessions: FirewallSessions;
 }
+/** Mark of the packet in the kernel (SO_MARK, nftables, other programs). */
+export interface PacketMark {
+  /** Value of the bits that are looked at. */
+  value: number;
+  /** Bits that are looked at. */
+  mask: number;
+}
+/** Where the packet leaves. */
+export interface ForwarderOutput {
+  /** Port of the forwarder. */
+  port: string;
+}
+/** What every ForwarderAction has. */
+export interface ForwarderActionCommon {}
+export interface OutputForwarderAction extends ForwarderActionCommon {
+  type: 'Output';
+  /** Where the packet leaves. */
+  output: ForwarderOutput;
+}
+export interface DropForwarderAction extends ForwarderActionCommon {
+  type: 'Drop';
+}
+export interface PuntForwarderAction extends ForwarderActionCommon {
+  type: 'Punt';
+}
+/** One rule. A packet matches when it fulfils every member that is set. */
+export interface ForwarderRule {
+  /** Name of the rule, in traces. Without it the rule is known by its place. */
+  name?: string;
+  /** Rules are tried from the lowest to the highest; those of one priority in their order. */
+  priority: number;
+  /** Ports of the forwarder that the packet may come in by. Empty: all. */
+  inPorts?: string[];
+  /** Prefixes of senders. Empty: all. */
+  sources?: string[];
+  /** Prefixes of receivers. Empty: all. */
+  destinations?: string[];
+  /**
+   * Protocols as a whole: TCP, UDP, SCTP, ICMP, ICMPv6, or a number such as 47. With `ports` too, one of the two is enough.
+     */
+  protocols?: string[];
+  /** Destination ports. Empty: all. */
+  ports?: PortRange[];
+  /** Source ports. Empty: all. */
+  sourcePorts?: PortRange[];
+  /** Differentiated services code point: the upper six bits of TOS or traffic class. */
+  dscp?: number;
+  /** Mark of the packet in the kernel (SO_MARK, nftables, other programs). */
+  mark?: PacketMark;
+  /** What happens to the packet. */
+  action: ForwarderAction;
+}
+/**
+ * A forwarder by policy: the first rule that a packet matches says by which port it leaves, or that it ends here. It keeps no state and changes no packet; frames that are not IP match the rules that ask for nothing of IP.
+ */
+export interface Forwarder {
+  /** Rules. */
+  rules: ForwarderRule[];
+  /** What happens to packets that no rule matches. */
+  defaultAction: ForwarderAction;
+}
 /**
  * A backend that reaches itself through its service would answer itself directly and break the connection. It therefore sees these sources instead of its own address.
  */
@@ -782,6 +847,13 @@ export interface FirewallCubeSpec extends CubeSpecCommon {
    */
   firewall: Firewall;
 }
+export interface ForwarderCubeSpec extends CubeSpecCommon {
+  type: 'Forwarder';
+  /**
+   * A forwarder by policy: the first rule that a packet matches says by which port it leaves, or that it ends here. It keeps no state and changes no packet; frames that are not IP match the rules that ask for nothing of IP.
+   */
+  forwarder: Forwarder;
+}
 export interface LoadBalancerCubeSpec extends CubeSpecCommon {
   type: 'LoadBalancer';
   /**
@@ -1053,6 +1125,13 @@ export interface FirewallCubeTemplate extends CubeTemplateCommon {
    * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
    */
   firewall: Firewall;
+}
+export interface ForwarderCubeTemplate extends CubeTemplateCommon {
+  type: 'Forwarder';
+  /**
+   * A forwarder by policy: the first rule that a packet matches says by which port it leaves, or that it ends here. It keeps no state and changes no packet; frames that are not IP match the rules that ask for nothing of IP.
+   */
+  forwarder: Forwarder;
 }
 export interface LoadBalancerCubeTemplate extends CubeTemplateCommon {
   type: 'LoadBalancer';

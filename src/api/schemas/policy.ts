@@ -16,7 +16,7 @@ import {
 } from './build.ts';
 import type { Schema } from './schema.ts';
 
-const portRange = object(
+export const portRange = object(
   'Ports of one protocol.',
   {
     protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
@@ -99,7 +99,7 @@ export const identity: Schema = object(
 );
 
 /** Protocols by name, any other by its number (IANA protocol numbers). */
-const PROTOCOL = '^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$';
+export const PROTOCOL = '^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$';
 
 const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'];
 

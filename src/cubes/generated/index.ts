@@ -4,6 +4,7 @@ import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import { schema as bridge } from '../bridge/schema.ts';
 import { schema as ddosMitigator } from '../ddos-mitigator/schema.ts';
 import { schema as firewall } from '../firewall/schema.ts';
+import { schema as forwarder } from '../forwarder/schema.ts';
 import { schema as loadBalancer } from '../load-balancer/schema.ts';
 import { schema as nat } from '../nat/schema.ts';
 import { schema as router } from '../router/schema.ts';
@@ -13,6 +14,7 @@ export const CUBE_TYPES = {
   Bridge: bridge,
   DDoSMitigator: ddosMitigator,
   Firewall: firewall,
+  Forwarder: forwarder,
   LoadBalancer: loadBalancer,
   Nat: nat,
   Router: router,

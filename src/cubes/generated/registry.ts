@@ -4,11 +4,12 @@ import type { CubeType } from '../cube-type.ts';
 import { bridge } from '../bridge/type.ts';
 import { ddosMitigator } from '../ddos-mitigator/type.ts';
 import { firewall } from '../firewall/type.ts';
+import { forwarder } from '../forwarder/type.ts';
 import { loadBalancer } from '../load-balancer/type.ts';
 import { nat } from '../nat/type.ts';
 import { router } from '../router/type.ts';
 
 /** All cube types, by `spec.type`. */
 export const CUBES: ReadonlyMap<string, CubeType> = new Map(
-  [bridge, ddosMitigator, firewall, loadBalancer, nat, router].map((type) => [type.type, type as CubeType]),
+  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, nat, router].map((type) => [type.type, type as CubeType]),
 );

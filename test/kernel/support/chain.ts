@@ -168,6 +168,8 @@ export interface RunOptions {
   packetType?: number;
   /** Tag control information of a tag that the device took off. */
   vlan?: number;
+  /** `skb->mark`. */
+  mark?: number;
   /** The tunnel that the packet came through. */
   tunnel?: { remote: string; vni: number };
 }
@@ -523,6 +525,7 @@ function skbContext(options: RunOptions): Buffer {
   const ctx = Buffer.alloc(192);
   // what the entry finds in cb belongs to somebody else
   for (let i = 0; i < 5; i++) ctx.writeUInt32LE(0xdeadbeef, 48 + 4 * i);
+  ctx.writeUInt32LE(options.mark ?? 0, 8);
   ctx.writeUInt32LE(1, 36);
   ctx.writeUInt32LE(1, 40);
   if (options.gsoSize !== undefined) {
