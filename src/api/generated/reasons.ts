@@ -330,6 +330,14 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "remedy": "Restart the agent of the node, which writes the tables again, and report it."
   }
 ],
+  Mirror: [
+  {
+    "id": 32,
+    "name": "FromCopyPort",
+    "description": "The packet came in by a port that copies leave by.",
+    "remedy": "Nothing, unless what is there should speak to the network: link it elsewhere too."
+  }
+],
   Nat: [
   {
     "id": 32,
@@ -635,6 +643,28 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "description": "Picks whose replies could not have been told from those of another connection."
   }
 ],
+  Mirror: [
+  {
+    "id": 0,
+    "name": "matched",
+    "description": "Packets that a rule matched."
+  },
+  {
+    "id": 1,
+    "name": "copies",
+    "description": "Copies sent."
+  },
+  {
+    "id": 2,
+    "name": "copyFailures",
+    "description": "Copies that the kernel or an interface that is gone did not take; their packets went on."
+  },
+  {
+    "id": 3,
+    "name": "notSampled",
+    "description": "Matches of a rule that copies one packet in several, without a copy."
+  }
+],
   Nat: [
   {
     "id": 0,
@@ -877,6 +907,14 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 7,
     "name": "Refused",
     "description": "The packet becomes a RST or an ICMP error to its sender."
+  }
+],
+  Mirror: [
+  {
+    "id": 1,
+    "name": "Copied",
+    "description": "A copy was sent by",
+    "object": "rule"
   }
 ],
   Nat: [

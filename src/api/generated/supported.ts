@@ -7,6 +7,7 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
   Firewall: ["TC"],
   Forwarder: ["TC"],
   LoadBalancer: ["TC"],
+  Mirror: ["TC"],
   Nat: ["TC"],
   Router: ["TC"],
 };

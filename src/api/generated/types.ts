@@ -16,6 +16,7 @@ export type CubeSpec =
   | FirewallCubeSpec
   | ForwarderCubeSpec
   | LoadBalancerCubeSpec
+  | MirrorCubeSpec
   | NatCubeSpec
   | RouterCubeSpec;
 /** One end of a link. */
@@ -32,6 +33,7 @@ export type CubeTemplate =
   | FirewallCubeTemplate
   | ForwarderCubeTemplate
   | LoadBalancerCubeTemplate
+  | MirrorCubeTemplate
   | NatCubeTemplate
   | RouterCubeTemplate;
 /** One step of a path. */
@@ -615,6 +617,42 @@ export interface LoadBalancer {
   /** Sizes of the tables in the kernel, and how long an idle session lives. */
   sessions: Sessions;
 }
+/** One rule. A packet matches when it fulfils every member that is set. */
+export interface MirrorRule {
+  /** Name of the rule, in traces. Without it the rule is known by its place. */
+  name?: string;
+  /** Packets that it is for. Ingress: from outside to inside. Egress: from inside to outside. */
+  direction: 'Ingress' | 'Egress' | 'Both';
+  /** Prefixes of senders. Empty: all. */
+  sources?: string[];
+  /** Prefixes of receivers. Empty: all. */
+  destinations?: string[];
+  /**
+   * Protocols as a whole: TCP, UDP, SCTP, ICMP, ICMPv6, or a number such as 47. With `ports` too, one of the two is enough.
+     */
+  protocols?: string[];
+  /** Destination ports. Empty: all. */
+  ports?: PortRange[];
+  /** Source ports. Empty: all. */
+  sourcePorts?: PortRange[];
+  /** Differentiated services code point: the upper six bits of TOS or traffic class. */
+  dscp?: number;
+  /** Mark of the packet in the kernel (SO_MARK, nftables, other programs). */
+  mark?: PacketMark;
+  /** Copies one packet in so many that match, chosen at random. 1: every one. */
+  oneIn: number;
+  /** Longest copy; what is longer is cut off. */
+  truncate?: number;
+  /** Port that the copies leave by; it is linked to an interface. */
+  port: string;
+}
+/**
+ * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+ */
+export interface Mirror {
+  /** Which packets are copied, and to where. */
+  rules: MirrorRule[];
+}
 /** What the source becomes. */
 export interface SnatAddresses {
   /** Addresses of the port outside. A client always gets the same one of its family. */
@@ -860,6 +898,13 @@ export interface LoadBalancerCubeSpec extends CubeSpecCommon {
    * A load balancer for TCP, UDP and SCTP. It picks a backend at the first packet of a connection; a session keeps it. Packets that are not for a service pass unchanged.
    */
   loadBalancer: LoadBalancer;
+}
+export interface MirrorCubeSpec extends CubeSpecCommon {
+  type: 'Mirror';
+  /**
+   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+   */
+  mirror: Mirror;
 }
 export interface NatCubeSpec extends CubeSpecCommon {
   type: 'Nat';
@@ -1139,6 +1184,13 @@ export interface LoadBalancerCubeTemplate extends CubeTemplateCommon {
    * A load balancer for TCP, UDP and SCTP. It picks a backend at the first packet of a connection; a session keeps it. Packets that are not for a service pass unchanged.
    */
   loadBalancer: LoadBalancer;
+}
+export interface MirrorCubeTemplate extends CubeTemplateCommon {
+  type: 'Mirror';
+  /**
+   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+   */
+  mirror: Mirror;
 }
 export interface NatCubeTemplate extends CubeTemplateCommon {
   type: 'Nat';

@@ -6,6 +6,7 @@ import { schema as ddosMitigator } from '../ddos-mitigator/schema.ts';
 import { schema as firewall } from '../firewall/schema.ts';
 import { schema as forwarder } from '../forwarder/schema.ts';
 import { schema as loadBalancer } from '../load-balancer/schema.ts';
+import { schema as mirror } from '../mirror/schema.ts';
 import { schema as nat } from '../nat/schema.ts';
 import { schema as router } from '../router/schema.ts';
 
@@ -16,6 +17,7 @@ export const CUBE_TYPES = {
   Firewall: firewall,
   Forwarder: forwarder,
   LoadBalancer: loadBalancer,
+  Mirror: mirror,
   Nat: nat,
   Router: router,
 } as const satisfies Record<string, CubeTypeSchema>;

@@ -6,10 +6,11 @@ import { ddosMitigator } from '../ddos-mitigator/type.ts';
 import { firewall } from '../firewall/type.ts';
 import { forwarder } from '../forwarder/type.ts';
 import { loadBalancer } from '../load-balancer/type.ts';
+import { mirror } from '../mirror/type.ts';
 import { nat } from '../nat/type.ts';
 import { router } from '../router/type.ts';
 
 /** All cube types, by `spec.type`. */
 export const CUBES: ReadonlyMap<string, CubeType> = new Map(
-  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, nat, router].map((type) => [type.type, type as CubeType]),
+  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, mirror, nat, router].map((type) => [type.type, type as CubeType]),
 );

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Maps and constants of the mirror. src/cubes/mirror/desired.ts says what stands in them. */
+#ifndef CUBEPLANE_MIRROR_H
+#define CUBEPLANE_MIRROR_H
+
+#include "clone.h"
+#include "packet-match.h"
+#include "generated/reasons.h"
+
+#define ROWS	256
+#define OUTSIDE 0
+#define INSIDE	1
+
+struct row {
+	struct packet_match match;
+	u32 sample; /* copied when a random number is not above it; ~0: always */
+	u16 rule;   /* place in the spec */
+	u8 port;    /* that copies leave by */
+	u8 pad;
+};
+SIZE_ASSERT(struct row, 104);
+
+/* key: number of the row; those of a rule follow each other. writer: agent, before the program runs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ROWS);
+	__type(key, u32);
+	__type(value, struct row);
+} rules SEC(".maps");
+
+struct mirror_settings {
+	u32 rows; /* in `rules` */
+};
+
+/* A value with which the verifier sees every path; an instance has its own. */
+const volatile struct mirror_settings settings = {.rows = ROWS};
+
+#endif
