@@ -5,8 +5,14 @@
 
 #include "halves.h"
 
-static __always_inline int translate(struct cube_ctx *c, const struct session *s, struct translation *t)
+static __always_inline int translate(struct cube_ctx *c, const struct session *s)
 {
+	struct scratch *x = get_scratch();
+	struct translation *t;
+
+	if (!x)
+		return VERDICT_DROP | DROP_REWRITE_FAILED;
+	t = &x->out;
 	t->src = s->src;
 	t->dst = s->dst;
 	t->sport = s->sport;
@@ -39,7 +45,7 @@ static __noinline bool advance(struct cube_ctx *c, struct session *s, u32 chunk)
  * A packet whose tuple is the key of the half `s`. Returns a verdict, or VERDICT_NONE: the session is over, and the packet
  * is to be looked at as if it had never been.
  */
-__noinline int follow(struct __sk_buff *skb, struct session *s, struct translation *t, u32 is_established)
+__noinline int follow(struct __sk_buff *skb, struct session *s, u32 is_established)
 {
 	struct cube_ctx context = {}, *c = &context;
 	u32 now = coarse_seconds();
@@ -47,7 +53,7 @@ __noinline int follow(struct __sk_buff *skb, struct session *s, struct translati
 	u8 chunk, events;
 	bool is_reply;
 
-	if (!s || !t || !get_context(skb, c))
+	if (!s || !get_context(skb, c))
 		return VERDICT_DROP | DROP_MALFORMED;
 	w = c->work;
 	is_reply = s->state.own & HALF_REPLY;
@@ -64,7 +70,7 @@ __noinline int follow(struct __sk_buff *skb, struct session *s, struct translati
 		return VERDICT_NONE;
 	}
 	if (unlikely(w->flags & PKT_ICMP_ERROR || cube_is_dry(c)))
-		return translate(c, s, t);
+		return translate(c, s);
 	events = session_events(w, chunk, is_reply) & ~s->state.flags;
 	if (unlikely(events || !is_established || session_syncs(&s->state, now))) {
 		s->state.seen = now;
@@ -81,9 +87,9 @@ __noinline int follow(struct __sk_buff *skb, struct session *s, struct translati
 		struct scratch *x = get_scratch();
 
 		if (x)
-			return translate(c, &x->half, t);
+			return translate(c, &x->half);
 	}
-	return translate(c, s, t);
+	return translate(c, s);
 }
 
 #endif

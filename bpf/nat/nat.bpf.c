@@ -39,14 +39,14 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	return true;
 }
 
-static __always_inline int decide(struct cube_ctx *c, struct translation *t)
+static __always_inline int decide(struct cube_ctx *c)
 {
 	struct session *s = bpf_map_lookup_elem(&established, &c->work->tuple);
 	int verdict = VERDICT_NONE;
 
 	if (likely(s))
-		verdict = follow(c->skb, s, t, true);
-	return verdict == VERDICT_NONE ? begin(c->skb, t) : verdict;
+		verdict = follow(c->skb, s, true);
+	return verdict == VERDICT_NONE ? begin(c->skb) : verdict;
 }
 
 /* cube_rewrite() of one side, global: see get_context(). Returns 0 or a negative errno. */
@@ -124,7 +124,6 @@ CUBE(nat)
 {
 	struct cube_work *w = c->work;
 	u32 port = c->port == PORT_INSIDE ? PORT_OUTSIDE : PORT_INSIDE;
-	struct translation t = {};
 	int verdict = VERDICT_CROSS;
 
 	if (unlikely(is_link_traffic(w))) {
@@ -145,13 +144,15 @@ CUBE(nat)
 		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
 	} else {
 		w->tuple.pad[0] = c->port;
-		verdict = decide(c, &t);
+		verdict = decide(c);
 		w->tuple.pad[0] = 0;
 	}
 	if (likely(verdict & VERDICT_TRANSLATE)) {
-		if (apply(c, &t))
+		struct scratch *x = get_scratch();
+
+		if (!x || apply(c, &x->out))
 			return cube_drop(c, DROP_REWRITE_FAILED);
-		port = t.port;
+		port = x->out.port;
 	} else if (!(verdict & VERDICT_CROSS)) {
 		if (!(verdict & VERDICT_REFUSE) || !refuse(c, verdict & VERDICT_VALUE))
 			return cube_drop(c, verdict & VERDICT_VALUE);

@@ -154,12 +154,23 @@ const volatile struct nat_options nat_options = {
     .exclusions = 1,
 };
 
+/* What is written into the packet before it goes out. */
+struct translation {
+	addr_t src;
+	addr_t dst;
+	be16_t sport;
+	be16_t dport;
+	u32 port; /* by which it leaves */
+};
+SIZE_ASSERT(struct translation, 40);
+
 /* Keys and halves of the session in hand: too much for the stack of a program with functions. */
 struct scratch {
 	struct cube_tuple key;
 	struct cube_tuple other_key;
 	struct session half;
 	struct session other;
+	struct translation out; /* of VERDICT_TRANSLATE */
 };
 
 /* One per CPU. writer: this program. */
@@ -196,16 +207,6 @@ static __always_inline void count(const struct cube_ctx *c, u32 counter)
 {
 	cube_count(c, &counters, counter);
 }
-
-/* What is written into the packet before it goes out. */
-struct translation {
-	addr_t src;
-	addr_t dst;
-	be16_t sport;
-	be16_t dport;
-	u32 port; /* by which it leaves */
-};
-SIZE_ASSERT(struct translation, 40);
 
 /* What becomes of a packet: functions decide, and the main program, which alone may make tail calls, does it. */
 #define VERDICT_NONE	  0

@@ -154,18 +154,18 @@ static __always_inline struct scratch *prepare(struct cube_ctx *c, u32 port, u8 
 }
 
 /* Stores the half of the initiator; the other one has been claimed. */
-static __always_inline int store(struct cube_ctx *c, struct scratch *x, struct translation *t)
+static __always_inline int store(struct cube_ctx *c, struct scratch *x)
 {
 	if (cube_map_update(c, &embryonic, &x->key, &x->half, BPF_ANY)) {
 		cube_map_delete(c, &embryonic, &x->other_key);
 		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
 	}
 	count(c, COUNT_NEW_SESSIONS);
-	return translate(c, &x->half, t);
+	return translate(c, &x->half);
 }
 
 /* A packet that a forward rule takes: from the outside, or from an inside client to an outside address. */
-static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translation *t)
+static __always_inline int open_forward(struct cube_ctx *c, u32 rule)
 {
 	struct cube_work *w = c->work;
 	struct forward_rule *f = bpf_map_lookup_elem(&forward_rules, &rule);
@@ -189,7 +189,7 @@ static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translat
 		if (has_free_port(w)) {
 			if (claim_port(c->skb))
 				return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
-			return store(c, x, t);
+			return store(c, x);
 		}
 	}
 	mirror(x);
@@ -202,11 +202,11 @@ static __noinline int open_forward(struct cube_ctx *c, u32 rule, struct translat
 	}
 	if (error)
 		return VERDICT_DROP | DROP_REVERSE_CONFLICT;
-	return store(c, x, t);
+	return store(c, x);
 }
 
 /* A packet from the inside that a source rule takes. */
-static __noinline int open_source(struct cube_ctx *c, u32 rule, struct translation *t)
+static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 {
 	struct source_rule *r = bpf_map_lookup_elem(&source_rules, &rule);
 	u8 chunk = session_chunk(c);
@@ -226,22 +226,22 @@ static __noinline int open_source(struct cube_ctx *c, u32 rule, struct translati
 	x = prepare(c, PORT_OUTSIDE, chunk);
 	if (!r || !x || claim_source(c->skb, r->base[family], r->count[family]))
 		return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
-	return store(c, x, t);
+	return store(c, x);
 }
 
 /* No established session: an embryonic one, a new one, or a packet that is not to be translated. */
-__noinline int begin(struct __sk_buff *skb, struct translation *t)
+__noinline int begin(struct __sk_buff *skb)
 {
 	struct cube_ctx context = {}, *c = &context;
 	struct session *s;
 	int verdict = VERDICT_NONE;
 	int rule;
 
-	if (!t || !get_context(skb, c))
+	if (!get_context(skb, c))
 		return VERDICT_DROP | DROP_MALFORMED;
 	s = bpf_map_lookup_elem(&embryonic, &c->work->tuple);
 	if (s)
-		verdict = follow(skb, s, t, false);
+		verdict = follow(skb, s, false);
 	if (verdict != VERDICT_NONE)
 		return verdict;
 	if (is_excluded(c->port)) {
@@ -253,11 +253,11 @@ __noinline int begin(struct __sk_buff *skb, struct translation *t)
 	if (rule == RULE_OWN)
 		return VERDICT_DROP | (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
 	if (rule != NO_RULE)
-		return open_forward(c, rule, t);
+		return open_forward(c, rule);
 	if (c->port == PORT_INSIDE) {
 		rule = match_source();
 		if (rule != NO_RULE)
-			return open_source(c, rule, t);
+			return open_source(c, rule);
 	}
 	count(c, COUNT_PASSED);
 	cube_decide(c, DECIDE_NO_RULE, 0);

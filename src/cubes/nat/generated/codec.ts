@@ -272,12 +272,40 @@ function getErrorBuffer(bytes: Uint8Array, at: number): ErrorBuffer {
   };
 }
 
-/** struct scratch, 176 bytes */
+/** struct translation, 40 bytes */
+export interface Translation<A = string> {
+  readonly src: A;
+  readonly dst: A;
+  readonly sport: number;
+  readonly dport: number;
+  readonly port: number;
+}
+
+function putTranslation(bytes: Uint8Array, at: number, row: Translation<string | Uint8Array>): void {
+  putAddress(bytes, at, row.src, 'Translation.src');
+  putAddress(bytes, at + 16, row.dst, 'Translation.dst');
+  putBe16(bytes, at + 32, row.sport, 'Translation.sport');
+  putBe16(bytes, at + 34, row.dport, 'Translation.dport');
+  putU32(bytes, at + 36, row.port, 'Translation.port');
+}
+
+function getTranslation(bytes: Uint8Array, at: number): Translation {
+  return {
+    src: getAddress(bytes, at),
+    dst: getAddress(bytes, at + 16),
+    sport: getBe16(bytes, at + 32),
+    dport: getBe16(bytes, at + 34),
+    port: getU32(bytes, at + 36),
+  };
+}
+
+/** struct scratch, 216 bytes */
 export interface Scratch<A = string> {
   readonly key: CubeTuple<A>;
   readonly otherKey: CubeTuple<A>;
   readonly half: Session<A>;
   readonly other: Session<A>;
+  readonly out: Translation<A>;
 }
 
 function putScratch(bytes: Uint8Array, at: number, row: Scratch<string | Uint8Array>): void {
@@ -285,6 +313,7 @@ function putScratch(bytes: Uint8Array, at: number, row: Scratch<string | Uint8Ar
   putCubeTuple(bytes, at + 40, row.otherKey);
   putSession(bytes, at + 80, row.half);
   putSession(bytes, at + 128, row.other);
+  putTranslation(bytes, at + 176, row.out);
 }
 
 function getScratch(bytes: Uint8Array, at: number): Scratch {
@@ -293,6 +322,7 @@ function getScratch(bytes: Uint8Array, at: number): Scratch {
     otherKey: getCubeTuple(bytes, at + 40),
     half: getSession(bytes, at + 80),
     other: getSession(bytes, at + 128),
+    out: getTranslation(bytes, at + 176),
   };
 }
 
@@ -598,7 +628,7 @@ export const scratch: MapCodec<number, Scratch, number, Scratch<string | Uint8Ar
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 176,
+  valueSize: 216,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 4, 'scratch key');
     putU32(bytes, at, row, 'scratch key');
@@ -608,11 +638,11 @@ export const scratch: MapCodec<number, Scratch, number, Scratch<string | Uint8Ar
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 176, 'scratch value');
+    checkRoom(bytes, at, 216, 'scratch value');
     putScratch(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 176, 'scratch value');
+    checkRoom(bytes, at, 216, 'scratch value');
     return getScratch(bytes, at);
   },
 };
