@@ -14,6 +14,7 @@
  * - ARP and neighbour discovery always pass: without them nothing does.
  */
 #include "judge.h"
+#include "reclaim.h"
 #include "reply.h"
 
 /* Turns the packet into a RST or an ICMP error in the name of its receiver. False: there is no answer to it. */
@@ -58,34 +59,10 @@ CUBE(firewall)
 	return cube_drop(c, verdict & ~REJECT);
 }
 
-/* Argument and result of `reclaim`. */
-struct reclaim {
-	u64 seen;
-	u64 removed;
-	u32 now;
-	u32 pad;
-};
-
-struct bpf_map;
-
-static long reclaim_session(struct bpf_map *map, struct cube_tuple *key, struct session *s, struct reclaim *r)
+static __always_inline bool is_session_over(const struct cube_tuple *key, const struct session *s, u32 now)
 {
-	r->seen++;
-	if (session_is_expired(&s->state, key->proto, r->now)) {
-		bpf_map_delete_elem(map, key);
-		r->removed++;
-	}
-	return 0;
+	return session_is_expired(&s->state, key->proto, now);
 }
 
-/* Removes sessions that have expired. Run by the agent, seldom: it walks all of them. */
-SEC("syscall")
-int reclaim(struct reclaim *result)
-{
-	struct reclaim r = {.now = bpf_ktime_get_ns() >> 30}; /* coarse_seconds() is not for this type */
-
-	bpf_for_each_map_elem(&established, reclaim_session, &r, 0);
-	bpf_for_each_map_elem(&embryonic, reclaim_session, &r, 0);
-	*result = r;
-	return 0;
-}
+RECLAIM(reclaim_established, established, struct cube_tuple, struct session, is_session_over)
+RECLAIM(reclaim_embryonic, embryonic, struct cube_tuple, struct session, is_session_over)

@@ -297,6 +297,7 @@ test('reclaim removes what has expired, and nothing else', () => {
   fw.egress(out(f, udp({ sport: 1, dport: 2 })));
   fw.age(31);
   fw.egress(out(f, udp({ sport: 3, dport: 2 })));
-  fw.cube.object.program('reclaim').testRun({ ctxIn: Buffer.alloc(24) });
+  for (const name of ['reclaim_established', 'reclaim_embryonic'])
+    fw.cube.object.program(name).testRun({ ctxIn: Buffer.alloc(24) });
   expect(fw.sessions().map(({ sport }) => sport)).toEqual([3]);
 });
