@@ -44,6 +44,14 @@ export const SOAKS: readonly Soak[] = [
     times: 2,
   },
   {
+    name: 'splices',
+    what: 'chains of one to three cubes put into links and next to endpoints and taken out, under the same load: nothing lost, neighbours untouched, nothing leaked',
+    part: 'netns',
+    files: ['test/netns/splice.test.ts'],
+    env: { CUBEPLANE_SPLICES: '1000' },
+    times: 1,
+  },
+  {
     name: 'flood',
     what: 'established connections under forged SYNs, ten times the table of unconfirmed sessions: none lost',
     part: 'netns',

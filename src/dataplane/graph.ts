@@ -19,7 +19,7 @@ import {
   refOf,
 } from './objects.ts';
 import { closedRings } from './rings.ts';
-import { resolveSplices, type Splices } from './splice.ts';
+import { resolveSplices } from './splice.ts';
 
 export interface GraphInput {
   readonly nodeName: string;
@@ -69,12 +69,14 @@ class Resolver {
     }
     this.#refuseClosedLoops(links);
     this.#refuseBroadcastLoops(links);
+    this.#refuseSplices(links);
     const cubes = new Map<string, GraphCube>();
     for (const [key, { object, type }] of this.#cubes) {
       const cube = this.#finishCube(key, object, type, links);
       if (cube !== undefined) cubes.set(key, cube);
     }
-    const { wires, through } = this.#splice(links, cubes);
+    const isProgrammed = (cube: string) => cubes.has(cube);
+    const { wires, through } = resolveSplices({ links, typeOf: this.#typeOf, isProgrammed });
     for (const link of links.values()) this.#checkEnds(link, cubes);
     const terminating = [...links.values()].filter(({ object }) => object.spec.splice === undefined);
     const overlay = terminating
@@ -198,19 +200,16 @@ class Resolver {
     return name === 'in' ? pair.outside : pair.inside;
   }
 
-  /** A chain with an `Accepted` finding goes out of the graph with its head. */
-  #splice(links: Map<string, GraphLink>, cubes: ReadonlyMap<string, GraphCube>): Splices {
-    const splices = resolveSplices({
-      links,
-      typeOf: (cube) => this.#cubes.get(cube)?.type,
-      isProgrammed: (cube) => cubes.has(cube),
-    });
-    for (const [ref, { condition, reason, message }] of splices.findings) {
+  /** Before the ports of cubes are counted, since the head of a chain that is not accepted gives its cube none. */
+  #refuseSplices(links: Map<string, GraphLink>): void {
+    const { findings } = resolveSplices({ links, typeOf: this.#typeOf, isProgrammed: () => true });
+    for (const [ref, { condition, reason, message }] of findings) {
       this.#find(ref, condition, reason, message);
       if (condition === 'Accepted') links.delete(ref.slice('CubeLink '.length));
     }
-    return splices;
   }
+
+  readonly #typeOf = (cube: string): CubeType | undefined => this.#cubes.get(cube)?.type;
 
   /** A packet could neither come into such a ring nor leave it. */
   #refuseClosedLoops(links: Map<string, GraphLink>): void {

@@ -525,7 +525,8 @@ describe('what stands against a chain', () => {
     expect(finding).toMatchObject({ condition, reason });
     expect(finding?.message).toContain(message);
     expect(graph.links.has(key)).toBe(condition !== 'Accepted');
-    // The others are as they were.
+    // The others are as they were, and a link that is not accepted gives no cube a port.
+    if (condition === 'Accepted') expect(graph.cubes.get('ns/p')?.input.ports ?? []).toEqual([]);
     expect(way(graph, 'Interface eth0')).toEqual(['b/up']);
     expect(wires(graph)).toEqual(expect.arrayContaining(['Pods - a/pods']));
   });

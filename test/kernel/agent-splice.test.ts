@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Cubes put into a running chain and taken out again: programs, maps and pins of the others stay the very same. */
-import { readdirSync, readlinkSync } from 'node:fs';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { LABELS } from '../../src/api/group.ts';
 import { specHash } from '../../src/api/hash.ts';
 import type { SourceObject } from '../../src/dataplane/sources/source.ts';
+import { heldBpf } from '../harness/held.ts';
 import type { Pod } from '../harness/topology.ts';
 import type { AgentClient, Settled } from './support/agent-client.ts';
 import { AgentLab, pings, plugRequest } from './support/agent-lab.ts';
@@ -78,22 +78,6 @@ async function start(env: Record<string, string> = {}, objects: SourceObject[] =
   return await agent.ask<Settled>('settled');
 }
 
-/** Kernel objects that the agent holds open. */
-function held(): Record<string, number> {
-  const counts: Record<string, number> = {};
-  const folder = `/proc/${agent.child.pid}/fd`;
-  for (const fd of readdirSync(folder)) {
-    let target = '';
-    try {
-      target = readlinkSync(join(folder, fd));
-    } catch {
-      continue; // closed meanwhile
-    }
-    if (target.includes('bpf')) counts[target] = (counts[target] ?? 0) + 1;
-  }
-  return counts;
-}
-
 /** Pings all the time; `end` says how many of how many came back. */
 async function startPings(
   from: Pod,
@@ -136,7 +120,7 @@ describe('a chain that is spliced into a link', () => {
     expect(await agent.ask('plan')).toEqual([]);
     await agent.ask('settled');
     const before = lab.pins();
-    const fds = held();
+    const held = heldBpf(agent.child.pid as number);
     const load = await startPings(first, second);
     const low = tapChain('low', { count: 2 });
     const put = await agent.set([...low.objects, record(low)]);
@@ -167,7 +151,7 @@ describe('a chain that is spliced into a link', () => {
     expect(portsOf(after, 'front')).toEqual(['a Pods Up', 'b hub/in Up']);
     expect(after.statuses[`CubeLink ${NAMESPACE}/inner`].through).toBeUndefined();
     expect(lab.pins()).toEqual(before);
-    expect(held()).toEqual(fds);
+    expect(heldBpf(agent.child.pid as number)).toEqual(held);
     expect(await agent.ask('plan')).toEqual([]);
     const { sent, received } = await load.end();
     // The last one may be under way.

@@ -8,20 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { BpfMap } from '../../src/dataplane/kernel/addon/index.ts';
 import { readJson, statusPath } from '../../src/dataplane/sources/manifests/state-files.ts';
-import type { Running } from '../harness/process.ts';
 import type { Pod } from '../harness/topology.ts';
-import { type Load, startLoad, startServer } from '../harness/traffic.ts';
+import { startServer } from '../harness/traffic.ts';
+import { HALF_CHANGED } from './support/half-changed.ts';
 import { kernelState } from './support/kernel-state.ts';
-import { sampleChain, vipsOf } from './support/manifests.ts';
-import { named, PORT, TARGET } from './support/services.ts';
-import {
-  difference,
-  FAMILIES,
-  openTwoNodes,
-  SYSTEM,
-  type TwoNodes,
-  type Worker,
-} from './support/two-nodes.ts';
+import { sampleChain } from './support/manifests.ts';
+import { named, TARGET } from './support/services.ts';
+import { Traffic } from './support/traffic.ts';
+import { difference, openTwoNodes, SYSTEM, type TwoNodes, type Worker } from './support/two-nodes.ts';
 
 jest.setTimeout(600_000);
 
@@ -44,56 +38,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await lab?.close();
 });
-
-/** Traffic from the client through the Service and past it, of which every lost packet shows. */
-class Traffic {
-  readonly #loads: Record<string, Load>;
-  readonly #pings: Record<string, Running>;
-
-  constructor(loads: Record<string, Load>, pings: Record<string, Running>) {
-    this.#loads = loads;
-    this.#pings = pings;
-  }
-
-  static async start(): Promise<Traffic> {
-    const loads: Record<string, Load> = {};
-    const pings: Record<string, Running> = {};
-    for (const family of FAMILIES) {
-      const vip = vipsOf(10)[family];
-      loads[`TCP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 20, long: 8 });
-      loads[`UDP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 10, udp: true });
-      for (const pod of backends) {
-        const name = `ping-${pod.name}-${family}`;
-        const argv = ['ping', '-n', '-q', '-i', '0.01', pod.addresses[family] ?? ''];
-        pings[name] = await client.namespace.start(name, argv);
-      }
-    }
-    return new Traffic(loads, pings);
-  }
-
-  /** Ends it; what was lost, by kind, and how much was sent. */
-  async end(): Promise<{ lost: Record<string, unknown>; requests: number; echoes: number }> {
-    const lost: Record<string, unknown> = {};
-    let requests = 0;
-    let echoes = 0;
-    for (const [name, load] of Object.entries(this.#loads)) {
-      const report = await load.end();
-      requests += report.requests;
-      if (report.failures.length > 0) lost[name] = report.failures;
-    }
-    for (const [name, ping] of Object.entries(this.#pings)) {
-      const from = (await ping.output()).length;
-      ping.kill('SIGINT');
-      await ping.exited();
-      const said = (await ping.output()).slice(from);
-      const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(said) ?? [];
-      echoes += Number(received);
-      // The last one may be under way.
-      if (!(Number(sent) - Number(received) <= 1)) lost[name] = said.trim();
-    }
-    return { lost, requests, echoes };
-  }
-}
 
 /** The sample chain, or with another router between balancer and router; each revision is a new one. */
 function chainOf(revision: number): object {
@@ -125,16 +69,6 @@ function chainOf(revision: number): object {
   ];
   return chain;
 }
-
-/** Reasons of a packet that met a graph half changed. */
-const HALF_CHANGED = [
-  'NoEdge',
-  'StaleEpoch',
-  'ChainNotProgrammed',
-  'TailCallFailed',
-  'HopLimit',
-  'BackendInvalid',
-];
 
 /** Drops of all cubes of all nodes for one of those reasons. */
 async function halfChanged(): Promise<Record<string, number>> {
@@ -191,7 +125,7 @@ async function rewire(revision: number, timeoutMs = 60_000): Promise<void> {
 
 test(`${KILLS} agents that die at any moment lose nothing, and the next ones find all as it should be`, async () => {
   const before = await halfChanged();
-  const traffic = await Traffic.start();
+  const traffic = await Traffic.start(client, backends, 10);
   for (let round = 0; round < KILLS; round++) {
     const worker = lab.worker(round % lab.workers.length);
     // What changes differs, and so does how far the agent gets with it.
@@ -232,7 +166,7 @@ describe('a chain', () => {
     const before = await halfChanged();
     const first = lab.workers.map(epochOf);
     const middles: Record<string, number> = {};
-    const traffic = await Traffic.start();
+    const traffic = await Traffic.start(client, backends, 10);
     for (let revision = 1001; revision <= 1000 + REWIRINGS; revision++) {
       await rewire(revision);
       await sleep(Math.random() * 40);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { setCondition } from '../../api/conditions.ts';
+import { removeCondition, setCondition } from '../../api/conditions.ts';
 import type { Condition, CubeTable } from '../../api/generated/types.ts';
 import { contentHash } from '../../api/hash.ts';
 import { notSupported } from '../../api/not-supported.ts';
@@ -292,13 +292,18 @@ export class ManifestSource implements Source {
   /** What this node makes of each chain, and no status any more for what is gone. */
   async #writeChainStatuses(chains: readonly ChainOutcome[], now: Date): Promise<void> {
     const keys = new Set(this.#given.keys());
-    for (const { chain, accepted, reason, message, stamp } of chains) {
+    for (const { chain, accepted, reason, message, unresolved, stamp } of chains) {
       const { namespace, name, uid = '', generation = 1 } = chain.metadata;
       const owner = { kind: 'ServiceChain', namespace, name, uid };
       keys.add(keyOfObject(chain as unknown as KubeManifest));
       const last = (this.#statuses.get(owner)?.conditions ?? []) as readonly Condition[];
       const status = accepted ? 'True' : 'False';
-      const conditions = setCondition(last, { type: 'Accepted', status, reason, message }, generation, now);
+      let conditions = setCondition(last, { type: 'Accepted', status, reason, message }, generation, now);
+      if (unresolved === undefined) conditions = removeCondition(conditions, 'ResolvedRefs');
+      else {
+        const refs = { type: 'ResolvedRefs', status: 'False', ...unresolved } as const;
+        conditions = setCondition(conditions, refs, generation, now);
+      }
       await this.#statuses.set(owner, {
         observedGeneration: generation,
         ...(stamp === undefined ? {} : { revision: stamp.commit.revision }),

@@ -14,6 +14,8 @@ export interface ChainOutcome {
   /** Reason of the condition Accepted. */
   readonly reason: string;
   readonly message: string;
+  /** Why its target is not known; ResolvedRefs says it. */
+  readonly unresolved?: { readonly reason: string; readonly message: string };
   /** What the node is to run: of this version of the chain, or of the last one that could be stamped. */
   readonly stamp?: Stamp;
 }
@@ -84,7 +86,10 @@ function stampOne(
   if (refusal !== undefined) return refused(refusal.reason, refusal.message);
   const target = targetOf(chain, others.lookup);
   // As in a cluster, where a chain without a target selects no node any more.
-  if (!target.ok) return { chain, accepted: true, reason: 'Accepted', message: target.message };
+  if (!target.ok) {
+    const { reason, message } = target;
+    return { chain, accepted: true, reason: 'Accepted', message, unresolved: { reason, message } };
+  }
   if (chain.spec.paused) {
     const kept = last === undefined ? 'nothing was stamped before' : `revision ${last.commit.revision} stays`;
     const message = `The chain is paused: ${kept}`;
