@@ -45,6 +45,7 @@ static __noinline __attribute__((unused)) int echo_reply(struct cube_ctx *c)
 	if (failed || swap_macs(skb))
 		return REPLY_FAILED;
 	turn_around(w);
+	w->flags |= answer_flags(c);
 	w->ttl = REPLY_TTL;
 	w->icmp_type = reply;
 	return REPLY_READY;

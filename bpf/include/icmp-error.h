@@ -192,6 +192,7 @@ static __noinline __attribute__((unused)) int icmp_error(struct cube_ctx *c, u32
 	if (swap_macs(skb))
 		return REPLY_FAILED;
 	error_describe(w, &source, l3_length, l4_length, total, b->icmp.type, b->icmp.code);
+	w->flags |= answer_flags(c);
 	return REPLY_READY;
 }
 

@@ -84,6 +84,15 @@ static __always_inline long swap_macs(struct __sk_buff *skb)
 		       ?: bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), BPF_F_INVALIDATE_HASH);
 }
 
+/*
+ * PKT_* for the answer of a spliced cube next to an interface: the frame goes back as it is, since no router stands before
+ * that cube who would know the next hop to a sender that is not on the link.
+ */
+static __always_inline u32 answer_flags(const struct cube_ctx *c)
+{
+	return cube.transparent && cube_is_shared(c) ? PKT_FRAME_READY : 0;
+}
+
 /* Whether any answer may go to the sender: one host, spoken to alone (RFC 1122 3.2.2, RFC
  * 4443 2.4(e)). */
 static __always_inline bool may_reply(const struct cube_ctx *c)

@@ -89,6 +89,7 @@ static __noinline __attribute__((unused)) int tcp_reset(struct cube_ctx *c)
 	    swap_macs(skb))
 		return REPLY_FAILED;
 	turn_around(w);
+	w->flags |= answer_flags(c);
 	w->ip_len = l3_length + sizeof(b.tcp);
 	w->tcp_flags = b.tcp.flags;
 	w->ttl = REPLY_TTL;

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CubeTypeSchema } from '../../src/api/schemas/cube-type.ts';
 import { Chain, type ChainCube, Verdict } from './support/chain.ts';
-import { ethernet, ip, udp } from './support/packet.ts';
+import { ethernet, ip, tcp, udp } from './support/packet.ts';
 
 const SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
 const HOST_DEV = 1 << 2;
@@ -63,6 +63,37 @@ describe('a cube before the probe', () => {
     chain.watch(2, 1);
     expect(chain.run(frame(FAMILIES[0][1])).seen).toMatchObject({ hops: 3, flags: 0 });
   });
+});
+
+describe('an answer', () => {
+  const FRAME_READY = 1 << 13;
+  test.each(FAMILIES)(
+    'of a spliced cube goes back to an interface as the frame it is: %s',
+    async (_, addresses) => {
+      using chain = await Chain.open();
+      for (const transparent of [false, true]) {
+        const slot = transparent ? 2 : 1;
+        const cube = await chain.add({ object: 'refuser', schema: SCHEMA, slot, transparent });
+        chain.watch(slot, 0);
+        for (const kind of ['interface', 'stack'] as const) {
+          chain.attach({ kind }, cube);
+          for (const l4 of [
+            udp({ sport: 1000, dport: 2000, payload: 32 }),
+            tcp({ sport: 1000, dport: 80 }),
+          ]) {
+            const { seen, drops } = chain.run(ethernet({}, ip(addresses, l4)), { packetType: 0 });
+            expect(drops).toEqual([]);
+            const isReady = ((seen?.work.flags ?? 0) & FRAME_READY) !== 0;
+            expect([kind, transparent, isReady]).toEqual([
+              kind,
+              transparent,
+              transparent && kind === 'interface',
+            ]);
+          }
+        }
+      }
+    },
+  );
 });
 
 describe('chains of many cubes', () => {
