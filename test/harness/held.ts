@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 
 /** Programs, maps and links of BPF that a process holds open: how many of each. */
 export function heldBpf(pid: number): Record<string, number> {
@@ -16,4 +18,16 @@ export function heldBpf(pid: number): Record<string, number> {
     if (kind !== undefined) counts[kind] = (counts[kind] ?? 0) + 1;
   }
   return counts;
+}
+
+/** As {@link heldBpf}, once it is as wanted; what a process opens for a moment, as for a look at its maps, passes. */
+export async function heldBpfOnce(
+  pid: number,
+  wanted: Record<string, number>,
+  timeoutMs = 15_000,
+): Promise<Record<string, number>> {
+  for (const deadline = Date.now() + timeoutMs; ; await sleep(100)) {
+    const held = heldBpf(pid);
+    if (isDeepStrictEqual(held, wanted) || Date.now() > deadline) return held;
+  }
 }
