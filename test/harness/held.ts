@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
 
 /** Programs, maps and links of BPF that a process holds open: how many of each. */
 export function heldBpf(pid: number): Record<string, number> {
@@ -20,7 +19,7 @@ export function heldBpf(pid: number): Record<string, number> {
   return counts;
 }
 
-/** As {@link heldBpf}, once it is as wanted; what a process opens for a moment, as for a look at its maps, passes. */
+/** As {@link heldBpf}, once the kinds that are wanted are as they should; what a process opens for a moment passes. */
 export async function heldBpfOnce(
   pid: number,
   wanted: Record<string, number>,
@@ -28,6 +27,7 @@ export async function heldBpfOnce(
 ): Promise<Record<string, number>> {
   for (const deadline = Date.now() + timeoutMs; ; await sleep(100)) {
     const held = heldBpf(pid);
-    if (isDeepStrictEqual(held, wanted) || Date.now() > deadline) return held;
+    const isSo = Object.entries(wanted).every(([kind, count]) => held[kind] === count);
+    if (isSo || Date.now() > deadline) return held;
   }
 }

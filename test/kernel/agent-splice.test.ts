@@ -120,7 +120,6 @@ describe('a chain that is spliced into a link', () => {
     expect(await agent.ask('plan')).toEqual([]);
     await agent.ask('settled');
     const before = lab.pins();
-    // Programs it opens for a moment only.
     const { prog: _, ...held } = heldBpf(agent.child.pid as number);
     const load = await startPings(first, second);
     const low = tapChain('low', { count: 2 });
@@ -152,7 +151,10 @@ describe('a chain that is spliced into a link', () => {
     expect(portsOf(after, 'front')).toEqual(['a Pods Up', 'b hub/in Up']);
     expect(after.statuses[`CubeLink ${NAMESPACE}/inner`].through).toBeUndefined();
     expect(lab.pins()).toEqual(before);
-    expect(await heldBpfOnce(agent.child.pid as number, held)).toEqual(held);
+    const { prog = 0, ...still } = await heldBpfOnce(agent.child.pid as number, held);
+    expect(still).toEqual(held);
+    // One that removes what is over may stay open.
+    expect(prog).toBeLessThanOrEqual(1);
     expect(await agent.ask('plan')).toEqual([]);
     const { sent, received } = await load.end();
     // The last one may be under way.
