@@ -345,7 +345,7 @@ describe('the operator', () => {
     const operator = await startOperator();
     await settled(operator);
     const before = await output();
-    await applyChain({ mode: 'Transparent' });
+    await applyChain({ updateStrategy: { type: 'OnDelete' } });
     await until('the refusal is told', async () => {
       const { status } = await cluster.api.get<ServiceChain>(`${CHAINS}/kubernetes`);
       return status?.conditions.some((c) => c.type === 'Stalled' && c.status === 'True') === true;
@@ -354,7 +354,7 @@ describe('the operator', () => {
     expect(status?.conditions.find((c) => c.type === 'Accepted')).toMatchObject({
       status: 'False',
       reason: 'NotSupported',
-      message: expect.stringContaining('spec.mode'),
+      message: expect.stringContaining('spec.updateStrategy.type'),
     });
     expect(await output()).toEqual(before);
     await applyChain();
@@ -557,9 +557,9 @@ describe('an agent that died', () => {
       undefined,
     );
     await agent.applyStatus(CUBES, metadata, { observedGeneration: 1, conditions });
+    const start = Date.now();
     const operator = await startOperator();
     await settled(operator);
-    const start = Date.now();
     await until(
       'it is marked',
       async () => {

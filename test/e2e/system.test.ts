@@ -224,7 +224,7 @@ describe('kubectl changes what is there', () => {
       'kubernetes',
       '--type=merge',
       '-p',
-      '{"spec":{"mode":"Transparent"}}',
+      '{"spec":{"updateStrategy":{"type":"OnDelete"}}}',
     );
     await inSystem('wait', '--for=condition=Accepted=False', '--timeout=60s', 'servicechain/kubernetes');
     const reason = await inSystem(
@@ -242,7 +242,7 @@ describe('kubectl changes what is there', () => {
       'kubernetes',
       '--type=merge',
       '-p',
-      '{"spec":{"mode":"Terminating"}}',
+      '{"spec":{"updateStrategy":{"type":"AllAtOnce"}}}',
     );
     await inSystem('wait', '--for=condition=Accepted', '--timeout=60s', 'servicechain/kubernetes');
   });
