@@ -16,19 +16,32 @@ export function inspectionCommands(program: Command, { node, stateDir, examples 
     .option('--from <port>', 'where it comes in: NAMESPACE/POD, an interface, host, overlay, or CUBE/PORT')
     .option('--packet <text>', 'the packet: PROTOCOL SOURCE > DESTINATION [words]')
     .option('--pcap <file>', 'packets of a capture instead, at most 1000')
+    .option('--host <prefix>', 'live: source or destination, an address or a prefix, as the packet comes in')
+    .option('--port <number>', 'live: source or destination port, as the packet comes in')
+    .option('--protocol <name>', 'live: tcp, udp, icmp, icmpv6 or sctp')
+    .option('--interface <device>', 'live: where packets come in')
+    .option('--cube <name>', 'live: only packets that pass this cube')
+    .option('--dropped', 'live: only packets that are dropped or refused')
+    .option('--rate <packets>', 'live: packets a second at most, of all that match', '100')
+    .option('--count <packets>', 'live: end after so many')
     .addOption(node())
     .addOption(stateDir())
     .option('-o, --output <format>', 'json or yaml')
     .addHelpText(
       'after',
       `
-The packet runs through the programs and tables of the node as they are now, with a mark that lets them change and send
+Without --dry-run: real packets that match, as they come, until interrupted; one live trace a node at a time. A host or port
+is the one that the packet has when it comes in: replies of a Service come in from the backend.
+
+With --dry-run the packet runs through the programs and tables of the node as they are now, with a mark that lets them change and send
 nothing. PROTOCOL is tcp, udp, icmp or arp; IPv6 with a port as [fd00::1]:80. Words: SYN ACK FIN RST PSH URG (tcp; SYN without
 any), echo or reply (icmp), size BYTES, ttl HOPS. A pick at random may fall otherwise for the next packet.
 ${examples(
   "cubeplane trace --dry-run --from default/client --packet 'tcp 10.244.1.5:4000 > 10.96.0.10:80'",
   "cubeplane trace --dry-run --from eth0 --packet 'udp [fd00::9]:53 > [fd00:244:1::5]:4000 size 100' -o json",
   'cubeplane trace --dry-run --from kubernetes.router.node-a/pods --pcap sample.pcap',
+  'cubeplane trace --host 10.244.1.5 --protocol tcp --port 80 --count 10',
+  'cubeplane trace --dropped -o json',
 )}`,
     )
     .action(async (options) => {

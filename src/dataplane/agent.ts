@@ -223,6 +223,7 @@ export class Agent {
       this.#failures = 0;
       this.#failure = undefined;
       this.#listen();
+      this.inspection.begin();
       if (this.#store.isSynced) this.#ready.resolve();
     } catch (error) {
       this.#failed(error);

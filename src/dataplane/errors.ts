@@ -12,6 +12,7 @@ export type AgentErrorCode =
   | 'ObjectMissing'
   | 'InvalidRequest'
   | 'NotFound'
+  | 'Conflict'
   | 'AddressNotOfNode'
   | 'AddressInUse'
   | 'InterfaceInUse'

@@ -18,14 +18,25 @@ import {
 } from './inspect/tables.ts';
 import { BPFFS } from './kernel/kernel.ts';
 import { Pins } from './kernel/pins.ts';
-import { TraceRing } from './kernel/trace-ring.ts';
+import { setTracing, TraceRing } from './kernel/trace-ring.ts';
 import type { PodStore } from './pods.ts';
 import type { Reconciler } from './reconciler.ts';
 import { frameOf, withMacs } from './trace/frame.ts';
+import { type FilterRequest, filterOf } from './trace/live-filter.ts';
+import { LiveTrace } from './trace/live-trace.ts';
 import { type TraceNames, traceNames } from './trace/names.ts';
 import type { PacketSpec } from './trace/packet-spec.ts';
 import { startOf, type TraceWorld } from './trace/start.ts';
 import { type Story, storyOf } from './trace/story.ts';
+
+/** A live trace that nobody has asked for so long ends: its reader was killed. */
+const IDLE_MS = 5000;
+
+export interface LivePackets {
+  readonly packets: readonly Story[];
+  /** Packets that were told of and not kept, as nobody asked in time. */
+  readonly lost: number;
+}
 
 export interface DryRunRequest {
   /** A pod, an interface, or CUBE/PORT. */
@@ -46,6 +57,8 @@ export class Inspection {
   readonly #reconciler: Reconciler;
   readonly #pins: Pins;
   #ring: TraceRing | undefined;
+  #isBegun = false;
+  #live: { readonly trace: LiveTrace; readonly idle: NodeJS.Timeout } | undefined;
 
   constructor(options: AgentOptions, pods: PodStore, reconciler: Reconciler) {
     this.#options = options;
@@ -54,7 +67,15 @@ export class Inspection {
     this.#pins = new Pins(options.bpffs ?? BPFFS, options.node, options.abi);
   }
 
+  /** Ends a live trace that an agent before this one was killed in. The shared maps must be there. Throws KernelError. */
+  begin(): void {
+    if (this.#isBegun || !this.#reconciler.inKernel.ready) return;
+    this.#isBegun = true;
+    setTracing(this.#pins, false);
+  }
+
   close(): void {
+    this.stopTrace();
     this.#ring?.close();
     this.#ring = undefined;
   }
@@ -82,6 +103,44 @@ export class Inspection {
         'try again',
       );
     return { from: start.name, ...storyOf(events, this.#names()) };
+  }
+
+  /**
+   * Begins to tell of real packets that match. It ends by itself when nobody asks for packets any more. Throws AgentError;
+   * Conflict when somebody else traces.
+   */
+  startTrace(request: FilterRequest): void {
+    if (this.#live !== undefined)
+      throw new AgentError(
+        'Conflict',
+        'another live trace runs on this node',
+        'end it first; there is one at a time',
+      );
+    if (this.#reconciler.inKernel.entry === undefined)
+      throw new AgentError('NotFound', 'no program is in the kernel yet', 'see cubeplane plan');
+    const filter = filterOf(request, this.#reconciler.network.interfaces);
+    const live = new LiveTrace(performance.now());
+    this.#ring ??= new TraceRing(this.#pins);
+    this.#ring.trace(filter, (events) => live.add(events, performance.now()));
+    const idle = setInterval(() => {
+      if (performance.now() - live.askedAt > IDLE_MS) this.stopTrace();
+    }, IDLE_MS / 5).unref();
+    this.#live = { trace: live, idle };
+  }
+
+  /** The packets since the last call. Throws AgentError NotFound when no trace runs. */
+  readTrace(): LivePackets {
+    if (this.#live === undefined) throw new AgentError('NotFound', 'no live trace runs', 'start it again');
+    const { packets, lost } = this.#live.trace.take(performance.now());
+    const names = this.#names();
+    return { packets: packets.map((events) => storyOf(events, names)), lost };
+  }
+
+  stopTrace(): void {
+    if (this.#live === undefined) return;
+    clearInterval(this.#live.idle);
+    this.#live = undefined;
+    this.#ring?.trace(undefined);
   }
 
   /** What the programs of the node have counted. Throws KernelError. */

@@ -3,9 +3,10 @@
 import type { AgentHealth } from './agent.ts';
 import type { NodeCounters } from './inspect/counters.ts';
 import type { TableInfo, TablePage, TablesRequest } from './inspect/tables.ts';
-import type { DryRun, DryRunRequest } from './inspection.ts';
+import type { DryRun, DryRunRequest, LivePackets } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import type { PodRecord } from './pod-record.ts';
+import type { FilterRequest } from './trace/live-filter.ts';
 
 export interface Methods {
   plug: { params: PlugRequest; result: PodRecord & { gatewayMac: string } };
@@ -16,6 +17,10 @@ export interface Methods {
   status: { params: Record<string, never>; result: AgentHealth };
   /** Where a packet would go. */
   traceDry: { params: DryRunRequest; result: DryRun };
+  /** Real packets that match; one live trace a node, which ends when nobody reads it. */
+  startTrace: { params: FilterRequest; result: Record<string, never> };
+  readTrace: { params: Record<string, never>; result: LivePackets };
+  stopTrace: { params: Record<string, never>; result: Record<string, never> };
   /** What the programs of the node have counted. */
   counters: { params: Record<string, never>; result: NodeCounters };
   listTables: { params: TablesRequest; result: { tables: TableInfo[] } };

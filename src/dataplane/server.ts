@@ -8,6 +8,7 @@ import type { TablesRequest } from './inspect/tables.ts';
 import type { DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
+import type { FilterRequest } from './trace/live-filter.ts';
 
 /** Serves requests on a socket that only root can open. */
 export class AgentServer {
@@ -107,6 +108,14 @@ export class AgentServer {
         return this.#agent.health();
       case 'traceDry':
         return await this.#agent.inspect((inspection) => inspection.dryRun(params as DryRunRequest));
+      case 'startTrace':
+        await this.#agent.inspect((inspection) => inspection.startTrace(params as FilterRequest));
+        return {};
+      case 'readTrace':
+        return this.#agent.inspection.readTrace();
+      case 'stopTrace':
+        this.#agent.inspection.stopTrace();
+        return {};
       case 'counters':
         return await this.#agent.inspection.counters();
       case 'listTables':

@@ -3,11 +3,13 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { nodeConfig } from '../../src/dataplane/generated/tcx.ts';
 import type { DryRun } from '../../src/dataplane/inspection.ts';
 import { BpfMap } from '../../src/dataplane/kernel/addon/index.ts';
 import { names } from '../../src/dataplane/kernel/pins.ts';
 import { frameOf } from '../../src/dataplane/trace/frame.ts';
 import { parsePacket } from '../../src/dataplane/trace/packet-spec.ts';
+import { ask } from '../harness/traffic.ts';
 import { openTrafficLab, type TrafficLab, VIPS } from './support/services.ts';
 import { FAMILIES, SYSTEM } from './support/two-nodes.ts';
 
@@ -177,4 +179,81 @@ test('what cannot be asked is refused with what there is', async () => {
     status: 2,
   });
   expect(await fails('--dry-run', '--from', 'default/client')).toMatchObject({ status: 2 });
+});
+
+describe('live', () => {
+  const tracing = (): number => {
+    const map = BpfMap.openPinned(t.lab.worker(0).counters.pins.sharedMap('node_config'));
+    const value = map.lookup(Buffer.alloc(4));
+    map.close();
+    return nodeConfig.decodeValue(value ?? Buffer.alloc(nodeConfig.valueSize)).tracing;
+  };
+  let starts = 0;
+  const start = async (...args: string[]) => {
+    const { agent, node } = t.lab.worker(0);
+    return await node.namespace.start(`trace-${++starts}`, [
+      'env',
+      `CUBEPLANE_STATE=${agent.stateDir}`,
+      process.execPath,
+      'src/cli/main.ts',
+      'trace',
+      '--node',
+      'node-a',
+      '-o',
+      'json',
+      ...args,
+    ]);
+  };
+  /** Asks the Service until the trace has said what it waits for. */
+  const askUntil = async (seen: Promise<unknown>, service: keyof typeof VIPS) => {
+    let isSeen = false;
+    const done = () => {
+      isSeen = true;
+    };
+    void seen.then(done, done);
+    while (!isSeen) await ask(t.client.namespace, VIPS[service].ipv4, 80, { count: 2, udp: false });
+    await seen;
+  };
+
+  test('packets that match, with their way, and no others; nothing is left on', async () => {
+    expect(tracing()).toBe(0);
+    const trace = await start('--host', VIPS.near.ipv4, '--port', '80', '--protocol', 'tcp', '--count', '6');
+    await askUntil(trace.waitForOutput(/"verdict":"Delivered"/, 60_000), 'near');
+    await askUntil(trace.exited(), 'near');
+    const stories = (await trace.output())
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as DryRun);
+    expect(stories).toHaveLength(6);
+    for (const { packet, hops, verdict, to } of stories) {
+      expect(packet).toMatch(new RegExp(`^tcp ${t.client.addresses.ipv4}:\\d+ > ${VIPS.near.ipv4}:80`));
+      expect(hops.map(({ type }) => type)).toEqual(['LoadBalancer', 'Router', 'LoadBalancer']);
+      expect([verdict, to]).toEqual(['Delivered', `Pod default/near at ${t.near.hostDevice}`]);
+    }
+    expect(tracing()).toBe(0);
+  });
+
+  test('what is dropped; a reader that is killed ends it', async () => {
+    const trace = await start('--dropped');
+    await askUntil(trace.waitForOutput(/"reason":"NoBackend"/, 60_000), 'none');
+    expect(tracing()).toBe(1);
+    const { agent } = t.lab.worker(0);
+    const second = await agent.cli(['trace', '--count', '1'], { anyStatus: true });
+    expect(second).toMatchObject({ status: 5, stderr: expect.stringContaining('another live trace') });
+    trace.kill('SIGKILL');
+    for (const deadline = Date.now() + 30_000; tracing() !== 0 && Date.now() < deadline; )
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(tracing()).toBe(0);
+  });
+
+  test('an agent that was killed in the middle of a trace leaves it to the next one to end it', async () => {
+    const { agent } = t.lab.worker(0);
+    const trace = await start('--dropped');
+    await askUntil(trace.waitForOutput(/"reason":"NoBackend"/, 60_000), 'none');
+    await agent.kill();
+    trace.kill('SIGKILL');
+    expect(tracing()).toBe(1);
+    await agent.start(60_000);
+    expect(tracing()).toBe(0);
+  });
 });

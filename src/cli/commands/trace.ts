@@ -23,6 +23,14 @@ export interface TraceOptions {
   readonly from?: string;
   readonly packet?: string;
   readonly pcap?: string;
+  readonly host?: string;
+  readonly port?: string;
+  readonly protocol?: string;
+  readonly interface?: string;
+  readonly cube?: string;
+  readonly dropped?: boolean;
+  readonly rate: string;
+  readonly count?: string;
 }
 
 export async function trace(options: TraceOptions): Promise<void> {
@@ -33,8 +41,7 @@ export async function trace(options: TraceOptions): Promise<void> {
       `there is no output format ${output} here`,
       'use json or yaml, or leave -o out',
     );
-  if (!options.dryRun)
-    throw new CliError(EXIT.usage, 'what is to be traced?', 'give --dry-run with --from and --packet');
+  if (!options.dryRun) return await (await import('./trace-live.ts')).traceLive(options, output);
   if (from === undefined || (packet === undefined) === (pcap === undefined))
     throw new CliError(
       EXIT.usage,

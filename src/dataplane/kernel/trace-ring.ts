@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addressBytes } from '../../cubes/codec/address.ts';
-import { type CubeEvent, cubeEvent, nodeConfig, type TraceFilter, traceFilter } from '../generated/tcx.ts';
+import { type CubeEvent, cubeEvent, nodeConfig, traceFilter } from '../generated/tcx.ts';
 import type { Start } from '../trace/start.ts';
 import { BpfMap, BpfProgram, RingBuffer } from './addon/index.ts';
 import type { Pins } from './pins.ts';
+
+/** Addresses as text or as bytes. */
+type Filter = Parameters<typeof traceFilter.encodeValue>[0];
 
 /** CUBE_F_DRY of bpf/include/context.h. */
 const DRY = 1;
@@ -49,7 +52,7 @@ export class TraceRing {
   }
 
   /** Tells of packets that match from now on; undefined: of none. */
-  trace(filter: TraceFilter | undefined, listener?: (events: CubeEvent[]) => void): void {
+  trace(filter: Filter | undefined, listener?: (events: CubeEvent[]) => void): void {
     this.#listener = filter && listener;
     if (filter !== undefined) writeFilter(this.#pins, filter);
     setTracing(this.#pins, filter !== undefined);
@@ -87,7 +90,7 @@ function contextOf({ ifindex, mode }: Start): Buffer {
   return context;
 }
 
-function writeFilter(pins: Pins, filter: TraceFilter): void {
+function writeFilter(pins: Pins, filter: Filter): void {
   const map = BpfMap.openPinned(pins.sharedMap('trace_filter'));
   try {
     const value = Buffer.alloc(traceFilter.valueSize);
