@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* How a packet leaves a chain: to a pod, through the overlay, to a neighbour. A part of cube.h, which includes it. */
+#ifndef CUBEPLANE_LAST_EDGE_H
+#define CUBEPLANE_LAST_EDGE_H
+
+/* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */
+static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *dst, const mac_t *src)
+{
+	struct {
+		mac_t dst;
+		mac_t src;
+	} macs = {.dst = *dst, .src = *src};
+#ifdef CUBE_WRITES
+	void *data = (void *)(long)c->skb->data;
+
+	if (likely(data + sizeof(macs) <= (void *)(long)c->skb->data_end)) {
+		__builtin_memcpy(data, &macs, sizeof(macs));
+		return 0;
+	}
+#endif
+	return bpf_skb_store_bytes(c->skb, 0, &macs, sizeof(macs), 0);
+}
+
+static __always_inline long cube_set_macs(struct cube_ctx *c, const mac_t *dst)
+{
+	mac_t src = cube.gateway_mac;
+
+	return cube_set_macs_from(c, dst, &src);
+}
+
+static __always_inline int cube_output_pod(struct cube_ctx *c)
+{
+	const addr_t *dst = packet_dst(c->work);
+	struct pod *pod = bpf_map_lookup_elem(&pods, dst);
+	struct __sk_buff *skb = c->skb;
+
+	if (!pod)
+		return cube_drop(c, DROP_UNKNOWN_POD);
+	if (cube_is_dry(c))
+		return TC_ACT_SHOT;
+	mac_t mac = pod->mac;
+	u32 ifindex = pod->ifindex;
+
+	if (cube_set_macs(c, &mac))
+		return cube_drop(c, DROP_REWRITE_FAILED);
+	if (skb->pkt_type !=
+	    0) /* PACKET_HOST: a frame flooded or sent to another MAC would be ignored in the pod */
+		bpf_skb_change_type(skb, 0);
+	skb->mark = 0; /* mark and cb would survive into the pod */
+	if (cube.redirect_peer)
+		return bpf_redirect_peer(ifindex, 0);
+	return bpf_redirect(ifindex, 0);
+}
+
+static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
+{
+	struct cube_work *w = c->work;
+	struct bpf_tunnel_key key = {
+	    .tunnel_id = w->tunnel_vni,
+	    .tunnel_tos = w->tos & 3, /* ECN goes to the outer header (RFC 6040 4.1), DSCP does not */
+	    .tunnel_ttl = 64,
+	};
+	u64 flags = 0;
+
+	if (addr_is_v4(&w->tunnel_remote)) {
+		key.remote_ipv4 = bpf_ntohl(w->tunnel_remote.words[3]);
+		flags = BPF_F_ZERO_CSUM_TX;
+	} else {
+		__builtin_memcpy(key.remote_ipv6, w->tunnel_remote.words, sizeof(key.remote_ipv6));
+		flags = BPF_F_TUNINFO_IPV6;
+	}
+	mac_t mac = cube.gateway_mac;
+	mac_t src = mac;
+
+	/* All overlay devices have the gateway MAC, and vxlan_set_mac() takes a frame that comes
+	 * from the device's own MAC for a loop and drops it without a count. */
+	src.bytes[5] ^= 0xff;
+	if (cube_set_macs_from(c, &mac, &src))
+		return cube_drop(c, DROP_REWRITE_FAILED);
+	if (bpf_skb_set_tunnel_key(c->skb, &key, sizeof(key), flags))
+		return cube_drop(c, DROP_REDIRECT_FAILED);
+	c->skb->mark = 0;
+	return bpf_redirect(ifindex, 0);
+}
+
+static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex)
+{
+	const addr_t *hop = &c->work->next_hop;
+	struct bpf_redir_neigh neighbour = {};
+
+	if (c->work->flags & PKT_FRAME_READY)
+		return bpf_redirect(ifindex, 0);
+	/* The destination itself. Said to the kernel, because its own routes know nothing of our prefixes: without a
+	 * next hop it takes IPv4 for on-link and drops IPv6. */
+	if (!(hop->halves[0] | hop->halves[1]))
+		hop = packet_dst(c->work);
+	if (addr_is_v4(hop)) {
+		neighbour.nh_family = 2; /* AF_INET */
+		neighbour.ipv4_nh = hop->words[3];
+	} else {
+		neighbour.nh_family = 10; /* AF_INET6 */
+		__builtin_memcpy(neighbour.ipv6_nh, hop->words, sizeof(neighbour.ipv6_nh));
+	}
+	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+#endif
