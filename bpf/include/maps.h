@@ -217,7 +217,7 @@ struct {
 
 /* Which packets a live trace tells about. */
 struct trace_filter {
-	addr_t host; /* network order; bits outside the mask are zero */
+	addr_t host;	  /* network order; bits outside the mask are zero */
 	addr_t host_mask; /* of either address; zero: any */
 	addr_t peer;	  /* the other address then */
 	addr_t peer_mask;

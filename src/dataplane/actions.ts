@@ -14,7 +14,22 @@ import {
 import { splitInstanceKey } from './names.ts';
 import type { Instance, RowMap } from './state.ts';
 
+/** Those that speak of programs at XDP. */
+export type XdpAction =
+  | { readonly op: 'LoadXdpEntry'; readonly hash: string }
+  | {
+      readonly op: 'AttachXdp';
+      readonly pin: string;
+      readonly name: string;
+      readonly ifindex: number;
+      readonly entry: string;
+    }
+  | { readonly op: 'UpdateXdp'; readonly pin: string; readonly entry: string }
+  | { readonly op: 'DetachXdp'; readonly pin: string }
+  | { readonly op: 'RemoveXdpEntry'; readonly hash: string };
+
 export type Action =
+  | XdpAction
   /** A line for `ip -batch`: a device, address or route of the host. */
   | { readonly op: 'Ip'; readonly line: string }
   /** Makes and pins the shared maps. */
@@ -120,6 +135,16 @@ export function describeAction(action: Action): string {
       return `remove the pins of cube ABI ${action.abi}`;
     case 'Detach':
       return `detach the entry program from interface ${action.pin}`;
+    case 'LoadXdpEntry':
+      return `load the entry program ${action.hash} of XDP`;
+    case 'AttachXdp':
+      return `attach the entry program of XDP to interface ${action.name} (${action.ifindex})`;
+    case 'UpdateXdp':
+      return `give the attachment ${action.pin} at XDP the entry program ${action.entry}`;
+    case 'DetachXdp':
+      return `detach the entry program of XDP from interface ${action.pin}`;
+    case 'RemoveXdpEntry':
+      return `remove the entry program ${action.hash} of XDP`;
     case 'ClearSlot':
       return `empty slot ${action.slot}`;
     case 'RemoveInstance':
@@ -135,7 +160,7 @@ export function describeAction(action: Action): string {
 export function objectOf(action: Action): string {
   if (action.op === 'LoadInstance') return `Cube ${action.instance.cubeKey}`;
   if ('key' in action) return splitInstanceKey(action.key).cube;
-  if (action.op === 'Attach') return `interface ${action.name}`;
+  if (action.op === 'Attach' || action.op === 'AttachXdp') return `interface ${action.name}`;
   return 'the node';
 }
 

@@ -271,6 +271,7 @@ export class Agent {
 
   #failed(error: unknown): void {
     this.#isWhole = true;
+    this.#networkChanged = true;
     this.#failures++;
     const code = error instanceof AgentError ? error.code : 'KernelError';
     this.#failure = { reason: code, message: textOf(error) };
@@ -337,7 +338,8 @@ export class Agent {
           this.#reconciler.retryRefused();
           this.#isWhole = true;
         }
-        if (swept.length > 0 || this.#isWhole) this.#wake();
+        if (this.#reconciler.isXdpBlocked) this.#networkChanged = true; // it goes without an event
+        if (swept.length > 0 || this.#isWhole || this.#networkChanged) this.#wake();
       } catch (error) {
         this.#failed(error);
       }

@@ -9,7 +9,13 @@ import { EMPTY_KERNEL, type KernelState } from './state.ts';
 export function applyAction(state: KernelState, action: Action): KernelState {
   switch (action.op) {
     case 'CreateMaps':
-      return { ...EMPTY_KERNEL, instances: state.instances, stateMaps: state.stateMaps, ready: true };
+      return {
+        ...EMPTY_KERNEL,
+        instances: state.instances,
+        stateMaps: state.stateMaps,
+        xdp: state.xdp,
+        ready: true,
+      };
     case 'LoadEntry': {
       const old = state.entry === undefined ? [] : [state.entry];
       return { ...state, entry: action.hash, oldEntries: [...state.oldEntries, ...old] };
@@ -63,6 +69,25 @@ export function applyAction(state: KernelState, action: Action): KernelState {
     }
     case 'Detach':
       return { ...state, links: without(state.links, [action.pin]) };
+    case 'LoadXdpEntry': {
+      const old = state.xdp.entry === undefined ? [] : [state.xdp.entry];
+      const oldEntries = [...state.xdp.oldEntries, ...old];
+      return { ...state, xdp: { ...state.xdp, entry: action.hash, oldEntries } };
+    }
+    case 'AttachXdp':
+    case 'UpdateXdp': {
+      const ifindex =
+        action.op === 'AttachXdp' ? action.ifindex : (state.xdp.links.get(action.pin)?.ifindex ?? 0);
+      const links = new Map(state.xdp.links).set(action.pin, { ifindex, entry: action.entry });
+      return { ...state, xdp: { ...state.xdp, links } };
+    }
+    case 'DetachXdp':
+      return { ...state, xdp: { ...state.xdp, links: without(state.xdp.links, [action.pin]) } };
+    case 'RemoveXdpEntry': {
+      const oldEntries = state.xdp.oldEntries.filter((hash) => hash !== action.hash);
+      const entry = state.xdp.entry === action.hash ? undefined : state.xdp.entry;
+      return { ...state, xdp: { ...state.xdp, entry, oldEntries } };
+    }
     case 'RemoveInstance':
       return { ...state, instances: without(state.instances, [action.key]) };
     case 'RemoveStateMaps': {

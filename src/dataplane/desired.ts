@@ -23,11 +23,13 @@ import {
   type Hex,
   HOST_ADDRESS,
   MAX_ATTACHMENTS,
+  XDP_SLOT,
 } from './layout.ts';
 import { instanceKey, pinNameOf, pinNameOfInterface, splitInstanceKey } from './names.ts';
 import type { OverlaySources } from './overlay.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { DesiredState, Instance, KernelState } from './state.ts';
+import { xdpAttachments, xdpClosed, xdpEdges, xdpOnly } from './xdp-desired.ts';
 
 export const OVERLAY_DEVICE = 'cubevxlan';
 /** Where the agent's own packets come in, and the other end of that pair. */
@@ -49,6 +51,11 @@ export interface DesiredInput {
   readonly sources: OverlaySources;
   /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
   readonly objectHashes: ReadonlyMap<string, string>;
+}
+
+/** Object file of a cube, by its hook. */
+export function objectOf({ object, type }: GraphCube): string {
+  return object.spec.hook === 'XDP' ? `${type.object}-xdp` : type.object;
 }
 
 /** The program that a cube should run, whatever its slot: equal configs of equal object files are the same one. */
@@ -99,13 +106,16 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
   const overlay = graph.overlay && input.interfaces.get(OVERLAY_DEVICE);
   const attachments = attachmentsOf(input);
   const ports = new Map([...attachments.values()].map((a) => [a.name, a.row.port]));
-  const edges = new Map<number, bigint>();
+  const closed = xdpClosed(graph);
+  const withoutTc = xdpOnly(graph);
+  const edges = new Map(xdpEdges(graph, slotOf, ports));
   for (const wire of graph.wires) {
     const [a, b] = wire.ends;
     for (const [from, to] of [
       [a, b],
       [b, a],
     ] as const) {
+      if (from.type === 'Interface' && closed.has(from.name)) continue;
       const at = sourceIndex(from, graph, slotOf, ports);
       const word = edgeTo(to, wire.layer, graph, slotOf, input.interfaces);
       if (at !== undefined && word !== undefined) edges.set(at, word);
@@ -130,8 +140,11 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       host_addresses: hostAddressRows(input),
     },
     links: new Map(
-      [...attachments].map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }]),
+      [...attachments]
+        .filter(([, { name }]) => !withoutTc.has(name))
+        .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }]),
     ),
+    xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
   };
 }
 
@@ -140,7 +153,7 @@ function placeInstances(
   observed: KernelState,
 ): Map<string, Instance> {
   const instances = new Map<string, Instance>();
-  const used = new Set<number>([0, ...observed.slots.keys()]);
+  const used = new Set<number>([0, XDP_SLOT, ...observed.slots.keys()]);
   for (const key of observed.instances.keys()) used.add(splitInstanceKey(key).slot);
   const missing: [string, InstancePlan][] = [];
   for (const [cubeKey, plan] of plans) {
@@ -155,7 +168,7 @@ function placeInstances(
   for (const [cubeKey, plan] of missing) {
     let slot = 1;
     while (used.has(slot)) slot++;
-    if (slot >= CUBE_SLOTS) throw new Error(`more than ${CUBE_SLOTS - 1} programs on one node: delete cubes`);
+    if (slot >= CUBE_SLOTS) throw new Error(`more than ${CUBE_SLOTS - 2} programs on one node: delete cubes`);
     used.add(slot);
     instances.set(instanceKey(pinNameOf(cubeKey), slot, plan.hash), instanceOf(cubeKey, plan, slot));
   }
@@ -169,8 +182,9 @@ function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance
     cubePin: pinNameOf(cubeKey),
     slot,
     hash: plan.hash,
-    object: type.object,
+    object: objectOf(plan.cube),
     program: type.program,
+    hook: plan.cube.object.spec.hook === 'XDP' ? 'XDP' : 'TC',
     transparent: type.transparent !== undefined,
     rodata: plan.config.rodata,
     sizes: plan.config.sizes,

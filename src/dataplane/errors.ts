@@ -7,6 +7,7 @@ export type AgentErrorCode =
   | 'MapFull'
   | 'BpffsNotMounted'
   | 'InterfaceGone'
+  | 'ForeignXDPProgram'
   | 'KernelError'
   | 'AbiMismatch'
   | 'ObjectMissing'

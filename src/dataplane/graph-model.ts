@@ -2,6 +2,7 @@
 /** What the objects of a node come to (graph.ts makes it). Plain data. */
 import type { CubeInput, CubeType } from '../cubes/cube-type.ts';
 import type { CubeObject, LinkObject } from './objects.ts';
+import type { XdpPrefix } from './xdp-prefix.ts';
 
 export interface InterfaceInfo {
   readonly name: string;
@@ -10,6 +11,15 @@ export interface InterfaceInfo {
   readonly mac: string;
   /** Administratively up with a carrier. */
   readonly up: boolean;
+  /** Program at XDP. `isForeign`: not the agent's own. */
+  readonly xdp?: {
+    readonly id: number;
+    readonly name: string;
+    readonly mode: 'Native' | 'Generic' | 'Offloaded';
+    readonly isForeign: boolean;
+  };
+  /** The host's end of the pair to a pod. */
+  readonly isPod?: boolean;
 }
 
 export interface Finding {
@@ -53,6 +63,8 @@ export interface Graph {
   readonly wires: readonly Wire[];
   /** CubeLink → names of the cubes that are spliced into it, from its first end to its second. */
   readonly through: ReadonlyMap<string, readonly string[]>;
+  /** Cubes at XDP, by interface. */
+  readonly xdp: readonly XdpPrefix[];
   readonly findings: Findings;
   /** Settings of the Overlay endpoint, where a link has one. */
   readonly overlay: { readonly vni: number; readonly port: number } | undefined;

@@ -8,6 +8,7 @@ import type { Cube, CubeLink } from '../api/generated/types.ts';
 import { type NotSupported, notSupported } from '../api/not-supported.ts';
 import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
 import { broadcastLoops } from './broadcast-loops.ts';
+import { claimOf } from './claim.ts';
 import type { Finding, Graph, GraphCube, GraphLink, InterfaceInfo, LinkEnd } from './graph-model.ts';
 import {
   type AnyCubeSpec,
@@ -20,6 +21,7 @@ import {
 } from './objects.ts';
 import { closedRings } from './rings.ts';
 import { resolveSplices } from './splice.ts';
+import { type PortsAtXdp, type XdpPrefixes, xdpPrefixes } from './xdp-prefix.ts';
 
 export interface GraphInput {
   readonly nodeName: string;
@@ -69,16 +71,17 @@ class Resolver {
     }
     this.#refuseClosedLoops(links);
     this.#refuseBroadcastLoops(links);
-    this.#refuseSplices(links);
+    const { prefixes: xdp, links: tcLinks } = this.#xdp(links);
+    this.#refuseSplices(tcLinks, links);
     const cubes = new Map<string, GraphCube>();
     for (const [key, { object, type }] of this.#cubes) {
-      const cube = this.#finishCube(key, object, type, links);
+      const cube = this.#finishCube(key, object, type, this.#atXdp(key) ? links : tcLinks);
       if (cube !== undefined) cubes.set(key, cube);
     }
     const isProgrammed = (cube: string) => cubes.has(cube);
-    const { wires, through } = resolveSplices({ links, typeOf: this.#typeOf, isProgrammed });
+    const { wires, through } = resolveSplices({ links: tcLinks, typeOf: this.#typeOf, isProgrammed });
     for (const link of links.values()) this.#checkEnds(link, cubes);
-    const terminating = [...links.values()].filter(({ object }) => object.spec.splice === undefined);
+    const terminating = [...tcLinks.values()].filter(({ object }) => object.spec.splice === undefined);
     const overlay = terminating
       .flatMap((link) => link.object.spec.endpoints)
       .find((endpoint) => endpoint.type === 'Overlay');
@@ -87,6 +90,7 @@ class Resolver {
       links,
       wires,
       through,
+      xdp,
       findings: this.#findings,
       overlay: overlay && {
         vni: overlay.overlay?.vni ?? 1,
@@ -151,7 +155,8 @@ class Resolver {
     const ends: LinkEnd[] = [];
     for (const [i, endpoint] of object.spec.endpoints.entries()) {
       const end = this.#end(endpoint, object.metadata.namespace ?? '');
-      const claim = object.spec.splice === undefined || end.type === 'Cube' ? claimOf(end) : undefined;
+      const claim =
+        object.spec.splice === undefined || end.type === 'Cube' ? this.#claimOf(end, ends[0]) : undefined;
       ends.push(end);
       // Many chains go to one place.
       if (claim === undefined) continue;
@@ -193,6 +198,29 @@ class Resolver {
     return { type: endpoint.type, open };
   }
 
+  /** Behind cubes at XDP the Stack is the host as it receives on that interface, and there are many of those. */
+  #claimOf(end: LinkEnd, other: LinkEnd | undefined): ReturnType<typeof claimOf> {
+    if (end.type === 'Stack' && other?.type === 'Cube' && this.#atXdp(other.cube)) return undefined;
+    return claimOf(end);
+  }
+
+  #atXdp: PortsAtXdp = (key) => {
+    const cube = this.#cubes.get(key);
+    return cube?.object.spec.hook === 'XDP' ? cube.type.transparent : undefined;
+  };
+
+  #xdp(links: Map<string, GraphLink>): XdpPrefixes {
+    const found = xdpPrefixes(links, this.#atXdp);
+    for (const [key, { condition, reason, message }] of found.refused) {
+      const link = links.get(key);
+      if (link !== undefined) this.#find(refOf('CubeLink', link.object.metadata), condition, reason, message);
+      links.delete(key);
+    }
+    for (const [ref, { condition, reason, message }] of found.findings)
+      this.#find(ref, condition, reason, message);
+    return found;
+  }
+
   /** A step of a path that says nothing goes in by `in` and out by `out`. */
   #portOf(cube: string, name: string): string {
     const pair = this.#cubes.get(cube)?.type.transparent;
@@ -201,11 +229,13 @@ class Resolver {
   }
 
   /** Before the ports of cubes are counted, since the head of a chain that is not accepted gives its cube none. */
-  #refuseSplices(links: Map<string, GraphLink>): void {
+  #refuseSplices(links: Map<string, GraphLink>, all: Map<string, GraphLink>): void {
     const { findings } = resolveSplices({ links, typeOf: this.#typeOf, isProgrammed: () => true });
     for (const [ref, { condition, reason, message }] of findings) {
       this.#find(ref, condition, reason, message);
-      if (condition === 'Accepted') links.delete(ref.slice('CubeLink '.length));
+      if (condition !== 'Accepted') continue;
+      links.delete(ref.slice('CubeLink '.length));
+      all.delete(ref.slice('CubeLink '.length));
     }
   }
 
@@ -352,25 +382,4 @@ function wrongNode(asked: string, here: string): [string, string] {
 
 function asRefusal({ reason, field, message, remedy }: NotSupported): [string, string] {
   return [reason, `${field}: ${message}; ${remedy}`];
-}
-
-/** What an end takes for its link alone. */
-function claimOf(end: LinkEnd): { id: string; reason: string; what: string; remedy: string } | undefined {
-  if (end.type === 'Next') return undefined;
-  if (end.type === 'Cube') {
-    return {
-      id: `Cube ${end.cube}/${end.port}`,
-      reason: 'PortLinkedTwice',
-      what: `port ${end.port} of Cube ${end.cube}`,
-      remedy: 'link another port, or delete one of the two CubeLinks',
-    };
-  }
-  const what = end.type === 'Interface' ? `interface ${end.name}` : `the ${end.type} endpoint of the node`;
-  return {
-    id: end.type === 'Interface' ? `Interface ${end.name}` : end.type,
-    reason: end.type === 'Interface' ? 'InterfaceTaken' : 'EndpointTaken',
-    what,
-    remedy:
-      'only one terminating chain can own it: delete one of the two CubeLinks or the chain it comes from',
-  };
 }

@@ -10,6 +10,8 @@ import * as codecs from './generated/tcx.ts';
 
 export const CUBE_ABI = 1;
 export const CUBE_SLOTS = codecs.slots.maxEntries;
+/** Stands for the entry program at XDP among the edges (CUBE_XDP_SLOT of bpf/include/maps.h). No cube has it. */
+export const XDP_SLOT = CUBE_SLOTS - 1;
 export const CUBE_PORTS = codecs.portCounters.maxEntries;
 export const CUBE_BANKS = codecs.edges.maxEntries / (CUBE_SLOTS * CUBE_PORTS);
 export const MAX_ATTACHMENTS = codecs.attachments.maxEntries;

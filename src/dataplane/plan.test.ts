@@ -15,6 +15,7 @@ interface Shape {
   readonly cubes: readonly { readonly name: string; readonly revision: number }[];
   readonly pods: readonly number[];
   readonly interfaces: readonly number[];
+  readonly xdp: readonly number[];
 }
 
 const shape: fc.Arbitrary<Shape> = fc.record({
@@ -25,10 +26,11 @@ const shape: fc.Arbitrary<Shape> = fc.record({
   ),
   pods: fc.uniqueArray(fc.integer({ min: 10, max: 15 }), { maxLength: 3 }),
   interfaces: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 3 }),
+  xdp: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 2 }),
 });
 
 /** As desired.ts places instances: those that are complete keep their slot, others get a free one. */
-function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState): DesiredState {
+function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: KernelState): DesiredState {
   const instances = new Map<string, Instance>();
   const used = new Set([0, ...observed.slots.keys()]);
   for (const key of observed.instances.keys()) used.add(Number(key.split('/')[1]?.split('_')[0]));
@@ -47,6 +49,7 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
       hash: `r${revision}`,
       object: 'turn',
       program: 'turn',
+      hook: revision === 2 ? 'XDP' : 'TC',
       transparent: false,
       rodata: {},
       sizes: {},
@@ -77,6 +80,10 @@ function desire({ entry, cubes, pods, interfaces }: Shape, observed: KernelState
       host_addresses: new Map(),
     },
     links: new Map(interfaces.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
+    xdp: {
+      entry: xdp.length === 0 ? undefined : `x${entry}`,
+      links: new Map(xdp.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
+    },
   };
 }
 
@@ -152,7 +159,13 @@ describe('a plan', () => {
   });
 
   test('attaches after the flip and detaches before anything is taken away', () => {
-    const wanted: Shape = { entry: 1, cubes: [{ name: 'a', revision: 1 }], pods: [10], interfaces: [20] };
+    const wanted: Shape = {
+      entry: 1,
+      cubes: [{ name: 'a', revision: 1 }],
+      pods: [10],
+      interfaces: [20],
+      xdp: [],
+    };
     const made = plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)).map(({ op }) => op);
     expect(made).toEqual([
       'CreateMaps',
@@ -168,7 +181,7 @@ describe('a plan', () => {
       'Attach',
     ]);
     const state = run(EMPTY_KERNEL, plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)));
-    const nothing: Shape = { entry: 1, cubes: [], pods: [], interfaces: [] };
+    const nothing: Shape = { entry: 1, cubes: [], pods: [], interfaces: [], xdp: [] };
     const removed = plan(state, desire(nothing, state)).map(({ op }) => op);
     expect(removed).toEqual([
       'Flip',
@@ -182,8 +195,41 @@ describe('a plan', () => {
     ]);
   });
 
+  test('XDP is attached last, after the cube that it leads to is in force, and taken off first', () => {
+    const wanted: Shape = {
+      entry: 1,
+      cubes: [{ name: 'a', revision: 2 }],
+      pods: [],
+      interfaces: [20],
+      xdp: [20],
+    };
+    const made = plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)).map(({ op }) => op);
+    expect(made.slice(0, 4)).toEqual(['CreateMaps', 'LoadEntry', 'LoadXdpEntry', 'LoadInstance']);
+    expect(made.slice(-3)).toEqual(['Grace', 'Attach', 'AttachXdp']);
+    const state = run(EMPTY_KERNEL, plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)));
+    expect(plan(state, desire(wanted, state))).toEqual([]);
+    const newer = plan(state, desire({ ...wanted, entry: 2 }, state));
+    expect(newer.map(({ op }) => op)).toEqual([
+      'LoadEntry',
+      'LoadXdpEntry',
+      'UpdateLink',
+      'UpdateXdp',
+      'RemoveEntry',
+      'RemoveXdpEntry',
+    ]);
+    const removed = plan(state, desire({ ...wanted, cubes: [], interfaces: [], xdp: [] }, state));
+    expect(removed[0]).toEqual({ op: 'DetachXdp', pin: 'eth20' });
+    expect(removed.at(-1)).toEqual({ op: 'RemoveXdpEntry', hash: 'x1' });
+  });
+
   test('can be read', () => {
-    const wanted: Shape = { entry: 1, cubes: [{ name: 'a', revision: 1 }], pods: [], interfaces: [20] };
+    const wanted: Shape = {
+      entry: 1,
+      cubes: [{ name: 'a', revision: 1 }],
+      pods: [],
+      interfaces: [20],
+      xdp: [],
+    };
     const lines = plan(EMPTY_KERNEL, desire(wanted, EMPTY_KERNEL)).map(describeAction);
     expect(lines).toContain('load turn for Cube ns/a as r1, meant for slot 1');
     expect(lines).toContain(

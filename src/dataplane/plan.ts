@@ -2,8 +2,9 @@
 /**
  * Observed against desired → actions, in the order in which no packet meets a half-made change:
  *
- *   leftovers of a killed agent out · maps · programs, filled, into free slots · rows · the idle bank of edges · flip ·
- *   grace · links · everything that nothing leads to any more.
+ *   leftovers of a killed agent out · maps · programs, filled, into free slots · rows · XDP off interfaces that have no
+ *   cube there any more: packets then begin at TC · the idle bank of edges · flip · grace · links · everything that
+ *   nothing leads to any more.
  *
  * After any prefix of a plan the edges in force lead to filled slots only, and a new plan from there ends in the same
  * state. Nothing to do is the empty list. Pure.
@@ -41,10 +42,13 @@ class Planner {
     if (!this.#observed.ready) this.#do({ op: 'CreateMaps' });
     if (this.#observed.entry !== this.#desired.entry)
       this.#do({ op: 'LoadEntry', hash: this.#desired.entry });
+    this.#xdpEntry();
     this.#instances();
     this.#rows();
+    this.#xdpOff();
     this.#edges();
     this.#links();
+    this.#xdpLinks();
     this.#removals();
     this.#older();
     return this.#actions;
@@ -144,6 +148,26 @@ class Planner {
     }
   }
 
+  #xdpEntry(): void {
+    const { entry } = this.#desired.xdp;
+    if (entry !== undefined && this.#observed.xdp.entry !== entry)
+      this.#do({ op: 'LoadXdpEntry', hash: entry });
+  }
+
+  #xdpOff(): void {
+    for (const pin of this.#observed.xdp.links.keys())
+      if (!this.#desired.xdp.links.has(pin)) this.#do({ op: 'DetachXdp', pin });
+  }
+
+  #xdpLinks(): void {
+    const { entry = '', links } = this.#desired.xdp;
+    for (const [pin, { ifindex, name }] of links) {
+      const there = this.#observed.xdp.links.get(pin);
+      if (there?.ifindex !== ifindex) this.#do({ op: 'AttachXdp', pin, name, ifindex, entry });
+      else if (there.entry !== entry) this.#do({ op: 'UpdateXdp', pin, entry });
+    }
+  }
+
   #removals(): void {
     const { observed, desired } = { observed: this.#observed, desired: this.#desired };
     for (const pin of observed.links.keys()) if (!desired.links.has(pin)) this.#do({ op: 'Detach', pin });
@@ -168,6 +192,9 @@ class Planner {
     this.#stateMaps();
     const old = observed.entry === undefined || observed.entry === desired.entry ? [] : [observed.entry];
     for (const hash of [...observed.oldEntries, ...old]) this.#do({ op: 'RemoveEntry', hash });
+    const { entry, oldEntries } = observed.xdp;
+    const oldXdp = entry === undefined || entry === desired.xdp.entry ? [] : [entry];
+    for (const hash of [...oldEntries, ...oldXdp]) this.#do({ op: 'RemoveXdpEntry', hash });
   }
 
   /** State of cubes that are gone, and of layouts and sizes that no instance uses. */

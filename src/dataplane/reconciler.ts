@@ -10,7 +10,7 @@ import type { AgentOptions } from './agent-options.ts';
 import { applyAction } from './apply-action.ts';
 import { carriedMaps } from './carry.ts';
 import type { Accepted } from './committed.ts';
-import { desiredState, type InstancePlan, planInstance } from './desired.ts';
+import { desiredState, type InstancePlan, objectOf, planInstance } from './desired.ts';
 import type { AgentError } from './errors.ts';
 import { agentMaps, feed, parseOnce, type Running, reselect, startImage } from './images.ts';
 import { InForce } from './in-force.ts';
@@ -25,6 +25,8 @@ import { PuntRing } from './kernel/punt-ring.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
+import { withOwners } from './owners.ts';
+import { PLUGGING, PRUNING } from './phases.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
 import type { Punt } from './punt-record.ts';
@@ -34,22 +36,6 @@ import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import type { TableChange } from './tables.ts';
 import { Upkeep } from './upkeep.ts';
-
-/** Actions that wait until all objects have been seen. */
-const PRUNING = new Set<Action['op']>([
-  'ClearSlot',
-  'RemoveInstance',
-  'RemoveStateMaps',
-  'Detach',
-  'DeleteRows',
-  'RemoveEntry',
-  'TakeOverLink',
-  'RemoveAbi',
-  // Without the tables it is not known which sources the overlay lets in.
-  'WriteConfig',
-]);
-/** All that is done before, where it is not known what was in force: pods can be plugged. */
-const PLUGGING = new Set<Action['op']>(['CreateMaps', 'LoadEntry', 'WriteRows', 'Attach']);
 
 export class Reconciler {
   readonly #options: AgentOptions;
@@ -153,18 +139,19 @@ export class Reconciler {
   async #resolve(
     dry = false,
   ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
-    let accepted = this.inForce.accept(this.network);
+    const owners = { own: this.#observed.xdp.links, pods: [...this.#pods.values()] };
+    let accepted = this.inForce.accept(withOwners(this.network, owners));
     const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
       await ipBatch(make);
       await this.refreshNetwork();
-      accepted = this.inForce.accept(this.network);
+      accepted = this.inForce.accept(withOwners(this.network, owners));
     }
     const node = this.#node();
     const plans = new Map<string, InstancePlan>();
     for (const [key, cube] of accepted.graph.cubes) {
-      const wanted = planInstance(cube, node, this.#objectHashes.get(cube.type.object) ?? 'missing');
+      const wanted = planInstance(cube, node, this.#objectHashes.get(objectOf(cube)) ?? 'missing');
       const kept = this.#kept.get(key);
       plans.set(key, kept?.refused === wanted.hash ? { ...wanted, hash: kept.hash } : wanted);
     }
@@ -209,6 +196,8 @@ export class Reconciler {
       actions = actions.filter(({ op }) => (isKnown ? !PRUNING.has(op) : PLUGGING.has(op)));
     }
     await this.#run(actions, desired.instances, next);
+    // No event tells of a link at XDP, and its mode is the kernel's choice.
+    if (actions.some(({ op }) => op === 'AttachXdp' || op === 'DetachXdp')) await this.refreshNetwork();
     if (next !== undefined) {
       this.running.clear();
       for (const [key, running] of next) this.running.set(key, running);
@@ -389,6 +378,11 @@ export class Reconciler {
     } else {
       this.inForce.refused.set(cube.key, { uid, generation, ...failure });
     }
+  }
+
+  /** Whether somebody else's program keeps a cube from XDP. */
+  get isXdpBlocked(): boolean {
+    return this.inForce.accepted?.graph.xdp.some(({ isBlocked }) => isBlocked) ?? false;
   }
 
   /** Whether anything was refused that may be tried again. */

@@ -78,7 +78,9 @@ function reportCube(input: ReportInput, key: string, cube: CubeObject): void {
   const shown = store.statuses.get(ref);
   const old = writer.last(ref, cube.metadata.uid, shown);
   const tag = running && reconciler.tagOf(key);
-  const status = cubeStatus(cube, { ...verdict, failure }, graph, tag, old, now);
+  const front = graph.xdp.find(({ cubes, isBlocked }) => cubes.includes(key) && !isBlocked);
+  const mode = front && reconciler.network.interfaces.get(front.interface.name)?.xdp?.mode;
+  const status = cubeStatus(cube, { ...verdict, failure }, graph, { tag, mode }, old, now);
   writer.set(ref, { kind: 'Cube', ...target(cube) }, status, shown);
 }
 

@@ -549,7 +549,8 @@ test('status tells order and neighbours', () => {
   const [cubes, links] = chain('t', 'ab');
   const graph = graphOf(line, [cubes, links], chain('u', 'ab', { priority: 900 }));
   const verdict = { findings: [], programmed: 1, waiting: undefined, failure: undefined };
-  const ports = (one: CubeObject) => cubeStatus(one, verdict, graph, undefined, undefined, NOW).ports;
+  const ports = (one: CubeObject) =>
+    cubeStatus(one, verdict, graph, { tag: undefined, mode: undefined }, undefined, NOW).ports;
   expect(ports(cubes[0] as CubeObject)).toEqual([
     { name: 'inside', peer: 'b/down', state: 'Up' },
     { name: 'outside', peer: 'u/inside', state: 'Up' },

@@ -16,6 +16,7 @@ export interface Instance {
   /** Object file without ending, and its program. */
   readonly object: string;
   readonly program: string;
+  readonly hook: 'TC' | 'XDP';
   /** Of a type that can be spliced into a link. */
   readonly transparent: boolean;
   readonly rodata: Readonly<Record<string, Uint8Array>>;
@@ -55,6 +56,12 @@ export interface KernelState {
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly entry: string | undefined }>;
   /** What an agent of an older cube ABI has pinned, until ours has taken over from it. */
   readonly older: { readonly abi: number; readonly links: ReadonlyMap<string, number> } | undefined;
+  /** The same at XDP. */
+  readonly xdp: {
+    readonly entry: string | undefined;
+    readonly oldEntries: readonly string[];
+    readonly links: KernelState['links'];
+  };
   /** Packets of an earlier graph may be under way: a grace is due before anything they use is reused or removed. */
   readonly graceDue: boolean;
 }
@@ -67,6 +74,8 @@ export interface DesiredState {
   readonly config: Hex;
   readonly rows: Readonly<Record<RowMap, Rows>>;
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly name: string }>;
+  /** The same at XDP; no entry while no cube is there. */
+  readonly xdp: { readonly entry: string | undefined; readonly links: DesiredState['links'] };
 }
 
 export const EMPTY_KERNEL: KernelState = {
@@ -82,5 +91,6 @@ export const EMPTY_KERNEL: KernelState = {
   rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map(), host_addresses: new Map() },
   links: new Map(),
   older: undefined,
+  xdp: { entry: undefined, oldEntries: [], links: new Map() },
   graceDue: false,
 };

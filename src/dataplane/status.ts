@@ -141,10 +141,12 @@ export function isUp(end: WireEnd, graph: Graph): boolean {
 
 export function portsOf(key: string, graph: Graph): NonNullable<CubeStatus['ports']> {
   const ports: NonNullable<CubeStatus['ports']> = [];
+  // What is at XDP has its links and no wires.
+  const isAtXdp = graph.cubes.get(key)?.object.spec.hook === 'XDP';
   for (const { ends } of graph.links.values()) {
-    for (const end of ends) {
+    for (const [i, end] of ends.entries()) {
       if (end.type !== 'Cube' || end.cube !== key) continue;
-      const peer = peerOf(graph, end);
+      const peer = isAtXdp ? ends[1 - i] : peerOf(graph, end);
       // A chain that is left out: its cube stands nowhere.
       if (peer === undefined) ports.push({ name: end.port, peer: 'Next', state: 'Down' });
       else ports.push({ name: end.port, peer: endText(peer), state: isUp(peer, graph) ? 'Up' : 'Down' });
@@ -168,7 +170,7 @@ export function cubeStatus(
   object: CubeObject,
   verdict: Omit<Verdict, 'metadata' | 'down'>,
   graph: Graph,
-  tag: string | undefined,
+  { tag, mode }: { tag: string | undefined; mode: NonNullable<CubeStatus['program']>['mode'] | undefined },
   old: unknown,
   now: Date,
 ): CubeStatus {
@@ -176,7 +178,9 @@ export function cubeStatus(
   const down = ports.filter((port) => port.state !== 'Up').map((port) => port.name);
   return {
     observedGeneration: object.metadata.generation,
-    ...(tag === undefined ? {} : { program: { tag, abi: CUBE_ABI } }),
+    ...(tag === undefined
+      ? {}
+      : { program: { tag, abi: CUBE_ABI, ...(mode === undefined ? {} : { mode }) } }),
     ports,
     conditions: conditionsOf({ ...verdict, metadata: object.metadata, down }, old as Old, now),
   };

@@ -3,7 +3,7 @@
 /** Hooks that programs of a cube type can be loaded for. */
 export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
   Bridge: ["TC"],
-  DDoSMitigator: ["TC"],
+  DDoSMitigator: ["TC","XDP"],
   Firewall: ["TC"],
   Forwarder: ["TC"],
   LoadBalancer: ["TC"],

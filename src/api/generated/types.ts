@@ -855,7 +855,9 @@ export interface Router {
 export interface CubeSpecCommon {
   /** Node in whose kernel the cube runs. Cannot be changed. */
   nodeName: string;
-  /** Where it runs in the kernel: TC, or XDP in front of an uplink. */
+  /**
+   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.
+   */
   hook: 'TC' | 'XDP';
   /**
    * Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.
@@ -926,6 +928,10 @@ export interface CubeProgram {
   tag?: string;
   /** Version of the cube ABI that it was built for. */
   abi?: number;
+  /**
+   * At the XDP hook, how its interface runs it. Native: in the driver. Generic: in the kernel, later and slower, on any device.
+   */
+  mode?: 'Native' | 'Generic' | 'Offloaded';
 }
 /** State of one port. */
 export interface PortStatus {
@@ -1141,7 +1147,9 @@ export interface OnDeleteUpdateStrategy extends UpdateStrategyCommon {
 export interface CubeTemplateCommon {
   /** Name inside the chain. */
   name: string;
-  /** Where it runs in the kernel: TC, or XDP in front of an uplink. */
+  /**
+   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.
+   */
   hook: 'TC' | 'XDP';
   /**
    * Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.

@@ -84,9 +84,13 @@ export function cubeBody(types: CubeTypeSchema[]): {
         `Which network function it is. ${types.map((t) => `${t.type}: ${t.description}`).join(' ')}`,
         types.map((t) => t.type),
       ),
-      hook: choice('Where it runs in the kernel: TC, or XDP in front of an uplink.', ['TC', 'XDP'], {
-        default: 'TC',
-      }),
+      hook: choice(
+        'Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.',
+        ['TC', 'XDP'],
+        {
+          default: 'TC',
+        },
+      ),
       ports,
       tables,
       ...Object.fromEntries(types.map((t) => [t.member, t.schema])),
@@ -132,6 +136,10 @@ export function cubeKind(types: CubeTypeSchema[]): KindSchema {
               pattern: '^[0-9a-f]{16}$',
             }),
             abi: integer('Version of the cube ABI that it was built for.', 1, 65535),
+            mode: choice(
+              'At the XDP hook, how its interface runs it. Native: in the driver. Generic: in the kernel, later and slower, on any device.',
+              ['Native', 'Generic', 'Offloaded'],
+            ),
           },
           [],
           { typeName: 'CubeProgram' },

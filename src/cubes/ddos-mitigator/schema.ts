@@ -95,7 +95,7 @@ export const schema: CubeTypeSchema = {
     addresses: false,
   },
   tables: ['Prefix'],
-  hooks: ['TC'],
+  hooks: ['TC', 'XDP'],
   rules: [
     {
       id: 'UnknownPort',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { unpin } from './addon/index.ts';
 import { detach } from './executor.ts';
 import { names, Pins, removeIfEmpty } from './pins.ts';
+import { detachXdp } from './xdp.ts';
 
 /** Removes the pins of a node in the order in which nothing is left half connected. Returns what could not be removed. */
 export function removeKernelState(bpffs: string, nodeName: string): string[] {
@@ -11,15 +12,21 @@ export function removeKernelState(bpffs: string, nodeName: string): string[] {
   const failures: string[] = [];
   for (const version of names(nodeRoot)) {
     const root = join(nodeRoot, version);
-    for (const link of names(join(root, 'links'))) {
-      try {
-        detach(join(root, 'links', link));
-      } catch {
-        // A link that cannot be opened is unpinned below, which ends it too.
+    for (const [folder, end] of [
+      ['xdp', detachXdp],
+      ['links', detach],
+    ] as const) {
+      for (const link of names(join(root, folder))) {
+        try {
+          end(join(root, folder, link));
+        } catch {
+          // A link that cannot be opened is unpinned below, which ends it too.
+        }
       }
     }
     // Programs before the maps they use; the prog array goes with the maps of the node.
-    for (const folder of ['links', 'programs', 'cubes', 'node']) removeTree(join(root, folder), failures);
+    for (const folder of ['xdp', 'links', 'programs', 'cubes', 'node'])
+      removeTree(join(root, folder), failures);
     removeTree(root, failures);
   }
   removeTree(nodeRoot, failures);

@@ -13,6 +13,7 @@ import { InstanceLoader } from './instance-loader.ts';
 import { removeOlder, takeOverLink } from './older-abi.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
+import { runXdp } from './xdp.ts';
 
 export interface ExecutorOptions {
   readonly pins: Pins;
@@ -45,6 +46,7 @@ export class Executor {
 
   /** See {@link InstanceLoader.ahead}; the shared maps must be there. */
   loadAhead(key: string, instance: Instance): void {
+    if (instance.hook === 'XDP') return; // its shared maps come with the entry program of XDP
     this.#loader.ahead(key, instance);
   }
 
@@ -131,7 +133,10 @@ export class Executor {
         );
       case 'SetSlot':
         return this.#withProgram(action.key, (program) =>
-          this.#sharedMap('slots').setProgram(action.slot, program),
+          this.#sharedMap(instances.get(action.key)?.hook === 'XDP' ? 'xdp_slots' : 'slots').setProgram(
+            action.slot,
+            program,
+          ),
         );
       case 'PinProgram':
         return this.#withProgram(action.key, (program) =>
@@ -171,6 +176,8 @@ export class Executor {
         return detach(pins.link(action.pin));
       case 'ClearSlot':
         this.#sharedMap('slots').clearProgram(action.slot);
+        if (names(join(pins.root, 'node')).includes('xdp_slots'))
+          this.#sharedMap('xdp_slots').clearProgram(action.slot);
         return;
       case 'RemoveInstance':
         return this.#removeInstance(action.key);
@@ -180,6 +187,12 @@ export class Executor {
         removeIfEmpty(pins.cube(action.cube));
         return;
       }
+      case 'LoadXdpEntry':
+      case 'AttachXdp':
+      case 'UpdateXdp':
+      case 'DetachXdp':
+      case 'RemoveXdpEntry':
+        return await runXdp(action, this.#options);
       case 'RemoveEntry':
         unpin(pins.program('entry', action.hash));
         unpin(pins.program('dry', action.hash));

@@ -25,8 +25,9 @@ export function explain(action: Action, error: unknown, logs: string): AgentErro
   }
   const fail = (code: AgentErrorCode, message: string, remedy: string) =>
     new AgentError(code, `${objectOf(action)}: ${message}`, remedy, error);
-  if (action.op === 'LoadInstance' || action.op === 'LoadEntry') {
-    const what = action.op === 'LoadEntry' ? 'tcx' : action.instance.object;
+  if (action.op === 'LoadInstance' || action.op === 'LoadEntry' || action.op === 'LoadXdpEntry') {
+    const what =
+      action.op === 'LoadInstance' ? action.instance.object : action.op === 'LoadEntry' ? 'tcx' : 'xdp';
     if (error.call === 'BPF_OBJECT_OPEN') {
       return fail(
         'ObjectMissing',
@@ -46,11 +47,18 @@ export function explain(action: Action, error: unknown, logs: string): AgentErro
   if (error.code === 'EPERM' || error.code === 'EACCES') {
     return fail('NotPermitted', `${error.call} ${error.object}: ${error.code}`, CAPABILITIES);
   }
-  if (error.code === 'ENODEV' && action.op === 'Attach') {
+  if (error.code === 'ENODEV' && (action.op === 'Attach' || action.op === 'AttachXdp')) {
     return fail(
       'InterfaceGone',
       `${action.name} (${action.ifindex}) is gone`,
       'it is attached again when it comes back',
+    );
+  }
+  if ((error.code === 'EBUSY' || error.code === 'EEXIST') && action.op === 'AttachXdp') {
+    return fail(
+      'ForeignXDPProgram',
+      `${action.name} has an XDP program of somebody else, which is not replaced`,
+      `take it off (ip link set dev ${action.name} xdp off), or set the hook of the cube to TC`,
     );
   }
   if ((error.code === 'E2BIG' || error.code === 'ENOSPC') && action.op === 'WriteMap') {

@@ -6,6 +6,7 @@ import type { Instance } from '../state.ts';
 import { type BpfObject, type BpfProgram, loadObject } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
 import { names, type Pins } from './pins.ts';
+import { xdpMaps } from './xdp.ts';
 
 export interface LoaderOptions {
   readonly pins: Pins;
@@ -97,7 +98,7 @@ export class InstanceLoader {
   async #load(instance: Instance): Promise<Loaded> {
     const { pins, objects, redirectPeer, gatewayMac } = this.#options;
     const there = new Set(names(join(pins.cube(instance.cubePin), 'state')));
-    const reuseMaps = { ...this.#sharedPaths() };
+    const reuseMaps = instance.hook === 'XDP' ? xdpMaps(pins) : { ...this.#sharedPaths() };
     for (const [map, pin] of instance.stateMaps) {
       if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
     }

@@ -53,6 +53,16 @@ interface IpLink {
   operstate?: string;
   linkinfo?: { info_kind?: string; info_data?: { port?: number } };
   addr_info?: { local?: string }[];
+  xdp?: { mode?: number; prog?: { id?: number; name?: string } };
+}
+
+/** IFLA_XDP_ATTACHED: XDP_ATTACHED_DRV, XDP_ATTACHED_SKB, XDP_ATTACHED_HW. */
+const XDP_MODES = ['Native', 'Generic', 'Offloaded'] as const;
+
+function xdpOf({ xdp }: IpLink): InterfaceInfo['xdp'] {
+  const mode = XDP_MODES[(xdp?.mode ?? 0) - 1] ?? (xdp === undefined ? undefined : 'Generic');
+  if (mode === undefined) return undefined;
+  return { id: xdp?.prog?.id ?? 0, name: xdp?.prog?.name ?? 'without name', mode, isForeign: false };
 }
 
 export async function readNetwork(): Promise<NetworkView> {
@@ -64,6 +74,7 @@ export async function readNetwork(): Promise<NetworkView> {
   const interfaces = new Map<string, LinkInfo>();
   for (const link of links as unknown as IpLink[]) {
     const port = link.linkinfo?.info_data?.port;
+    const xdp = xdpOf(link);
     interfaces.set(link.ifname, {
       name: link.ifname,
       ifindex: link.ifindex,
@@ -72,6 +83,7 @@ export async function readNetwork(): Promise<NetworkView> {
       up: link.flags.includes('UP') && (link.flags.includes('LOWER_UP') || link.operstate === 'UNKNOWN'),
       kind: link.linkinfo?.info_kind ?? '',
       ...(port === undefined ? {} : { vxlanPort: port }),
+      ...(xdp === undefined ? {} : { xdp }),
       addresses: (link.addr_info ?? []).flatMap((a) => (a.local === undefined ? [] : [a.local])),
     });
   }

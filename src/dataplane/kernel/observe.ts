@@ -6,6 +6,7 @@ import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type R
 import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
 import { observeOlder } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
+import { observeXdp, observeXdpSlots } from './xdp.ts';
 
 const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
 
@@ -21,7 +22,8 @@ export function observe(pins: Pins): KernelState {
   }
   const entries = observeEntries(pins);
   const links = observeLinks(pins, entries);
-  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins) };
+  const xdp = observeXdp(pins);
+  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins), xdp };
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
@@ -39,6 +41,7 @@ export function observe(pins: Pins): KernelState {
     >,
     links,
     older: observeOlder(pins),
+    xdp,
     graceDue: true,
   };
 }
@@ -135,6 +138,7 @@ function observeSlots(pins: Pins, programs: ReadonlyMap<number, string>): Map<nu
       const id = map.programId(slot);
       if (id !== undefined) slots.set(slot, programs.get(id) ?? '?');
     }
+    for (const [slot, id] of observeXdpSlots(pins, CUBE_SLOTS)) slots.set(slot, programs.get(id) ?? '?');
     return slots;
   });
 }

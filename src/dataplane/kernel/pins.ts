@@ -9,6 +9,7 @@
  *                          /cubes/CUBE/SLOT_HASH/run_PROGRAM
  *                          /cubes/CUBE/SLOT_HASH/program  pinned last: the instance is complete
  *                          /links/INTERFACE
+ *                          /xdp/INTERFACE               the same at XDP, with programs/xdp_HASH
  *
  * `v1` is the version of the cube ABI: programs of two versions never share an array.
  */
@@ -45,6 +46,9 @@ export const SHARED_MAPS = [
   'slots',
 ] as const;
 
+/** Those that only programs at XDP have: pinned with the first of them. */
+export const XDP_MAPS = ['xdp_packet', 'xdp_slots'] as const;
+
 export function isBpffs(path: string): boolean {
   try {
     return statfsSync(path).type === BPF_FS_MAGIC;
@@ -70,7 +74,7 @@ export class Pins {
     return join(this.root, 'node', name);
   }
 
-  program(name: 'entry' | 'dry', hash: string): string {
+  program(name: 'entry' | 'dry' | 'xdp', hash: string): string {
     return join(this.root, 'programs', `${name}_${hash}`);
   }
 
@@ -98,6 +102,10 @@ export class Pins {
     return pin === undefined ? join(this.instance(key), map) : this.stateMap(instance?.cubePin ?? '', pin);
   }
 
+  xdpLink(pin: string): string {
+    return join(this.root, 'xdp', pin);
+  }
+
   link(pin: string): string {
     return join(this.root, 'links', pin);
   }
@@ -113,7 +121,7 @@ export class Pins {
         'start the newer agent again, or remove everything with its down command first',
       );
     }
-    for (const folder of ['node', 'programs', 'cubes', 'links']) {
+    for (const folder of ['node', 'programs', 'cubes', 'links', 'xdp']) {
       mkdirSync(join(this.root, folder), { recursive: true, mode: 0o700 });
     }
   }

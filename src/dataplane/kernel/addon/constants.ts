@@ -19,7 +19,10 @@ export const MapType = {
 
 export const ProgramType = { SchedCls: 3, Xdp: 6, CgroupSockAddr: 18, Syscall: 31 } as const;
 
-export const AttachType = { TcxIngress: 46, TcxEgress: 47 } as const;
+export const AttachType = { Xdp: 37, TcxIngress: 46, TcxEgress: 47 } as const;
+
+/** XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE. */
+export const XdpFlag = { Generic: 2, Native: 4 } as const;
 
 export const LinkType = { Tcx: 11 } as const;
 

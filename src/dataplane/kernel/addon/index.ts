@@ -15,3 +15,4 @@ export { unpin } from './resource.ts';
 export { RingBuffer, type RingBufferOptions } from './ring-buffer.ts';
 export { allIds, enableStats, limitMalloc, possibleCpus, trimMalloc } from './system.ts';
 export { type Direction, type TcxAttachment, type TcxInfo, TcxLink, tcxAttachments } from './tcx-link.ts';
+export { type XdpInfo, XdpLink, type XdpMode } from './xdp-link.ts';

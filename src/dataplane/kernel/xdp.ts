@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The XDP side of executor and observation: its entry program, its prog array, its links. */
+import { join } from 'node:path';
+import type { XdpAction } from '../actions.ts';
+import type { KernelState } from '../state.ts';
+import { BpfMap, BpfProgram, loadObject, unpin, XdpLink } from './addon/index.ts';
+import { names, type Pins, SHARED_MAPS, XDP_MAPS } from './pins.ts';
+
+export interface XdpOptions {
+  readonly pins: Pins;
+  readonly objects: string;
+}
+
+/** Pinned paths of the maps that programs at XDP share, by name; with those that are there already. */
+export function xdpMaps(pins: Pins): Record<string, string> {
+  const there = new Set(names(join(pins.root, 'node')));
+  const shared = [...SHARED_MAPS, ...XDP_MAPS].filter((map) => there.has(map));
+  return Object.fromEntries(shared.map((map) => [map, pins.sharedMap(map)]));
+}
+
+export async function runXdp(action: XdpAction, { pins, objects }: XdpOptions): Promise<void> {
+  switch (action.op) {
+    case 'LoadXdpEntry': {
+      const reuseMaps = xdpMaps(pins);
+      const object = await loadObject({ path: join(objects, 'xdp.o'), reuseMaps });
+      try {
+        for (const map of XDP_MAPS)
+          if (reuseMaps[map] === undefined) object.map(map).pin(pins.sharedMap(map));
+        object.program('xdp_entry').pin(pins.program('xdp', action.hash), { replace: true });
+      } finally {
+        object.close();
+      }
+      return;
+    }
+    case 'AttachXdp':
+      return withEntry(pins, action.entry, (program) => {
+        const link = XdpLink.create(program, action.ifindex);
+        try {
+          link.pin(pins.xdpLink(action.pin), { replace: true });
+        } finally {
+          link.close();
+        }
+      });
+    case 'UpdateXdp':
+      return withEntry(pins, action.entry, (program) => {
+        const link = XdpLink.openPinned(pins.xdpLink(action.pin));
+        try {
+          link.update(program);
+        } finally {
+          link.close();
+        }
+      });
+    case 'DetachXdp':
+      return detachXdp(pins.xdpLink(action.pin));
+    case 'RemoveXdpEntry':
+      unpin(pins.program('xdp', action.hash));
+  }
+}
+
+function withEntry(pins: Pins, hash: string, use: (program: BpfProgram) => void): void {
+  const program = BpfProgram.openPinned(pins.program('xdp', hash));
+  try {
+    use(program);
+  } finally {
+    program.close();
+  }
+}
+
+/** Detaches and unpins; a link whose device is gone is unpinned only. */
+export function detachXdp(path: string): void {
+  const link = XdpLink.openPinned(path);
+  try {
+    if (!link.info().defunct) link.detach();
+  } finally {
+    link.close();
+  }
+  unpin(path);
+}
+
+export function observeXdp(pins: Pins): KernelState['xdp'] {
+  const entries = new Map<number, string>();
+  for (const name of names(join(pins.root, 'programs'))) {
+    if (!name.startsWith('xdp_')) continue;
+    const hash = name.slice('xdp_'.length);
+    const program = BpfProgram.openPinned(pins.program('xdp', hash));
+    entries.set(program.info().id, hash);
+    program.close();
+  }
+  const links = new Map<string, { ifindex: number; entry: string | undefined }>();
+  for (const name of names(join(pins.root, 'xdp'))) {
+    if (name.endsWith('_new')) continue;
+    const link = XdpLink.openPinned(pins.xdpLink(name));
+    const { ifindex, programId } = link.info();
+    links.set(name, { ifindex, entry: entries.get(programId) });
+    link.close();
+  }
+  return { entry: [...entries.values()][0], oldEntries: [...entries.values()].slice(1), links };
+}
+
+/** Program ids in the slots of XDP; none before the first cube there. */
+export function observeXdpSlots(pins: Pins, slots: number): Map<number, number> {
+  const ids = new Map<number, number>();
+  if (!names(join(pins.root, 'node')).includes('xdp_slots')) return ids;
+  const map = BpfMap.openPinned(pins.sharedMap('xdp_slots'));
+  try {
+    for (let slot = 0; slot < slots; slot++) {
+      const id = map.programId(slot);
+      if (id !== undefined) ids.set(slot, id);
+    }
+  } finally {
+    map.close();
+  }
+  return ids;
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { InterfaceInfo } from './graph-model.ts';
+import type { PodRecord } from './pod-record.ts';
+import type { KernelState } from './state.ts';
+
+/** What is there, with whose it is: which programs at XDP are not the agent's, and which interfaces lead to pods. */
+export function withOwners<Network extends { readonly interfaces: ReadonlyMap<string, InterfaceInfo> }>(
+  network: Network,
+  owners: { readonly own: KernelState['xdp']['links']; readonly pods: readonly PodRecord[] },
+): Network {
+  const own = new Set([...owners.own.values()].map(({ ifindex }) => ifindex));
+  const pods = new Set(owners.pods.map((pod) => pod.interface));
+  const interfaces = new Map(network.interfaces);
+  for (const [name, info] of network.interfaces) {
+    const isForeign = info.xdp !== undefined && !own.has(info.ifindex);
+    if (!isForeign && !pods.has(name)) continue;
+    const xdp = info.xdp && { ...info.xdp, isForeign };
+    interfaces.set(name, { ...info, ...(xdp === undefined ? {} : { xdp }), isPod: pods.has(name) });
+  }
+  return { ...network, interfaces };
+}
