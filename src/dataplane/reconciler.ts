@@ -139,14 +139,13 @@ export class Reconciler {
   async #resolve(
     dry = false,
   ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
-    const owners = { own: this.#observed.xdp.links, pods: [...this.#pods.values()] };
-    let accepted = this.inForce.accept(withOwners(this.network, owners));
+    let accepted = this.inForce.accept(this.#ownedNetwork());
     const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
       await ipBatch(make);
       await this.refreshNetwork();
-      accepted = this.inForce.accept(withOwners(this.network, owners));
+      accepted = this.inForce.accept(this.#ownedNetwork());
     }
     const node = this.#node();
     const plans = new Map<string, InstancePlan>();
@@ -378,11 +377,6 @@ export class Reconciler {
     } else {
       this.inForce.refused.set(cube.key, { uid, generation, ...failure });
     }
-  }
-
-  /** Whether somebody else's program keeps a cube from XDP. */
-  get isXdpBlocked(): boolean {
-    return this.inForce.accepted?.graph.xdp.some(({ isBlocked }) => isBlocked) ?? false;
   }
 
   /** Whether anything was refused that may be tried again. */
