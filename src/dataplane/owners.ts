@@ -6,10 +6,11 @@ import type { KernelState } from './state.ts';
 /** What is there, with whose it is: which programs at XDP are not the agent's, and which interfaces lead to pods. */
 export function withOwners<Network extends { readonly interfaces: ReadonlyMap<string, InterfaceInfo> }>(
   network: Network,
-  owners: { readonly own: KernelState['xdp']['links']; readonly pods: readonly PodRecord[] },
+  observed: Pick<KernelState, 'xdp'>,
+  plugged: { values(): Iterable<PodRecord> },
 ): Network {
-  const own = new Set([...owners.own.values()].map(({ ifindex }) => ifindex));
-  const pods = new Set(owners.pods.map((pod) => pod.interface));
+  const own = new Set([...observed.xdp.links.values()].map(({ ifindex }) => ifindex));
+  const pods = new Set([...plugged.values()].map((pod) => pod.interface));
   const interfaces = new Map(network.interfaces);
   for (const [name, info] of network.interfaces) {
     const isForeign = info.xdp !== undefined && !own.has(info.ifindex);

@@ -139,13 +139,13 @@ export class Reconciler {
   async #resolve(
     dry = false,
   ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
-    let accepted = this.inForce.accept(this.#ownedNetwork());
+    let accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
     const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
       await ipBatch(make);
       await this.refreshNetwork();
-      accepted = this.inForce.accept(this.#ownedNetwork());
+      accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
     }
     const node = this.#node();
     const plans = new Map<string, InstancePlan>();
