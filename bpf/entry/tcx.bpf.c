@@ -124,7 +124,8 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	u64 edge;
 
 	if (!a || !config || !w)
-		return entry_pass(skb, PASS_NOT_ATTACHED, flags); /* not ours (any more): as if the program were not here */
+		return entry_pass(skb, PASS_NOT_ATTACHED,
+				  flags); /* not ours (any more): as if the program were not here */
 	index = a->counters;
 	counter = bpf_map_lookup_elem(&attachment_counters, &index);
 	if (counter && !(flags & CUBE_F_DRY)) {

@@ -41,7 +41,8 @@ static __noinline int ask(struct cube_ctx *c, struct classify_scratch *x)
 	else if (a->action == ACTION_ALLOW)
 		cube_decide(c, DECIDE_ALLOWED_BY_RULE, a->rule);
 	else
-		cube_decide(c, a->action == ACTION_DROP ? DECIDE_DROPPED_BY_RULE : DECIDE_REJECTED_BY_RULE, a->rule);
+		cube_decide(c, a->action == ACTION_DROP ? DECIDE_DROPPED_BY_RULE : DECIDE_REJECTED_BY_RULE,
+			    a->rule);
 	if (a->log && (a->matched || a->action != ACTION_ALLOW)) {
 		cube_log(c, a->action, a->rule);
 		count(c, COUNT_LOGGED);

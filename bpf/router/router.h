@@ -21,8 +21,8 @@ struct route {
 	u8 kind;  /* ROUTE_* */
 	u8 flags; /* ROUTE_CONNECTED, ROUTE_V6 */
 	u16 port;
-	u32 mtu; /* bytes of IP packet; the smallest of route, port and router; ~0: no limit */
-	u32 vni; /* tunnels */
+	u32 mtu;   /* bytes of IP packet; the smallest of route, port and router; ~0: no limit */
+	u32 vni;   /* tunnels */
 	u8 length; /* of the prefix, of 128 bits */
 	u8 pad0[3];
 	addr_t gateway; /* next hop, or the tunnel's other end */
