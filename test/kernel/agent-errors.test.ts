@@ -72,7 +72,7 @@ describe('what the kernel refuses is said in words', () => {
     const objects = join(lab.root, 'objects');
     await rm(objects, { recursive: true, force: true });
     await mkdir(objects);
-    for (const name of ['tcx.o', 'turn.o']) await cp(join(OBJECTS, name), join(objects, name));
+    for (const name of ['tcx.o', 'inject.o', 'turn.o']) await cp(join(OBJECTS, name), join(objects, name));
     const healthy = await settle([cube('hub', { outPorts: [0] }), link('pods', [pods, at('hub', 'in')])], {
       OBJECTS: objects,
     });

@@ -45,6 +45,8 @@ export interface Parsed {
     readonly l4: number;
     readonly protocol: number;
     readonly hasL4: boolean;
+    /** Of an echo: the side of this error, not of what it quotes, that the identifier belongs to. */
+    readonly identifier?: 'src' | 'dst';
   };
   /** TCP, UDP or SCTP ports, or of a later fragment those of its first one, or of an error the quoted ones. */
   readonly hasPorts: boolean;
@@ -303,5 +305,8 @@ function quotedBy(frame: Buffer, at: number, v6: boolean): NonNullable<Parsed['q
   } else if ((header.readUInt8(0) & 15) < 5) {
     throw new Refused('Malformed');
   }
-  return { l3: at, l4, protocol, hasL4: offset === 0 && l4 + 8 <= frame.length };
+  const hasL4 = offset === 0 && l4 + 8 <= frame.length;
+  const type = hasL4 ? frame.readUInt8(l4) : undefined;
+  if (type === undefined || !echoTypes(protocol).includes(type)) return { l3: at, l4, protocol, hasL4 };
+  return { l3: at, l4, protocol, hasL4, identifier: type === 8 || type === 128 ? 'dst' : 'src' };
 }

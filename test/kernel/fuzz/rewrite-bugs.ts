@@ -45,14 +45,14 @@ export const REWRITE_BUGS: readonly Bug[] = [
   {
     what: 'the address of a router on the way is replaced too',
     file,
-    from: 'if (!error && addr_equal(&outer, &old)) {',
-    to: 'if (!error && (addr_equal(&outer, &old) || true)) {',
+    from: 'if (!error && addr_equal(&outer, &old))',
+    to: 'if (!error && (addr_equal(&outer, &old) || true))',
   },
   {
     what: 'the quoted port stays',
     file,
-    from: 'w->flags & PKT_PORTS && w->flags & PKT_INNER_L4 && port != old_port',
-    to: 'false',
+    from: 'if (w->flags & PKT_PORTS || is_echo)',
+    to: 'if (is_echo)',
   },
   {
     what: 'the checksum of an ICMPv6 error forgets the quoted address',

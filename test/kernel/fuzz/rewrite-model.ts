@@ -77,6 +77,7 @@ export function rewritten(original: Buffer, packet: Parsed, change: Change): Buf
 
 /** Requests are known by their sender's identifier, replies by their receiver's. */
 export function holdsIdentifier(packet: Parsed, side: 'src' | 'dst'): boolean {
+  if (packet.quoted) return packet.quoted.identifier === side;
   const request = packet.icmp?.type === 8 || packet.icmp?.type === 128;
   return request === (side === 'src');
 }
@@ -98,6 +99,7 @@ function quotedRewritten(
     const old = put(frame, quoted.l4 + (inner === 'dst' ? 2 : 0), word(port));
     adjust(frame, sum, old, word(port));
   }
+  if (quoted.identifier === side) adjust(frame, sum, put(frame, quoted.l4 + 4, word(port)), word(port));
   const at = packet.l3 + (packet.v6 ? 8 : 12) + (side === 'dst' ? address.length : 0);
   if (!frame.subarray(at, at + address.length).equals(before)) return;
   putAddress(frame, packet.l3, side, address);

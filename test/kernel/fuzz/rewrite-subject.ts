@@ -87,7 +87,7 @@ export async function openRewriter(_: Random, path?: string): Promise<Subject> {
         if (packet.protocol === (packet.v6 ? 1 : 58)) return [];
         change = randomChange(random, packet.v6);
         // by its contract nobody gives an identifier to the side that has none
-        if (packet.isEcho && !holdsIdentifier(packet, change.side)) change = { ...change, port: 0 };
+        if (!packet.hasPorts && !holdsIdentifier(packet, change.side)) change = { ...change, port: 0 };
         if (random.chance(0.1)) provokeZero(frame, packet, change);
         config.writeUInt32LE(change.side === 'src' ? 0 : 1, 0);
         config.writeUInt16BE(change.port, 4);
