@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { type Action, describeAction } from './actions.ts';
+import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { clock, earlier } from './images.ts';
@@ -14,8 +15,7 @@ import type { PodRecord } from './pod-record.ts';
 import { PodStore } from './pods.ts';
 import { Reconciler } from './reconciler.ts';
 import { report } from './report.ts';
-import { SlowPath, type SlowPathCounts } from './slow-path.ts';
-import type { SourceHealth } from './sources/source.ts';
+import { SlowPath } from './slow-path.ts';
 import type { Failure } from './status.ts';
 import { StatusWriter } from './statuses.ts';
 import { Store } from './store.ts';
@@ -31,22 +31,6 @@ const RETRY_MS = { first: 250, most: 30_000 } as const;
 const HOUSEKEEPING_MS = 30_000;
 /** How full the maps are, and one table of sessions that is due. */
 const UPKEEP_MS = 1000;
-
-export interface AgentHealth {
-  readonly node: string;
-  readonly source: string;
-  readonly version: string;
-  readonly synced: boolean;
-  readonly sourceHealth: SourceHealth;
-  readonly cubes: number;
-  readonly pods: number;
-  readonly tables: number;
-  /** Rounds since the start. */
-  readonly rounds: number;
-  readonly failure?: Failure;
-  readonly waiting: Readonly<Record<string, string>>;
-  readonly slowPath: SlowPathCounts;
-}
 
 /**
  * The agent of one node. It takes objects from its source, follows the network, and makes the kernel match: one round at

@@ -2,7 +2,6 @@
 /** What the objects of a node come to (graph.ts makes it). Plain data. */
 import type { CubeInput, CubeType } from '../cubes/cube-type.ts';
 import type { CubeObject, LinkObject } from './objects.ts';
-import type { XdpPrefix } from './xdp-prefix.ts';
 
 export interface InterfaceInfo {
   readonly name: string;
@@ -82,4 +81,15 @@ export interface Wire {
   readonly ends: readonly [WireEnd, WireEnd];
   /** How packets leave by an interface at one of its ends: as the cube that the link joins to it wants. */
   readonly layer: 2 | 3;
+}
+
+/** Cubes at XDP in front of an interface (xdp-prefix.ts). */
+export interface XdpPrefix {
+  readonly interface: LinkEnd & { type: 'Interface' };
+  /** Keys of the cubes, the one at the interface first. */
+  readonly cubes: readonly string[];
+  /** What follows them: a chain in TC, the host's stack, or nothing that is linked. */
+  readonly next: 'TC' | 'Host' | undefined;
+  /** Somebody else's program is at XDP of the interface; it is not replaced. */
+  readonly isBlocked: boolean;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a person may ask a running agent about its node. Changes nothing but what a live trace switches on. */
 
-import type { AgentHealth } from './agent.ts';
+import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError } from './errors.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
-import type { AgentHealth } from './agent.ts';
+import type { AgentHealth } from './agent-health.ts';
 import type { NodeCounters } from './inspect/counters.ts';
 import type { TableInfo, TablePage, TablesRequest } from './inspect/tables.ts';
 import type { DryRun, DryRunRequest, LivePackets } from './inspection.ts';

@@ -3,17 +3,7 @@
  * Cubes at XDP are a prefix of the chain behind an interface: what is received meets them before TC, what is sent does not.
  * So TC sees the interface linked to whatever the last of them is linked to, and they know nothing of each other. Pure.
  */
-import type { Finding, GraphLink, LinkEnd } from './graph-model.ts';
-
-export interface XdpPrefix {
-  readonly interface: LinkEnd & { type: 'Interface' };
-  /** Keys of the cubes, the one at the interface first. */
-  readonly cubes: readonly string[];
-  /** What follows them: a chain in TC, the host's stack, or nothing that is linked. */
-  readonly next: 'TC' | 'Host' | undefined;
-  /** Somebody else's program is at XDP of the interface; it is not replaced. */
-  readonly isBlocked: boolean;
-}
+import type { Finding, GraphLink, LinkEnd, XdpPrefix } from './graph-model.ts';
 
 export interface XdpPrefixes {
   readonly prefixes: readonly XdpPrefix[];

@@ -7,7 +7,7 @@ import { interrupted } from '../interrupted.ts';
 import { colours } from '../print/colours.ts';
 import { storyLines } from '../print/story.ts';
 import { agentDirectory } from './plug.ts';
-import type { TraceOptions } from './trace.ts';
+import type { TraceOptions } from './trace-options.ts';
 
 const POLL_MS = 200;
 

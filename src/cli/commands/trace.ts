@@ -9,29 +9,12 @@ import { colours } from '../print/colours.ts';
 import { storyLines } from '../print/story.ts';
 import { printData } from './get.ts';
 import { agentDirectory } from './plug.ts';
+import type { TraceOptions } from './trace-options.ts';
 
 /** Packets of a capture that a dry run looks at. */
 const MAX_PACKETS = 1000;
 /** Bytes; with base64 a request stays below what the agent reads as one line. */
 const MAX_FRAME = 40_000;
-
-export interface TraceOptions {
-  readonly node?: string;
-  readonly stateDir?: string;
-  readonly output?: string;
-  readonly dryRun?: boolean;
-  readonly from?: string;
-  readonly packet?: string;
-  readonly pcap?: string;
-  readonly host?: string;
-  readonly port?: string;
-  readonly protocol?: string;
-  readonly interface?: string;
-  readonly cube?: string;
-  readonly dropped?: boolean;
-  readonly rate: string;
-  readonly count?: string;
-}
 
 export async function trace(options: TraceOptions): Promise<void> {
   const { from, packet, pcap, output } = options;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import type { AgentHealth } from '../agent.ts';
+import type { AgentHealth } from '../agent-health.ts';
 import type { NodeCounters } from './counters.ts';
 import { metricsText, objectCounts } from './metrics.ts';
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Prometheus' text format (version 0.0.4) of what the agent of a node knows. Pure. */
-import type { AgentHealth } from '../agent.ts';
+import type { AgentHealth } from '../agent-health.ts';
 import type { CubeCount, NodeCounters } from './counters.ts';
 import type { TableInfo, TablePage } from './tables.ts';
 

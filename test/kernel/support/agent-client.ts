@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { AgentHealth } from '../../../src/dataplane/agent.ts';
+import type { AgentHealth } from '../../../src/dataplane/agent-health.ts';
 import type { SourceObject } from '../../../src/dataplane/sources/source.ts';
 
 const SCRIPT = fileURLToPath(new URL('agent-process.ts', import.meta.url));
