@@ -80,8 +80,12 @@ describe('an agent with a chain of two cubes', () => {
     await quiet();
     const { actions } = await agent.set([table('rows', { 1: 11, 3: 30 }, 2)]);
     expect(actions).toEqual(['WriteMap', 'WriteMap']);
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    expect((await agent.ask<Settled>('settled')).actions).toEqual(['Grace', 'WriteMap', 'WriteMap']);
+    const after: string[] = [];
+    await waitFor(async () => {
+      after.push(...(await agent.ask<Settled>('settled')).actions);
+      return after.length >= 3;
+    });
+    expect(after).toEqual(['Grace', 'WriteMap', 'WriteMap']);
     expect(await rows('front')).toEqual({ 1: 11, 3: 30 });
     await agent.set([table('rows', { 1: 10, 2: 20 }, 3)]);
   });
@@ -213,9 +217,10 @@ describe('an agent with a chain of two cubes', () => {
     const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
     const allow = [process.execPath, cli, 'allow-removal', '--node', NODE, '--state-dir', lab.state];
     expect((await run(allow)).stdout).toBe(`node ${NODE}: let go: 24 of 25 tables\n`);
-    await agent.ask('settled');
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    await agent.ask('settled');
+    await waitFor(async () => {
+      await agent.ask('settled');
+      return Object.keys(await rows('hub')).length === 2;
+    });
     expect(await rows('hub')).toEqual({ 1: 10, 2: 20 });
     expect((await run(allow)).stdout).toBe(`node ${NODE}: nothing is held back\n`);
   }, 120_000);

@@ -53,7 +53,7 @@ export const ROUTER_BUGS: readonly Bug[] = [
   },
   {
     what: 'a solicitation may have any code',
-    file: 'router/neighbour.h',
+    file: 'include/neighbour.h',
     from: 'w->icmp_code || w->flags & PKT_OPTIONS',
     to: 'w->flags & PKT_OPTIONS',
   },
