@@ -217,7 +217,10 @@ test('down takes it off; what somebody else has there stays, is named, and makes
   expect(await xdpOf('eth0')).toBeUndefined();
   expect(await xdpOf('lo')).toBeUndefined();
 
-  await node().namespace.exec(['ip', 'link', 'set', 'dev', 'eth0', 'xdp', 'obj', THEIRS, 'sec', 'xdp']);
+  // not by ip(8), which would leave folders of its own in the BPF file system
+  const pin = `${agent.bpffs}/theirs`;
+  await node().namespace.exec(['bpftool', 'prog', 'load', THEIRS, pin, 'type', 'xdp']);
+  await node().namespace.exec(['bpftool', 'net', 'attach', 'xdp', 'pinned', pin, 'dev', 'eth0']);
   const theirs = await xdpOf('eth0');
   expect(theirs?.name).toBe('theirs');
   await agent.start();
@@ -235,7 +238,7 @@ test('down takes it off; what somebody else has there stays, is named, and makes
   const target = pod.addresses.ipv4 ?? '';
   await until('the chain in TC goes on', () => isAnswered(outside.namespace, target));
 
-  await node().namespace.exec(['ip', 'link', 'set', 'dev', 'eth0', 'xdp', 'off']);
+  await node().namespace.exec(['bpftool', 'net', 'detach', 'xdp', 'dev', 'eth0']);
   await until('the room is taken', async () => (await xdpOf('eth0'))?.name === 'xdp_entry');
   await until('it is ready', async () => {
     const now = await statusOf(GUARD);
