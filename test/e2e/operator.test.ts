@@ -28,6 +28,9 @@ let cluster: Cluster;
 let kubeconfig: string;
 let starts = 0;
 
+/** Python, as the other tools that run inside a namespace: a bare machine has no curl. */
+const GET = 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())';
+
 interface OperatorProcess {
   running: Running;
   state(): Promise<OperatorHealth>;
@@ -45,7 +48,7 @@ async function startOperator(...flags: string[]): Promise<OperatorProcess> {
     ...flags,
   ]);
   const state = async (): Promise<OperatorHealth> => {
-    const { stdout } = await namespace.exec(['curl', '--silent', '--fail', `http://${address}/state`]);
+    const { stdout } = await namespace.exec(['python3', '-c', GET, `http://${address}/state`]);
     return JSON.parse(stdout) as OperatorHealth;
   };
   return { running, state };
