@@ -17,6 +17,9 @@ import {
   vipsOf,
 } from '../netns/support/manifests.ts';
 
+/** Ends with status 0 when somebody accepts the connection. */
+const CONNECT = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)';
+
 /** A way from a client to a server that answers one byte with one byte. */
 export interface Path {
   readonly client: Namespace;
@@ -174,7 +177,9 @@ export async function kubeProxyPath(
 }
 
 async function answers(client: Namespace, address: string): Promise<boolean> {
-  const { status } = await client.exec(['nc', '-z', '-w', '1', address, String(PORT)], { anyStatus: true });
+  const { status } = await client.exec(['python3', '-c', CONNECT, address, String(PORT)], {
+    anyStatus: true,
+  });
   return status === 0;
 }
 
