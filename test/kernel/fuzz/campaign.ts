@@ -4,6 +4,8 @@
  *
  *   CUBEPLANE_FUZZ_PACKETS  packets a cube; 100,000 by default
  *   CUBEPLANE_FUZZ_SEED     the first seed; 1 by default
+ *   CUBEPLANE_FUZZ_STRETCH  packets of one seed; 1,000 by default. A longer stretch goes on where a shorter one ends,
+ *                           so it finds what the shorter one finds at the same packet, with fewer programs to load
  *
  * A difference names its seed: the same campaign, run with this seed alone, ends at the same packet.
  */
@@ -13,7 +15,7 @@ export const PACKETS = Number(process.env.CUBEPLANE_FUZZ_PACKETS ?? 100_000);
 export const SEED = Number(process.env.CUBEPLANE_FUZZ_SEED ?? 1);
 
 /** Packets of one seed, under one configuration at first. */
-export const PACKETS_A_SEED = 1_000;
+const PACKETS_A_SEED = Number(process.env.CUBEPLANE_FUZZ_STRETCH ?? 1_000);
 
 /** One configuration in the kernel and in the model. */
 export interface Subject {

@@ -9,26 +9,44 @@ export function isV6(address: string): boolean {
   return address.includes(':');
 }
 
+/** `of`, remembered: random packets share few addresses, and parsing one takes longer than sending its packet. */
+function remembered<Value>(of: (key: string) => Value): (key: string) => Value {
+  const known = new Map<string, Value>();
+  return (key) => {
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    if (known.size >= 65_536) known.clear();
+    const value = of(key);
+    known.set(key, value);
+    return value;
+  };
+}
+
+const parsed = remembered((address) => Buffer.from(ipaddr.parse(address).toByteArray()));
+const mapped = remembered((address) => {
+  const bytes = parsed(address);
+  return bytes.length === 16 ? bytes : Buffer.concat([Buffer.alloc(10), Buffer.from([0xff, 0xff]), bytes]);
+});
+const text = remembered((latin1) => {
+  const bytes = Buffer.from(latin1, 'latin1');
+  const v4 = bytes.length === 16 && latin1.startsWith(V4_MAPPED);
+  return ipaddr.fromByteArray([...(v4 ? bytes.subarray(12) : bytes)]).toString();
+});
+const V4_MAPPED = `${'\0'.repeat(10)}\xff\xff`;
+
 /** 4 or 16 bytes. */
 export function ipBytes(address: string): Buffer {
-  return Buffer.from(ipaddr.parse(address).toByteArray());
+  return Buffer.from(parsed(address));
 }
 
 /** 16 bytes; IPv4 mapped into ::ffff:0:0/96, as maps hold it. */
 export function mappedBytes(address: string): Buffer {
-  const bytes = ipBytes(address);
-  return bytes.length === 16 ? bytes : Buffer.concat([Buffer.alloc(10), Buffer.from([0xff, 0xff]), bytes]);
+  return Buffer.from(mapped(address));
 }
 
 /** The text form that the builders take; mapped addresses become IPv4. */
 export function ipText(bytes: Uint8Array): string {
-  if (
-    bytes.length === 16 &&
-    Buffer.from(bytes.subarray(0, 12)).equals(mappedBytes('0.0.0.0').subarray(0, 12))
-  ) {
-    return ipText(bytes.subarray(12));
-  }
-  return ipaddr.fromByteArray([...bytes]).toString();
+  return text(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'));
 }
 
 export function macBytes(mac: string): Buffer {

@@ -416,7 +416,7 @@ export class Chain {
   /** Sends one frame through the chain. */
   run(frame: Uint8Array, options: RunOptions = {}): RunResult {
     const before = this.tally();
-    const seenBefore = this.#seen();
+    const seenBefore = this.#probed().readUInt32LE(0);
     while (this.#events.consume().length > 0);
     const result = this.#testRun(frame, options);
     const events: ChainEvent[] = [];
@@ -424,8 +424,8 @@ export class Chain {
       events.push(...records.map(decodeEvent));
     }
     const after = this.tally();
-    const seen = this.#seen();
-    this.#seenPackets = seen.packets;
+    const probed = this.#probed();
+    this.#seenPackets = probed.readUInt32LE(0);
     const drops: string[] = [];
     const counts: string[] = [];
     for (const [name, count] of after) {
@@ -437,7 +437,7 @@ export class Chain {
     return {
       verdict: result.retval >>> 0,
       frame: result.dataOut,
-      ...(seen.packets > seenBefore.packets ? { seen: seen.seen } : {}),
+      ...(this.#seenPackets > seenBefore ? { seen: decodeSeen(probed) } : {}),
       drops,
       counts,
       events,
@@ -454,9 +454,10 @@ export class Chain {
   shoot(frame: Uint8Array, options: RunOptions = {}): Pick<RunResult, 'verdict' | 'frame' | 'seen'> {
     const before = this.#seenPackets;
     const result = this.#testRun(frame, options);
-    const { packets, seen } = this.#seen();
-    this.#seenPackets = packets;
-    return { verdict: result.retval >>> 0, frame: result.dataOut, ...(packets !== before ? { seen } : {}) };
+    const value = this.#probed();
+    this.#seenPackets = value.readUInt32LE(0);
+    const seen = this.#seenPackets === before ? {} : { seen: decodeSeen(value) };
+    return { verdict: result.retval >>> 0, frame: result.dataOut, ...seen };
   }
 
   /** ns of one packet, averaged over `repeat` runs. */
@@ -493,18 +494,9 @@ export class Chain {
     return tally;
   }
 
-  #seen(): { packets: number; seen: Seen } {
-    const value = this.#probe?.map('seen').lookup(u32(0)) ?? Buffer.alloc(0);
-    return {
-      packets: value.readUInt32LE(0),
-      seen: {
-        port: value.readUInt32LE(4),
-        hops: value.readUInt32LE(8),
-        epoch: value.readUInt32LE(12),
-        flags: value.readUInt32LE(16),
-        work: decodeWork(value.subarray(24)),
-      },
-    };
+  /** What the probe has written: how many packets it saw, then the last one. */
+  #probed(): Buffer {
+    return this.#probe?.map('seen').lookup(u32(0)) ?? Buffer.alloc(0);
   }
 
   close(): void {
@@ -533,6 +525,17 @@ function skbContext(options: RunOptions): Buffer {
     ctx.writeUInt32LE(options.gsoSize, 176);
   }
   return ctx;
+}
+
+/** Behind the number of packets, what the probe says of the last one. */
+function decodeSeen(value: Buffer): Seen {
+  return {
+    port: value.readUInt32LE(4),
+    hops: value.readUInt32LE(8),
+    epoch: value.readUInt32LE(12),
+    flags: value.readUInt32LE(16),
+    work: decodeWork(value.subarray(24)),
+  };
 }
 
 /** struct cube_work of bpf/include/packet.h. */
