@@ -36,6 +36,12 @@ static __always_inline const void *packet_at(hook_t *skb, u32 off, u32 length)
 	return data + bounded;
 }
 
+/* Both ports, as they stand in the packet, and the protocol: in one store, as the hash of the tuple reads them again. */
+static __always_inline void tuple_set_ports(struct cube_tuple *t, u32 ports, u8 proto)
+{
+	*(u64 *)&t->sport = (u64)proto << 32 | ports;
+}
+
 /* Ports or echo identifier of one L4 header, from its first eight bytes. Returns the PKT_* that
  * hold. */
 static __always_inline u32 parse_tuple_l4(struct cube_tuple *t, const struct l4_head *h)
@@ -44,8 +50,7 @@ static __always_inline u32 parse_tuple_l4(struct cube_tuple *t, const struct l4_
 	case IPPROTO_TCP:
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
-		t->sport = h->words[0];
-		t->dport = h->words[1];
+		tuple_set_ports(t, *(const u32 *)h, t->proto);
 		return PKT_PORTS;
 	case IPPROTO_ICMP: {
 		u8 type = *(const u8 *)h;
@@ -146,8 +151,7 @@ static __always_inline int parse_l4(hook_t *skb, struct cube_work *w)
 				return DROP_MALFORMED;
 			tcp = copy;
 		}
-		w->tuple.sport = *(be16_t *)&tcp[0];
-		w->tuple.dport = *(be16_t *)&tcp[2];
+		tuple_set_ports(&w->tuple, *(const u32 *)tcp, IPPROTO_TCP);
 		w->tcp_flags = tcp[13];
 		w->flags |= PKT_PORTS;
 		return 0;

@@ -96,10 +96,9 @@ static __always_inline void plain_l4(u8 *l4, u32 proto, u8 state, u32 diff, u32 
 
 /*
  * Changes one side of a plain packet to *addr (of its own family) and port. 0: the packet is another kind, or its headers
- * are not linear; nothing has been changed then. A global function: the verifier goes through it once, and not again on
- * each path of its callers.
+ * are not linear; nothing has been changed then.
  */
-__noinline int rewrite_plain(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
+static __always_inline int rewrite_plain_side(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
 {
 	u8 *data = (u8 *)(long)skb->data;
 	u8 *end = (u8 *)(long)skb->data_end;
@@ -143,6 +142,20 @@ __noinline int rewrite_plain(struct __sk_buff *skb, const addr_t *addr, u32 side
 		plain_l4(l4, proto, state, diff, port_off, old_port, port);
 	}
 	return 1;
+}
+
+/*
+ * One for each side, which is a constant in it. Global functions: the verifier goes through each once, and not again on
+ * every path of its callers.
+ */
+__noinline int rewrite_plain_dst(struct __sk_buff *skb, const addr_t *addr, u32 port)
+{
+	return rewrite_plain_side(skb, addr, REWRITE_DST, port);
+}
+
+__noinline int rewrite_plain_src(struct __sk_buff *skb, const addr_t *addr, u32 port)
+{
+	return rewrite_plain_side(skb, addr, REWRITE_SRC, port);
 }
 
 #endif

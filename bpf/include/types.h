@@ -53,11 +53,11 @@ SIZE_ASSERT(mac_t, 6);
 
 #define ADDR_V4_MARK bpf_htonl(0x0000ffff)
 
+/* In the two stores in which an address is read again: a load that spans two stores waits for both to reach the cache. */
 static __always_inline void addr_set_v4(addr_t *addr, be32_t v4)
 {
 	addr->halves[0] = 0;
-	addr->words[2] = ADDR_V4_MARK;
-	addr->words[3] = v4;
+	addr->halves[1] = (u64)v4 << 32 | ADDR_V4_MARK;
 }
 
 static __always_inline bool addr_is_v4(const addr_t *addr)
