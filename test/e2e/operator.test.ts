@@ -451,15 +451,24 @@ describe('killed at any instruction', () => {
         await sleep(15);
       }
     })();
+    /** Writes of an operator, once they are so many. */
+    const writesOf = async (operator: Awaited<ReturnType<typeof startOperator>>, wanted: number) => {
+      for (const deadline = Date.now() + 60_000; ; await sleep(10)) {
+        const applies = await operator.state().then(
+          (state) => state.applies,
+          () => 0, // it does not listen yet
+        );
+        if (applies >= wanted) return applies;
+        if (Date.now() > deadline) throw new Error(`${applies} of ${wanted} writes within a minute`);
+      }
+    };
     let writes = 0;
     for (let kill = 0; kill < KILLS; kill++) {
       const operator = await startOperator();
-      // Some die while they start, most in the middle of their work.
-      await sleep(250 + random(1200));
-      writes += await operator.state().then(
-        (state) => state.applies,
-        () => 0,
-      );
+      // Some die while they start, most in the middle of their work, however fast the machine is.
+      const wanted = random(4) === 0 ? 0 : 1 + random(6);
+      await sleep(random(500));
+      writes += await writesOf(operator, wanted);
       operator.running.kill('SIGKILL');
       await operator.running.exited();
     }

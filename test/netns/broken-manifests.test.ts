@@ -11,7 +11,7 @@ import { graphFixtures } from '../fixtures/graph.ts';
 import { fixtures } from '../fixtures/manifests.ts';
 import type { Pod } from '../harness/topology.ts';
 import { type Load, startLoad, startServer } from '../harness/traffic.ts';
-import { type KernelState, kernelState } from './support/kernel-state.ts';
+import { type KernelState, kernelState, pinned } from './support/kernel-state.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { conditionOf, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
@@ -39,6 +39,16 @@ async function settled(): Promise<KernelState> {
     if (JSON.stringify(now) === last) return now;
     last = JSON.stringify(now);
     await sleep(500);
+  }
+}
+
+/** Names of what is pinned; undefined while something is being removed. */
+function pinNames(): string | undefined {
+  try {
+    return pinned(lab.worker(0).counters.pins.nodeRoot).join();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 
@@ -121,7 +131,20 @@ describe('a file that the schema refuses', () => {
     'of an object that is in force: %s',
     async (_, { path, reason, field, old }) => {
       const valid = fixtures('valid').find(({ name }) => name === old);
+      const { kind, metadata } = (valid?.manifest ?? {}) as { kind: string; metadata: { name: string } };
+      const objects = (await lab.report(0))?.objects ?? 0;
+      const pins = await until('nothing is being removed', async () => pinNames());
       lab.manifests.writeText(FILE, readFileSync(valid?.path ?? '', 'utf8'));
+      await until('the old object is in force', async () =>
+        ((await lab.report(0))?.objects ?? 0) > objects ? true : undefined,
+      );
+      if (kind === 'Cube') {
+        await until('the old object is in the kernel', async () => {
+          const statuses = [...(await lab.statuses(0)).values()];
+          const status = statuses.find((one) => one.kind === kind && one.metadata.name === metadata.name);
+          return status && conditionOf(status.status, 'Programmed')?.status === 'True' ? true : undefined;
+        });
+      }
       const before = await settled();
       expect(await lab.report(0)).toMatchObject({ problems: [] });
       lab.manifests.writeText(FILE, readFileSync(path, 'utf8'));
@@ -133,9 +156,7 @@ describe('a file that the schema refuses', () => {
       lab.manifests.remove(FILE);
       await until('the problem is gone', noProblems);
       // Programs and maps of the old object are gone; what it left behind in shared maps is nobody's.
-      await until('the pins are as they were', async () =>
-        Object.keys(await currentKernel()).join() === Object.keys(kernel).join() ? true : undefined,
-      );
+      await until('the pins are as they were', async () => (pinNames() === pins ? true : undefined));
     },
   );
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The demo as a user runs it: what it shows, and that it leaves nothing behind, however it ends. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import { labNamespaces, labPins, removeLab } from '../harness/lab.ts';
@@ -37,10 +37,16 @@ async function until(holds: () => boolean, what: () => string): Promise<void> {
   }
 }
 
-/** Ids of the runs that there are on this machine. */
-function labs(): string[] {
+/** Id of the lab of a demo; other tests have theirs at the same time. */
+function labOf({ pid }: ChildProcess): string | undefined {
   const directory = '/run/cubeplane-labs';
-  return existsSync(directory) ? readdirSync(directory) : [];
+  return readdirSync(directory).find((id) => {
+    try {
+      return JSON.parse(readFileSync(join(directory, id, 'owner.json'), 'utf8')).pid === pid;
+    } catch {
+      return false; // being made or removed
+    }
+  });
 }
 
 test(
@@ -74,12 +80,9 @@ test(
 test(
   'Ctrl-C in the middle removes everything',
   async () => {
-    const before = labs();
     const { child, ended, text } = demo();
     await until(() => text().includes('the chain is ready'), text);
-    const [id = ''] = labs().filter(
-      (one) => !before.includes(one) && labNamespaces(one).some((name) => name.endsWith('-node-a')),
-    );
+    const id = labOf(child) ?? '';
     expect(labNamespaces(id).length).toBeGreaterThan(2);
     child.kill('SIGINT');
     expect(await ended).toBe(130);
