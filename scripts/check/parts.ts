@@ -34,7 +34,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'kernel',
     description: 'eBPF programs through this kernel: verifier and BPF_PROG_TEST_RUN; root',
-    limitSeconds: 400,
+    limitSeconds: 1200,
     testSeconds: 60,
     workers: 2,
     kubernetes: false,

@@ -13,7 +13,20 @@ export interface Soak {
   readonly times: number;
 }
 
+/** Ten million random packets through a program and through its model. */
+const fuzz = (name: string): Soak => ({
+  name: `fuzz-${name}`,
+  what: `ten million random packets through ${name} and through its model: the same verdicts, bytes, counters and sessions`,
+  part: 'kernel',
+  files: [`test/kernel/fuzz-${name}.test.ts`],
+  env: { CUBEPLANE_FUZZ_PACKETS: '10000000', CUBEPLANE_FUZZ_STRETCH: '10000' },
+  times: 1,
+});
+
+const FUZZED = ['rewrite', 'router'] as const;
+
 export const SOAKS: readonly Soak[] = [
+  ...FUZZED.map(fuzz),
   {
     name: 'random',
     what: 'random histories: plans, images of cubes, packed tables, codecs, translators',
