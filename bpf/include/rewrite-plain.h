@@ -158,4 +158,10 @@ __noinline int rewrite_plain_src(struct __sk_buff *skb, const addr_t *addr, u32 
 	return rewrite_plain_side(skb, addr, REWRITE_SRC, port);
 }
 
+/* As rewrite_plain_side(); `side` is to be a constant. */
+static __always_inline int rewrite_plain(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
+{
+	return side == REWRITE_DST ? rewrite_plain_dst(skb, addr, port) : rewrite_plain_src(skb, addr, port);
+}
+
 #endif

@@ -145,8 +145,7 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 	long error = 0;
 	s64 diff;
 
-	if (likely(side == REWRITE_DST ? rewrite_plain_dst(c->skb, addr, port)
-				       : rewrite_plain_src(c->skb, addr, port))) {
+	if (likely(rewrite_plain(c->skb, addr, side, port))) {
 		error = 0;
 	} else if (unlikely(w->flags & PKT_ICMP_ERROR)) {
 		error = rewrite_error(c, side, addr, port);
