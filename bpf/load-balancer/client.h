@@ -32,10 +32,8 @@ static __noinline void end_session(struct cube_ctx *c, const struct session *s)
 	cube_map_delete(c, &established, &c->work->tuple);
 	cube_map_delete(c, &embryonic, &c->work->tuple);
 	/* of a row that has been reused the reverse half is unknown; it expires by itself */
-	if (x && b->generation == generation) {
-		cube_map_delete(c, &established, &x->reverse);
-		cube_map_delete(c, &embryonic, &x->reverse);
-	}
+	if (x && b->generation == generation)
+		drop_half(c, &x->reverse, &x->back);
 }
 
 static __noinline long sync_reverse(struct cube_ctx *c, const struct session *s, const struct backend *b)

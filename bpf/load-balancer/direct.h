@@ -52,8 +52,9 @@ static __noinline int direct_session(struct cube_ctx *c, struct session *s)
 	    session_is_expired(&other->state, w->tuple.proto, now)) {
 		forward_key(&x->reverse, other, &x->forward);
 		x->forward.src = w->tuple.src; /* the key's destination is the client */
-		cube_map_delete(c, &established, &x->forward);
-		cube_map_delete(c, &embryonic, &x->forward);
+		x->half = (struct session){
+		    .backend = s->backend, .generation = s->generation, .port = w->tuple.sport};
+		drop_half(c, &x->forward, &x->half);
 		cube_map_delete(c, &established, &x->reverse);
 		cube_map_delete(c, &embryonic, &x->reverse);
 		return 0;

@@ -54,6 +54,31 @@ static __always_inline bool same_session(const struct session *a, const struct s
 	       addr_equal(&a->frontend, &b->frontend);
 }
 
+/* Whether two halves of one key are of one session with one backend. */
+static __always_inline bool same_half(const struct session *a, const struct session *b)
+{
+	return same_session(a, b) && a->backend == b->backend && a->generation == b->generation;
+}
+
+/* Whether a half lives that is not of the session whose half `own` is. */
+static __always_inline bool is_foreign(const struct session *half, const struct session *own, u8 proto,
+				       u32 now)
+{
+	return half && !same_half(half, own) && !session_is_expired(&half->state, proto, now);
+}
+
+/* Removes a half, unless the key is another session's by now. */
+static __noinline void drop_half(struct cube_ctx *c, const struct cube_tuple *key, const struct session *own)
+{
+	struct session *half = bpf_map_lookup_elem(&established, key);
+
+	if (half && same_half(half, own))
+		cube_map_delete(c, &established, key);
+	half = bpf_map_lookup_elem(&embryonic, key);
+	if (half && same_half(half, own))
+		cube_map_delete(c, &embryonic, key);
+}
+
 /*
  * Claims the reverse tuple in the embryonic table. Embryonic first, then a look at the established
  * ones: a session that is promoted meanwhile is in at least one of them at every moment.
@@ -93,11 +118,13 @@ static __always_inline long promote(struct cube_ctx *c, struct scratch *x)
 
 	x->half.state.flags |= SESSION_ESTABLISHED;
 	reverse_half(&x->forward, &x->half, &x->back);
+	other = bpf_map_lookup_elem(&embryonic, &x->reverse);
+	if (is_foreign(other, &x->back, x->forward.proto, x->half.state.seen))
+		return -EEXIST;
 	error = cube_map_update(c, &established, &x->reverse, &x->back, BPF_NOEXIST);
 	if (error == -EEXIST) {
 		other = bpf_map_lookup_elem(&established, &x->reverse);
-		if (other && !same_session(other, &x->back) &&
-		    !session_is_expired(&other->state, x->forward.proto, x->half.state.seen))
+		if (is_foreign(other, &x->back, x->forward.proto, x->half.state.seen))
 			return error;
 		error = cube_map_update(c, &established, &x->reverse, &x->back, BPF_ANY);
 	}
@@ -113,25 +140,37 @@ static __always_inline long promote(struct cube_ctx *c, struct scratch *x)
 
 /*
  * The other half of a session, in the same table: adds flags, keeps it as fresh as this one, makes
- * it again where it was pushed out. `missing` is what it would be.
+ * it again where it was pushed out. `missing` is what it would be. -EEXIST: another session has the key.
  */
 static __noinline long sync_half(struct cube_ctx *c, const struct cube_tuple *key,
 				 const struct session *missing)
 {
 	bool is_established = missing->state.flags & SESSION_ESTABLISHED;
-	struct session *half =
-	    is_established ? bpf_map_lookup_elem(&established, key) : bpf_map_lookup_elem(&embryonic, key);
+	u32 now = missing->state.seen;
+	struct session *half = bpf_map_lookup_elem(&established, key);
+	struct session *other = bpf_map_lookup_elem(&embryonic, key);
 
-	if (!half)
-		return is_established ? cube_map_update(c, &established, key, missing, BPF_NOEXIST)
-				      : cube_map_update(c, &embryonic, key, missing, BPF_NOEXIST);
-	if (half->backend != missing->backend || half->generation != missing->generation)
-		return -EEXIST;
-	if (!cube_is_dry(c)) {
-		half->state.seen = missing->state.seen;
-		half->state.flags |= missing->state.flags;
+	if (!is_established) {
+		struct session *swap = half;
+
+		half = other;
+		other = swap;
 	}
-	return 0;
+	if (likely(half && same_half(half, missing))) {
+		if (!cube_is_dry(c)) {
+			half->state.seen = now;
+			half->state.flags |= missing->state.flags;
+		}
+		return 0;
+	}
+	if (is_foreign(half, missing, key->proto, now) || is_foreign(other, missing, key->proto, now))
+		return -EEXIST;
+	if (half || other) { /* what has expired */
+		cube_map_delete(c, &established, key);
+		cube_map_delete(c, &embryonic, key);
+	}
+	return is_established ? cube_map_update(c, &established, key, missing, BPF_NOEXIST)
+			      : cube_map_update(c, &embryonic, key, missing, BPF_NOEXIST);
 }
 
 #endif

@@ -74,7 +74,15 @@ static __always_inline int follow_reply(struct cube_ctx *c, struct session *s, b
 	if (unlikely(events || session_syncs(&s->state, now))) {
 		s->state.seen = now;
 		s->state.flags |= events;
-		sync_forward(c, s);
+		if (sync_forward(c, s) == -EEXIST) {
+			w->tuple.pad[0] = TUPLE_REVERSE;
+			if (is_established)
+				cube_map_delete(c, &established, &w->tuple);
+			else
+				cube_map_delete(c, &embryonic, &w->tuple);
+			w->tuple.pad[0] = 0;
+			return verdict_drop(DROP_REVERSE_CONFLICT);
+		}
 	}
 	if (s->state.seen != now)
 		s->state.seen = now;
