@@ -50,10 +50,40 @@ static __always_inline struct backend *backend_of(u32 id, u32 generation, u32 no
 	return b;
 }
 
-/* Fills id and generation of `s` from the affinity of the client. */
-static __noinline bool pick_by_affinity(const struct frontend *f, const addr_t *client, struct session *s)
+/* A walk over a segment, for the backend `id`. */
+struct pick_walk {
+	u32 base;
+	u32 id;
+	u32 found;
+};
+
+static long is_pick(u32 nth, struct pick_walk *walk)
 {
-	struct affinity_key key = {.client = *client, .group = f->group};
+	u32 place = walk->base + nth;
+	u32 *id = bpf_map_lookup_elem(&picks, &place);
+
+	if (!id)
+		return 1;
+	walk->found = *id == walk->id;
+	return walk->found;
+}
+
+/*
+ * Whether a backend takes new connections of this frontend: its row tells of all services together. Only who has an
+ * affinity asks, and finds it within about as many steps as there are backends.
+ */
+static __noinline bool is_among(u64 segment, u32 id)
+{
+	struct pick_walk walk = {.base = segment, .id = id};
+
+	bpf_loop(segment >> 32, is_pick, &walk, 0);
+	return walk.found;
+}
+
+/* Fills id and generation of `s` from the affinity of the client. */
+static __noinline bool pick_by_affinity(const struct cube_ctx *c, const struct frontend *f, struct session *s)
+{
+	struct affinity_key key = {.client = c->work->tuple.src, .group = f->group};
 	u32 now = s->state.seen;
 	struct affinity *a = bpf_map_lookup_elem(&affinity, &key);
 	struct backend *b;
@@ -121,11 +151,8 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 	bool sticky = false;
 	u32 hash;
 
-	if (f->affinity) {
-		addr_t client = t->src;
-
-		sticky = pick_by_affinity(f, &client, s);
-	}
+	if (f->affinity)
+		sticky = pick_by_affinity(c, f, s) && is_among(segment, s->backend);
 	for (int i = 0; i < PICKS_TRIED; i++) {
 		if (!sticky) {
 			hash = maglev ? tuple_hash(t, f->affinity) : bpf_get_prandom_u32();

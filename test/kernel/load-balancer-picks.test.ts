@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Who serves a new connection, and who gets none: picks, affinity, conflicts, source ranges, refusals. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Backend } from '../../src/api/generated/types.ts';
 import { Balancer, backend, CLIENT, frontend, SERVER, service } from './support/balancer.ts';
 import { type RunResult, u32, Verdict } from './support/chain.ts';
 import { dissect, verifyChecksums } from './support/dissect.ts';
@@ -174,6 +175,18 @@ describe.each(FAMILIES)('%s', (_, f) => {
     );
     const moved = lb.client(syn(f.client, f.vip, { sport: 6002 }));
     expect(target(moved)).not.toBe(now);
+    expect(moved.counts).not.toContain('load-balancer affinityHits');
+  });
+
+  test('ClientIP: a backend that only another service still sends to loses its clients', () => {
+    const sticky = frontend([f.vip], { affinity: { type: 'ClientIP', timeoutSeconds: 100 } });
+    const [one, two] = three([1, 1]) as [Backend, Backend];
+    const elsewhere = service('b', [frontend([f.vip2])], [one]);
+    lb.set(service('a', [sticky], [one]), elsewhere);
+    expect(target(lb.client(syn(f.client, f.vip, { sport: 5000 })))).toBe(one.address);
+    lb.set(service('a', [sticky], [{ ...one, state: 'Terminating' }, two]), elsewhere);
+    const moved = lb.client(syn(f.client, f.vip, { sport: 5001 }));
+    expect(target(moved)).toBe(two.address);
     expect(moved.counts).not.toContain('load-balancer affinityHits');
   });
 
