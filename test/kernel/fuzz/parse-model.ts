@@ -231,8 +231,9 @@ export class ParseModel {
       return { ...packet, datagram: key, hasPorts: this.#firsts.has(key) && WITH_PORTS.has(packet.protocol) };
     }
     const result = layer4(frame, packet);
-    if (packet.fragment === 'first') this.#firsts.add(key);
-    return result;
+    if (packet.fragment !== 'first') return result;
+    this.#firsts.add(key);
+    return { ...result, datagram: key };
   }
 }
 

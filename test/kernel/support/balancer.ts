@@ -13,6 +13,7 @@ import {
 import { LoadBalancerImage } from '../../../src/cubes/load-balancer/image.ts';
 import { schema } from '../../../src/cubes/load-balancer/schema.ts';
 import { loadBalancer } from '../../../src/cubes/load-balancer/type.ts';
+import type { BpfMap } from '../../../src/dataplane/kernel/addon/index.ts';
 import { Chain, type ChainCube, type RunOptions, type RunResult } from './chain.ts';
 
 export const SERVER = 0;
@@ -86,18 +87,23 @@ export interface Half {
 export class Balancer {
   readonly chain: Chain;
   readonly cube: ChainCube;
-  readonly spec: LoadBalancer;
-  readonly image: LoadBalancerImage;
+  readonly #node: string;
+  spec: LoadBalancer;
+  image: LoadBalancerImage;
 
   private constructor(chain: Chain, cube: ChainCube, spec: LoadBalancer, node: string) {
     this.chain = chain;
     this.cube = cube;
+    this.#node = node;
     this.spec = spec;
     this.image = new LoadBalancerImage(spec, node);
     this.image.settle();
   }
 
-  static async open(options: { spec?: Partial<LoadBalancer>; node?: string } = {}): Promise<Balancer> {
+  /** @param options.path another build of the object file. */
+  static async open(
+    options: { spec?: Partial<LoadBalancer>; node?: string; path?: string } = {},
+  ): Promise<Balancer> {
     const spec = { ...SPEC, ...options.spec };
     const input = { namespace: 'n', name: 'lb', uid: 'u', spec, ports: [] };
     const node = {
@@ -110,6 +116,7 @@ export class Balancer {
     const chain = await Chain.open();
     const cube = await chain.add({
       object: 'load-balancer',
+      ...(options.path === undefined ? {} : { path: options.path }),
       schema,
       slot: 1,
       variables: rodata,
@@ -187,11 +194,27 @@ export class Balancer {
   }
 
   clear(): void {
-    for (const table of ['established', 'embryonic', 'affinity', 'reply_buckets']) {
-      const map = this.cube.map(table);
-      const { keys, count } = map.dumpSync();
-      if (count > 0) map.deleteBatchSync(keys);
-    }
+    for (const table of ['established', 'embryonic', 'affinity', 'reply_buckets'])
+      this.#empty(this.cube.map(table));
+  }
+
+  /** As newly opened with another spec, of which the program's constants stay as they are. */
+  renew(spec: LoadBalancer): void {
+    this.clear();
+    this.#empty(this.cube.map('frontends'));
+    this.#empty(this.cube.map('source_ranges'));
+    this.#empty(this.chain.shared('fragments'));
+    const backends = this.cube.map('backends');
+    const { keys, values } = backends.dumpSync();
+    backends.updateBatchSync(keys, values.fill(0));
+    this.spec = spec;
+    this.image = new LoadBalancerImage(spec, this.#node);
+    this.image.settle();
+  }
+
+  #empty(map: BpfMap): void {
+    const { keys, count } = map.dumpSync();
+    if (count > 0) map.deleteBatchSync(keys);
   }
 
   close(): void {

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What Services mean to a load balancer, written from docs/reference/cubetable.md, docs/reference/load-balancer.md and
+ * docs/adr/0007-one-address-two-services.md. Shares no code with src/cubes/load-balancer.
+ */
+import type { Backend, Frontend, LoadBalancer, Service } from '../../../src/api/generated/types.ts';
+import { isV6, mappedBytes } from '../support/bytes.ts';
+import { rangeOf, type SourceRange } from './load-balancer-ranges.ts';
+
+const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+
+/** Address of 16 bytes, port, protocol: one character a byte. */
+export type Place = string;
+
+/** 16 characters, one a byte; IPv4 mapped. */
+export const bytesOfAddress = (text: string): string => mappedBytes(text).toString('latin1');
+
+const two = (value: number): string => String.fromCharCode(value >> 8, value & 255);
+
+export const placeOf = (address: string, port: number, protocol: number): Place =>
+  address + two(port) + String.fromCharCode(protocol);
+
+interface ModelFrontend {
+  /** Of what shares affinity: one port of one Service. */
+  readonly group: string;
+  readonly maglev: boolean;
+  readonly reject: boolean;
+  /** No backend on this node, but some elsewhere. */
+  readonly elsewhere: boolean;
+  /** Seconds; 0: none. */
+  readonly affinity: number;
+  /** Empty: all clients. */
+  readonly ranges: readonly SourceRange[];
+  /** Who takes new connections, with weights. */
+  readonly candidates: ReadonlyMap<Place, number>;
+}
+
+export interface ModelServices {
+  readonly frontends: ReadonlyMap<Place, ModelFrontend>;
+  /** Backends that some Service lists, and whether they take new connections of any. */
+  readonly backends: ReadonlyMap<Place, boolean>;
+}
+
+/** Which of its ports serves the frontend: that of the frontend's name and protocol. */
+function portFor(backend: Backend, frontend: Frontend): number | undefined {
+  const port = backend.ports.find(
+    ({ name, protocol = frontend.protocol }) => name === frontend.name && protocol === frontend.protocol,
+  )?.port;
+  // the checksum of SCTP cannot be corrected for another port
+  return frontend.protocol === 'SCTP' && port !== frontend.port ? undefined : port;
+}
+
+/** Ready ones; the ones that serve still, when nothing is ready. Without weight nobody gets new connections. */
+function takers(backends: readonly Backend[]): readonly Backend[] {
+  const ready = backends.filter(({ state }) => state === 'Ready');
+  const chosen = ready.length > 0 ? ready : backends.filter(({ state }) => state === 'Serving');
+  return chosen.filter(({ weight }) => weight > 0);
+}
+
+export function modelServices(spec: LoadBalancer, node: string, services: readonly Service[]): ModelServices {
+  const frontends = new Map<Place, ModelFrontend>();
+  const backends = new Map<Place, boolean>();
+  // of two Services that want one place, the one with the smaller name has it
+  const ordered = [...services].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  for (const service of ordered) {
+    for (const frontend of service.frontends) {
+      if (!spec.scopes.includes(frontend.scope)) continue;
+      const protocol = PROTOCOLS[frontend.protocol];
+      const able = service.backends.filter((one) => portFor(one, frontend) !== undefined);
+      const placeFor = (one: Backend) =>
+        placeOf(bytesOfAddress(one.address), portFor(one, frontend) ?? 0, protocol);
+      for (const one of able) backends.set(placeFor(one), backends.get(placeFor(one)) ?? false);
+      for (const address of frontend.addresses) {
+        const family = able.filter((one) => isV6(one.address) === isV6(address));
+        const everywhere = takers(family);
+        const isLocal = frontend.trafficPolicy === 'Local';
+        const chosen = isLocal ? takers(family.filter((one) => one.node === node)) : everywhere;
+        const candidates = new Map(chosen.map((one) => [placeFor(one), one.weight]));
+        for (const place of candidates.keys()) backends.set(place, true);
+        const key = placeOf(bytesOfAddress(address), frontend.port, protocol);
+        if (frontends.has(key)) continue;
+        frontends.set(key, {
+          group: `${nameOf(service)} ${frontend.name} ${frontend.port} ${frontend.protocol} ${frontend.scope}`,
+          maglev: (frontend.algorithm ?? spec.algorithm) === 'Maglev',
+          reject: (frontend.noBackends ?? spec.noBackends) === 'Reject',
+          elsewhere: isLocal && chosen.length === 0 && everywhere.length > 0,
+          affinity: frontend.affinity.type === 'ClientIP' ? frontend.affinity.timeoutSeconds : 0,
+          ranges: frontend.sourceRanges.map(rangeOf),
+          candidates,
+        });
+      }
+    }
+  }
+  return { frontends, backends };
+}
+
+function nameOf({ namespace, name }: Service): string {
+  return `${namespace}/${name}`;
+}
