@@ -24,7 +24,7 @@ export interface Subject {
   /** Compares what has been counted since the beginning. */
   sums(): readonly string[];
   /** Changes the configuration of both at random. */
-  change?(random: Random): void;
+  change?(random: Random): void | Promise<void>;
   close(): void;
 }
 
@@ -49,7 +49,7 @@ export async function campaign(
     try {
       for (let n = 0; n < PACKETS_A_SEED; n++, packets++) {
         if (subject.change && random.chance(0.005)) {
-          subject.change(random);
+          await subject.change(random);
           changes++;
         }
         const differences = [...subject.shoot(random)];

@@ -309,6 +309,13 @@ export class Chain {
     return cube;
   }
 
+  /** Empties the slot of a cube and unloads it. No packet may be sent there any more. */
+  remove(cube: ChainCube): void {
+    this.#cubes.splice(this.#cubes.indexOf(cube), 1);
+    this.#entry.map('slots').delete(u32(cube.slot));
+    cube.object.close();
+  }
+
   /** The program that packets come in by. */
   get entry(): BpfProgram {
     return this.#entry.program('entry');
