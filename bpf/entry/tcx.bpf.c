@@ -9,6 +9,7 @@
  */
 #include "parse.h"
 #include "cube.h"
+#include "clone.h"
 #include "prefix.h"
 #include "address.h"
 #include "trace.h"
@@ -231,6 +232,23 @@ int entry_dry(struct __sk_buff *skb)
 	if (mode == DRY_CUBE)
 		return dry_cube(skb);
 	return enter(skb, skb->ifindex, CUBE_F_DRY);
+}
+
+/*
+ * At the egress of interfaces that copies leave by: cuts those that cube_clone_cut() has marked, and lets everything else go.
+ * A copy of many segments becomes one frame. One that cannot be cut is not sent, and counted by its cube.
+ */
+SEC("tc")
+int copies(struct __sk_buff *skb)
+{
+	u32 length = skb->cb[CB_COPY_LENGTH];
+
+	if (likely(skb->cb[CB_COPY_MAGIC] != COPY_MAGIC || skb->cb[CB_COPY_IFINDEX] != skb->ifindex))
+		return CUBE_PASS;
+	skb->cb[CB_COPY_MAGIC] = 0; /* cb goes along to whoever gets the frame */
+	if (skb->len > length && bpf_skb_change_tail(skb, length, 0))
+		return TC_ACT_SHOT;
+	return CUBE_PASS;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -5,52 +5,65 @@
  */
 #include "mirror.h"
 
-#define NO_RULE 0xffff
+#define NO_RULE 0xff
 
 struct trial {
 	struct cube_ctx *c;
 	struct packet_facts facts;
-	u64 copies;  /* ports that get one */
-	u32 matched; /* rules */
-	u16 last;    /* rule that matched last: its other rows are not asked */
-	u16 pad;
+	u32 copies;	      /* a bit a port that gets one, from FIRST_COPY on */
+	u16 matched;	      /* rules */
+	u16 rule;	      /* that matched last: its other rows are not asked */
+	u16 headers;	      /* bytes that a copy has at least */
+	u16 last[COPY_PORTS]; /* byte of the frame that a copy ends with; of ports in `copies` */
 };
 
 static long try_row(u32 index, struct trial *t)
 {
 	struct row *row = bpf_map_lookup_elem(&rules, &index);
+	u32 copy;
 
 	if (!row)
 		return 1;
-	if (row->rule == t->last || !packet_matches(&row->match, &t->facts))
+	if (row->rule == t->rule || !packet_matches(&row->match, &t->facts))
 		return 0;
-	t->last = row->rule;
+	t->rule = row->rule;
 	t->matched++;
 	if (row->sample != ~0U && bpf_get_prandom_u32() > row->sample) {
 		cube_count(t->c, &counters, COUNT_NOT_SAMPLED);
 		return 0;
 	}
 	cube_decide(t->c, DECIDE_COPIED, row->rule);
-	t->copies |= 1ULL << (row->port & (CUBE_PORTS - 1));
+	copy = (row->port - FIRST_COPY) & (COPY_PORTS - 1);
+	/* the longest that a rule wants */
+	if (!(t->copies & 1U << copy) || t->last[copy] < row->last)
+		t->last[copy] = row->last;
+	t->copies |= 1U << copy;
 	return 0;
 }
 
+/* By the top five bits of a de Bruijn sequence that is shifted so far: no branches, of which the verifier follows each way. */
+static const u8 bit_numbers[COPY_PORTS] = {0,  1,  28, 2,  29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4,  8,
+					   31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6,  11, 5,  10, 9};
+
 /* Number of the one bit that is set. */
-static __always_inline u32 bit_number(u64 bit)
+static __always_inline u32 bit_number(u32 bit)
 {
-	return !!(bit & 0xffffffff00000000) << 5 | !!(bit & 0xffff0000ffff0000) << 4 |
-	       !!(bit & 0xff00ff00ff00ff00) << 3 | !!(bit & 0xf0f0f0f0f0f0f0f0) << 2 |
-	       !!(bit & 0xcccccccccccccccc) << 1 | !!(bit & 0xaaaaaaaaaaaaaaaa);
+	return bit_numbers[bit * 0x077cb531 >> 27];
 }
 
 static long send_copy(u32 round, struct trial *t)
 {
-	u64 bit = t->copies & -t->copies;
+	u32 bit = t->copies & -t->copies, copy = bit_number(bit) & (COPY_PORTS - 1), most;
+	long error;
 
 	if (!bit)
 		return 1;
 	t->copies &= ~bit;
-	cube_count(t->c, &counters, cube_clone(t->c, bit_number(bit)) ? COUNT_COPY_FAILURES : COUNT_COPIES);
+	most = t->last[copy] == WHOLE ? 0 : t->last[copy] + 1;
+	if (most && most < t->headers)
+		most = t->headers;
+	error = cube_clone_cut(t->c, FIRST_COPY + copy, most);
+	cube_count(t->c, &counters, error ? COUNT_COPY_FAILURES : COUNT_COPIES);
 	return 0;
 }
 
@@ -59,14 +72,15 @@ static __noinline int send_copies(struct cube_ctx *c, struct trial *t)
 {
 	struct cube_work kept = *c->work; /* copies may write it anew on their way */
 
-	bpf_loop(CUBE_PORTS, send_copy, t, 0);
+	t->headers = copy_headers(c->work);
+	bpf_loop(COPY_PORTS, send_copy, t, 0);
 	*c->work = kept;
 	return 0;
 }
 
 CUBE(mirror)
 {
-	struct trial t = {.c = c, .last = NO_RULE};
+	struct trial t = {.c = c, .rule = NO_RULE};
 
 	if (unlikely(c->port > INSIDE))
 		return cube_drop(c, DROP_FROM_COPY_PORT);

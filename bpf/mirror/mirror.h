@@ -11,12 +11,16 @@
 #define OUTSIDE 0
 #define INSIDE	1
 
+#define FIRST_COPY 2  /* number of the first port for copies */
+#define COPY_PORTS 32 /* at most */
+#define WHOLE	   0xffff
+
 struct row {
 	struct packet_match match;
 	u32 sample; /* copied when a random number is not above it; ~0: always */
-	u16 rule;   /* place in the spec */
-	u8 port;    /* that copies leave by */
-	u8 pad;
+	u16 last;   /* byte of the frame that is copied, counted from 0; WHOLE: all */
+	u8 rule;    /* place in the spec */
+	u8 port;    /* that copies leave by, from FIRST_COPY on */
 };
 SIZE_ASSERT(struct row, 104);
 

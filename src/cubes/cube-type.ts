@@ -98,6 +98,8 @@ export interface InstanceConfig {
   readonly sizes: Readonly<Record<string, number>>;
   /** Anything else of the spec that ends up in config maps: a change of it makes a new instance. */
   readonly config: unknown;
+  /** Ports whose copies the program cuts (`cube_clone_cut()` of bpf/include/clone.h), at the interface behind them. */
+  readonly copyPorts?: readonly string[];
 }
 
 /** A batch of rows for one map: printable through its codec, ready for the kernel. */

@@ -11,7 +11,7 @@ import {
   edgeText,
   type Hex,
 } from './layout.ts';
-import { splitInstanceKey } from './names.ts';
+import { programOfPin, splitInstanceKey } from './names.ts';
 import type { Instance, RowMap } from './state.ts';
 
 /** Those that speak of programs at XDP. */
@@ -126,7 +126,9 @@ export function describeAction(action: Action): string {
     case 'Grace':
       return 'wait for packets under way';
     case 'Attach':
-      return `attach the entry program to interface ${action.name} (${action.ifindex})`;
+      return programOfPin(action.pin) === 'copies'
+        ? `attach the program that cuts copies to interface ${action.name} (${action.ifindex})`
+        : `attach the entry program to interface ${action.name} (${action.ifindex})`;
     case 'UpdateLink':
       return `give the attachment ${action.pin} the entry program ${action.entry}`;
     case 'TakeOverLink':

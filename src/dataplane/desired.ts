@@ -25,7 +25,7 @@ import {
   MAX_ATTACHMENTS,
   XDP_SLOT,
 } from './layout.ts';
-import { instanceKey, pinNameOf, pinNameOfInterface, splitInstanceKey } from './names.ts';
+import { instanceKey, pinNameOf, pinNameOfEgress, pinNameOfInterface, splitInstanceKey } from './names.ts';
 import type { OverlaySources } from './overlay.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { DesiredState, Instance, KernelState } from './state.ts';
@@ -139,13 +139,30 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       overlay_sources: graph.overlay === undefined ? new Map() : sources.rows,
       host_addresses: hostAddressRows(input),
     },
-    links: new Map(
-      [...attachments]
+    links: new Map([
+      ...[...attachments]
         .filter(([, { name }]) => !withoutTc.has(name))
-        .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }]),
-    ),
+        .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }] as const),
+      ...egressOfCopies(graph, plans),
+    ]),
     xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
   };
+}
+
+/** Interfaces that copies leave by which have to be cut there. */
+function egressOfCopies(
+  { wires }: Graph,
+  plans: ReadonlyMap<string, InstancePlan>,
+): [pin: string, link: { ifindex: number; name: string }][] {
+  const cuts = (end: WireEnd) =>
+    end.type === 'Cube' && plans.get(end.cube)?.config.copyPorts?.includes(end.port) === true;
+  return wires
+    .flatMap(({ ends: [a, b] }) => [cuts(a) ? [b] : [], cuts(b) ? [a] : []].flat())
+    .flatMap((end) =>
+      end.type === 'Interface' && end.info !== undefined
+        ? [[pinNameOfEgress(end.name), { ifindex: end.info.ifindex, name: end.name }]]
+        : [],
+    );
 }
 
 function placeInstances(

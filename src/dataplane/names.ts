@@ -22,6 +22,15 @@ export function pinNameOfInterface(name: string): string {
     .replace(/[^A-Za-z0-9-]/g, (c) => `_${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
+/** No name of an interface ends so: `o` is no digit of a byte. */
+const OUT = '_out';
+
+/** Of the program at the egress of an interface, which cuts copies. */
+export const pinNameOfEgress = (name: string): string => `${pinNameOfInterface(name)}${OUT}`;
+
+/** Which program of the entry's object an attachment runs. */
+export const programOfPin = (pin: string): 'entry' | 'copies' => (pin.endsWith(OUT) ? 'copies' : 'entry');
+
 export function interfaceOfPinName(pin: string): string {
   const bytes = pin.replace(/_([0-9a-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),

@@ -237,6 +237,33 @@ describe('a plan', () => {
     );
     expect(lines).toContain('attach the entry program to interface eth20 (20)');
   });
+
+  test('lets no copy pass that is to be cut before there is who cuts it', () => {
+    const wanted: Shape = {
+      entry: 1,
+      cubes: [{ name: 'a', revision: 1 }],
+      pods: [],
+      interfaces: [20],
+      xdp: [],
+    };
+    const desired = desire(wanted, EMPTY_KERNEL);
+    const cut = {
+      ...desired,
+      links: new Map(desired.links).set('eth20_out', { ifindex: 20, name: 'eth20' }),
+    };
+    const actions = plan(EMPTY_KERNEL, cut);
+    expect(actions.map(describeAction)).toContain(
+      'attach the program that cuts copies to interface eth20 (20)',
+    );
+    const at = (op: Action['op'], pin?: string) =>
+      actions.findIndex((action) => action.op === op && (!('pin' in action) || action.pin === pin));
+    expect(at('Attach', 'eth20_out')).toBeGreaterThan(-1);
+    expect(at('Attach', 'eth20_out')).toBeLessThan(at('Flip'));
+    expect(at('Attach', 'eth20')).toBeGreaterThan(at('Flip'));
+    const state = run(EMPTY_KERNEL, actions);
+    expect(plan(state, { ...cut, instances: desire(wanted, state).instances })).toEqual([]);
+    expect(plan(state, desire(wanted, state))).toEqual([{ op: 'Detach', pin: 'eth20_out' }]);
+  });
 });
 
 function slotsInForce(state: KernelState): (number | undefined)[] {

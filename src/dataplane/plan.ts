@@ -13,7 +13,7 @@ import type { ImageChange, MapWrite } from '../cubes/cube-type.ts';
 import type { Action } from './actions.ts';
 import { carriedFrom, carriedMaps } from './carry.ts';
 import { edgeSlot } from './layout.ts';
-import { splitInstanceKey } from './names.ts';
+import { programOfPin, splitInstanceKey } from './names.ts';
 import { type DesiredState, type KernelState, ROW_MAPS } from './state.ts';
 
 /** Rows for the maps of instances, by instance key. */
@@ -46,8 +46,9 @@ class Planner {
     this.#instances();
     this.#rows();
     this.#xdpOff();
+    this.#links('copies'); // before there are any
     this.#edges();
-    this.#links();
+    this.#links('entry');
     this.#xdpLinks();
     this.#removals();
     this.#older();
@@ -134,8 +135,9 @@ class Planner {
     this.#grace();
   }
 
-  #links(): void {
+  #links(program: ReturnType<typeof programOfPin>): void {
     for (const [pin, { ifindex, name }] of this.#desired.links) {
+      if (programOfPin(pin) !== program) continue;
       const there = this.#observed.links.get(pin);
       const { older } = this.#observed;
       if (there?.ifindex !== ifindex && older?.links.get(pin) === ifindex) {

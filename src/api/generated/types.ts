@@ -641,13 +641,15 @@ export interface MirrorRule {
   mark?: PacketMark;
   /** Copies one packet in so many that match, chosen at random. 1: every one. */
   oneIn: number;
-  /** Longest copy; what is longer is cut off. */
+  /**
+   * Longest copy; what is longer is cut off, but never its headers, up to 20 bytes of TCP or 8 of another protocol. Lengths inside the copy stay those of the packet. A large packet of many segments becomes one frame that the interface takes. Where several rules copy to one port, the longest of them holds. Without it the whole packet.
+   */
   truncate?: number;
   /** Port that the copies leave by; it is linked to an interface. */
   port: string;
 }
 /**
- * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+ * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands, or its first bytes. Segments that the kernel sends as one large packet are copied as one.
  */
 export interface Mirror {
   /** Which packets are copied, and to where. */
@@ -904,7 +906,7 @@ export interface LoadBalancerCubeSpec extends CubeSpecCommon {
 export interface MirrorCubeSpec extends CubeSpecCommon {
   type: 'Mirror';
   /**
-   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands, or its first bytes. Segments that the kernel sends as one large packet are copied as one.
    */
   mirror: Mirror;
 }
@@ -1196,7 +1198,7 @@ export interface LoadBalancerCubeTemplate extends CubeTemplateCommon {
 export interface MirrorCubeTemplate extends CubeTemplateCommon {
   type: 'Mirror';
   /**
-   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.
+   * Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands, or its first bytes. Segments that the kernel sends as one large packet are copied as one.
    */
   mirror: Mirror;
 }

@@ -6,6 +6,8 @@ import { desired } from './desired.ts';
 import { MirrorImage } from './image.ts';
 import { mirror } from './type.ts';
 
+const NODE = { name: 'node-a', gatewayMac: '02:00:00:00:00:01', overlayVni: 1, redirectPeer: true };
+
 function cube(rules: Partial<MirrorRule>[], probe: CubePort['endpoint'] = 'Interface') {
   return {
     namespace: 'net',
@@ -36,11 +38,10 @@ test('copies go to a port for copies that is linked to an interface', () => {
   expect(problems([{}], 'Cube')).toEqual(['NotSupported spec.ports[probe]']);
 });
 
-test('what no packet matches, what is too much and what this release does not do is refused', () => {
+test('what no packet matches and what is too much is refused', () => {
   expect(problems([{ sources: ['10.0.0.0/8'], destinations: ['fd00::/8'] }])).toEqual([
     'Invalid spec.mirror.rules[0]',
   ]);
-  expect(problems([{ truncate: 128 }])).toEqual(['NotSupported spec.mirror.rules[0].truncate']);
   const many = {
     sources: ['10.0.0.0/8', '11.0.0.0/8', '12.0.0.0/8', '13.0.0.0/8'],
     destinations: ['20.0.0.0/8', '21.0.0.0/8', '22.0.0.0/8', '23.0.0.0/8'],
@@ -58,6 +59,13 @@ test('directions are ports, shares are bounds of a random number', () => {
     [1, 2n, 0x7fffffff, 2],
     [2, 3n, 4293, 2],
   ]);
+});
+
+test('what is cut, and where', () => {
+  const input = cube([{ truncate: 64 }, { truncate: 65535 }, {}]);
+  expect(desired(input).rows.map(({ last }) => last)).toEqual([63, 65534, 0xffff]);
+  expect(mirror.instance(input, NODE).copyPorts).toEqual(['probe', 'probe']);
+  expect(mirror.instance(cube([{}]), NODE).copyPorts).toEqual([]);
 });
 
 test('an agent that starts again finds nothing to do, and names rules for people', () => {

@@ -9,6 +9,7 @@ import { rules as rulesCodec } from './generated/codec.ts';
 export const FIXED_PORTS = { outside: 0, inside: 1 } as const;
 export const FIRST_COPY_PORT = 2;
 const ALWAYS = 0xffffffff;
+const WHOLE = 0xffff;
 
 /** Bits of the ports that packets of a direction come in by. */
 const ENTRIES = { Ingress: 1n, Egress: 2n, Both: 3n } as const;
@@ -18,6 +19,8 @@ export interface Row {
   /** Place in the spec. */
   readonly rule: number;
   readonly sample: number;
+  /** Byte of the frame that a copy ends with, counted from 0; 0xffff: all are in it. */
+  readonly last: number;
   readonly port: number;
 }
 
@@ -50,12 +53,6 @@ export function desired({ spec, ports }: Pick<CubeInput<Mirror>, 'spec' | 'ports
         field: `${field}.port`,
         message: `the mirror has no port ${rule.port} for copies (it has ${[...copyPorts.keys()].join(', ') || 'none'}); name one of them or link ${rule.port} to an interface`,
       });
-    if (rule.truncate !== undefined)
-      problems.push({
-        reason: 'NotSupported',
-        field: `${field}.truncate`,
-        message: 'this release sends copies as long as their packets are; remove truncate',
-      });
     const matches = matchRows(rule, ENTRIES[rule.direction]);
     if (matches.length === 0)
       problems.push({
@@ -65,7 +62,9 @@ export function desired({ spec, ports }: Pick<CubeInput<Mirror>, 'spec' | 'ports
       });
     // Of 2^32 random numbers, that many and one more are not above it.
     const sample = rule.oneIn === 1 ? ALWAYS : Math.floor(2 ** 32 / rule.oneIn) - 1;
-    for (const match of matches) rows.push({ match, rule: place, sample, port: port?.id ?? 0 });
+    const last = rule.truncate === undefined ? WHOLE : rule.truncate - 1;
+    for (const match of matches)
+      rows.push({ match, rule: place, sample, last, port: port?.id ?? FIRST_COPY_PORT });
   }
   if (rows.length > rulesCodec.maxEntries)
     problems.push({

@@ -9,7 +9,7 @@ export const schema: CubeTypeSchema = {
   folder: 'mirror',
   description: 'passes packets between its two ports and sends copies of some to further ones.',
   schema: object(
-    'Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands.',
+    'Copies of packets for somebody who watches. Every packet passes between the ports outside and inside unchanged, whatever becomes of its copies. A packet that several rules match is copied once to each of their ports. A copy is the frame as it is where the mirror stands, or its first bytes. Segments that the kernel sends as one large packet are copied as one.',
     {
       rules: atomicList(
         'Which packets are copied, and to where.',
@@ -30,9 +30,12 @@ export const schema: CubeTypeSchema = {
               1000000,
               { default: 1, unit: 'packets' },
             ),
-            truncate: integer('Longest copy; what is longer is cut off.', 64, 65535, {
-              unit: 'bytes of frame',
-            }),
+            truncate: integer(
+              'Longest copy; what is longer is cut off, but never its headers, up to 20 bytes of TCP or 8 of another protocol. Lengths inside the copy stay those of the packet. A large packet of many segments becomes one frame that the interface takes. Where several rules copy to one port, the longest of them holds. Without it the whole packet.',
+              64,
+              65535,
+              { unit: 'bytes of frame' },
+            ),
             port: dnsLabel('Port that the copies leave by; it is linked to an interface.'),
           },
           ['port'],

@@ -12,6 +12,7 @@ function instance(cube: CubeInput<Mirror>): InstanceConfig {
     rodata: { settings: constants.settings.encode({ rows: desired(cube).rows.length }) },
     sizes: {},
     config: cube.spec,
+    copyPorts: cube.spec.rules.flatMap(({ truncate, port }) => (truncate === undefined ? [] : [port])),
   };
 }
 

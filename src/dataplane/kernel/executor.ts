@@ -5,6 +5,7 @@ import type { MapWrite } from '../../cubes/cube-type.ts';
 import type { Action } from '../actions.ts';
 import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
+import { programOfPin } from '../names.ts';
 import type { Instance } from '../state.ts';
 import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
@@ -196,6 +197,7 @@ export class Executor {
       case 'RemoveEntry':
         unpin(pins.program('entry', action.hash));
         unpin(pins.program('dry', action.hash));
+        unpin(pins.program('copies', action.hash));
     }
   }
 
@@ -213,7 +215,7 @@ export class Executor {
     const reuseMaps = Object.fromEntries(
       SHARED_MAPS.filter((map) => there.has(map)).map((map) => [map, pins.sharedMap(map)]),
     );
-    const programs = { entry: { load: false }, entry_dry: { load: false } };
+    const programs = { entry: { load: false }, entry_dry: { load: false }, copies: { load: false } };
     const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps, programs });
     try {
       for (const map of SHARED_MAPS) if (!there.has(map)) object.map(map).pin(pins.sharedMap(map));
@@ -231,6 +233,7 @@ export class Executor {
     const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps: this.#sharedPaths() });
     try {
       object.program('entry_dry').pin(pins.program('dry', hash), { replace: true });
+      object.program('copies').pin(pins.program('copies', hash), { replace: true });
       object.program('entry').pin(pins.program('entry', hash));
     } finally {
       object.close();
@@ -329,9 +332,10 @@ export class Executor {
 
   #attach(pin: string, ifindex: number, entry: string): void {
     const { pins } = this.#options;
-    const program = BpfProgram.openPinned(pins.program('entry', entry));
+    const name = programOfPin(pin);
+    const program = BpfProgram.openPinned(pins.program(name, entry));
     try {
-      const link = TcxLink.create(program, ifindex, 'ingress');
+      const link = TcxLink.create(program, ifindex, name === 'copies' ? 'egress' : 'ingress');
       try {
         link.pin(pins.link(pin), { replace: true });
       } finally {
@@ -344,7 +348,7 @@ export class Executor {
 
   #updateLink(pin: string, entry: string): void {
     const { pins } = this.#options;
-    const program = BpfProgram.openPinned(pins.program('entry', entry));
+    const program = BpfProgram.openPinned(pins.program(programOfPin(pin), entry));
     try {
       const link = TcxLink.openPinned(pins.link(pin));
       try {

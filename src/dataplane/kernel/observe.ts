@@ -20,8 +20,8 @@ export function observe(pins: Pins): KernelState {
     const maps = names(join(pins.cube(cube), 'state'));
     if (maps.length > 0) stateMaps.set(cube, new Set(maps));
   }
-  const entries = observeEntries(pins);
-  const links = observeLinks(pins, entries);
+  const entries = observePrograms(pins, 'entry');
+  const links = observeLinks(pins, new Map([...entries, ...observePrograms(pins, 'copies')]));
   const xdp = observeXdp(pins);
   if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins), xdp };
   const { epoch, config } = observeConfig(pins);
@@ -83,24 +83,24 @@ function observeInstances(pins: Pins): {
 }
 
 /** Program id → hash of the object that it came from. */
-function observeEntries(pins: Pins): Map<number, string> {
-  const entries = new Map<number, string>();
+function observePrograms(pins: Pins, program: 'entry' | 'copies'): Map<number, string> {
+  const programs = new Map<number, string>();
   for (const name of names(join(pins.root, 'programs'))) {
-    if (!name.startsWith('entry_')) continue;
-    const hash = name.slice('entry_'.length);
-    entries.set(programId(pins.program('entry', hash)), hash);
+    if (!name.startsWith(`${program}_`)) continue;
+    const hash = name.slice(program.length + 1);
+    programs.set(programId(pins.program(program, hash)), hash);
   }
-  return entries;
+  return programs;
 }
 
-function observeLinks(pins: Pins, entries: ReadonlyMap<number, string>): KernelState['links'] {
+function observeLinks(pins: Pins, programs: ReadonlyMap<number, string>): KernelState['links'] {
   const links = new Map<string, { ifindex: number; entry: string | undefined }>();
   for (const name of names(join(pins.root, 'links'))) {
     if (name.endsWith('_new')) continue;
     const link = TcxLink.openPinned(pins.link(name));
     try {
       const { ifindex, programId: id } = link.info();
-      links.set(name, { ifindex, entry: entries.get(id) });
+      links.set(name, { ifindex, entry: programs.get(id) });
     } finally {
       link.close();
     }

@@ -5,6 +5,7 @@
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { programOfPin } from '../names.ts';
 import { BpfMap, BpfProgram, TcxLink, unpin } from './addon/index.ts';
 import { names, type Pins, removeIfEmpty } from './pins.ts';
 
@@ -64,7 +65,7 @@ export function observeOlder(pins: Pins): OlderAbi | undefined {
 /** Gives an attachment of the older one our entry program, in one step, and pins it among ours. */
 export function takeOverLink(pins: Pins, abi: number, pin: string, entry: string): void {
   const path = join(rootOf(pins, abi), 'links', pin);
-  const program = BpfProgram.openPinned(pins.program('entry', entry));
+  const program = BpfProgram.openPinned(pins.program(programOfPin(pin), entry));
   try {
     const link = TcxLink.openPinned(path);
     try {

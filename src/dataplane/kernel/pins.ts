@@ -3,12 +3,12 @@
  * Where things of one node are pinned:
  *
  *   BPFFS/cubeplane/NODE/v1/node/MAP                     maps that all programs share
- *                          /programs/entry_HASH, dry_HASH
+ *                          /programs/entry_HASH, dry_HASH, copies_HASH
  *                          /cubes/CUBE/state/MAP_VERSION_SIZE
  *                          /cubes/CUBE/SLOT_HASH/MAP     maps of one instance
  *                          /cubes/CUBE/SLOT_HASH/run_PROGRAM
  *                          /cubes/CUBE/SLOT_HASH/program  pinned last: the instance is complete
- *                          /links/INTERFACE
+ *                          /links/INTERFACE, INTERFACE_out at its egress
  *                          /xdp/INTERFACE               the same at XDP, with programs/xdp_HASH
  *
  * `v1` is the version of the cube ABI: programs of two versions never share an array.
@@ -74,7 +74,7 @@ export class Pins {
     return join(this.root, 'node', name);
   }
 
-  program(name: 'entry' | 'dry' | 'xdp', hash: string): string {
+  program(name: 'entry' | 'dry' | 'copies' | 'xdp', hash: string): string {
     return join(this.root, 'programs', `${name}_${hash}`);
   }
 
