@@ -7,9 +7,10 @@
 #include "punt.h"
 
 /* Verdicts: 0 passes, a DROP_* ends the packet, with REJECT its sender is told. */
-#define PASSES 0
-#define REJECT 0x100
-#define NONE   -1 /* there is no session after all */
+#define PASSES	0
+#define REJECT	0x100
+#define NONE	-1 /* there is no session after all */
+#define REOPENS -2 /* the session has begun to close, and the packet asks for a new one in its place */
 
 static __always_inline void reversed_tuple(const struct cube_tuple *t, struct cube_tuple *reversed)
 {
@@ -166,7 +167,10 @@ static __noinline void promote(struct cube_ctx *c, const struct cube_tuple *key,
 	count(c, COUNT_PROMOTED);
 }
 
-/* A packet of a session that is there. NONE: the session is over, and the packet is looked at as if it had never been. */
+/*
+ * A packet of a session that is there. NONE: the session is over, and the packet is looked at as if it had never been.
+ * REOPENS: so it is, but the session stays until rules have let the packet through, which may be forged.
+ */
 static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *key, struct session *s,
 				  u64 word, bool is_established)
 {
@@ -183,10 +187,8 @@ static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *k
 	}
 	chunk = session_chunk(c);
 	if (unlikely((key->proto == IPPROTO_TCP || key->proto == IPPROTO_SCTP) &&
-		     s->state.flags & SESSION_CLOSING && session_opens(c, chunk))) {
-		end_session(c, key);
-		return NONE;
-	}
+		     s->state.flags & SESSION_CLOSING && session_opens(c, chunk)))
+		return REOPENS;
 	if (unlikely(s->generation != rules_generation(word))) {
 		verdict = ask_again(c, key, s, word);
 		if (verdict != PASSES)
@@ -258,7 +260,7 @@ static __always_inline bool keeps_session(const struct cube_work *w)
 	return (w->l4_proto != IPPROTO_ICMP && w->l4_proto != IPPROTO_ICMPV6) || w->flags & PKT_ECHO;
 }
 
-static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *key, u64 word)
+static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *key, u64 word, bool reopens)
 {
 	struct cube_work *w = c->work;
 	struct classify_scratch *x = get_scratch();
@@ -287,12 +289,14 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	s.rule = x->answer.rule;
 	if (cube_map_update(c, &embryonic, key, &s, BPF_ANY))
 		return DROP_SESSION_TABLE_FULL;
+	if (reopens)
+		cube_map_delete(c, &established, key);
 	count(c, COUNT_NEW_SESSIONS);
 	return PASSES;
 }
 
 /* Not in the established table. */
-static __noinline int begin(struct cube_ctx *c, const struct cube_tuple *key, u64 word)
+static __noinline int begin(struct cube_ctx *c, const struct cube_tuple *key, u64 word, bool reopens)
 {
 	struct session *s;
 
@@ -302,10 +306,11 @@ static __noinline int begin(struct cube_ctx *c, const struct cube_tuple *key, u6
 	if (s) {
 		int verdict = follow(c, key, s, word, false);
 
-		if (verdict != NONE)
+		if (verdict >= PASSES)
 			return verdict;
+		reopens |= verdict == REOPENS;
 	}
-	return open_session(c, key, word);
+	return open_session(c, key, word, reopens);
 }
 
 static __always_inline int judge(struct cube_ctx *c)
@@ -323,7 +328,7 @@ static __always_inline int judge(struct cube_ctx *c)
 	s = bpf_map_lookup_elem(&established, key);
 	if (likely(s))
 		verdict = follow(c, key, s, word, true);
-	return verdict == NONE ? begin(c, key, word) : verdict;
+	return verdict < PASSES ? begin(c, key, word, verdict == REOPENS) : verdict;
 }
 
 #endif
