@@ -266,16 +266,15 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	struct classify_scratch *x = get_scratch();
 	struct session s = {};
 	u8 chunk = session_chunk(c);
-	u8 state = state_without_session(c, chunk);
 	int verdict;
 
 	if (!key || !x)
 		return DROP_RULE_SET_BROKEN;
-	if (state == STATE_INVALID)
-		return ask_about_state(c, STATE_INVALID, word);
 	/* without its headers it cannot be classified; the first fragment was, and left a session if it passed */
 	if (w->flags & PKT_FRAG_LATER)
 		return DROP_FRAGMENT_REFUSED;
+	if (state_without_session(c, chunk) == STATE_INVALID)
+		return ask_about_state(c, STATE_INVALID, word);
 	ask_about_packet(c, x, STATE_NEW, word);
 	verdict = ask(c, x);
 	if (verdict != PASSES || !keeps_session(w))
