@@ -154,6 +154,21 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(tables()).toEqual(['established']);
   });
 
+  test('an SCTP association whose beginning was not seen is established by an answer and what follows', () => {
+    fw.set({ action: 'Allow', protocols: ['SCTP'] });
+    const data = (sport: number, dport: number, type = 0) =>
+      sctp({ sport, dport, tag: 7, chunks: [sctpChunk(type, Buffer.alloc(16))] });
+    fw.egress(out(f, data(1, 2)));
+    fw.ingress(back(f, data(2, 1)));
+    expect(tables()).toEqual(['embryonic']);
+    fw.egress(out(f, data(1, 2)));
+    expect(tables()).toEqual(['established']);
+    fw.egress(out(f, data(3, 2)));
+    fw.ingress(back(f, data(2, 3, 6)));
+    fw.egress(out(f, data(3, 2)));
+    expect(tables().sort()).toEqual(['embryonic', 'established']); // an ABORT is no answer
+  });
+
   test('an ICMP error about a known connection is Related and passes, any other is Invalid', () => {
     connect(f);
     const quoted = (l4: Layer4) => ip({ src: f.in, dst: f.out }, l4).bytes;
