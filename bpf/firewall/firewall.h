@@ -218,7 +218,8 @@ struct {
 
 struct session {
 	struct session_state state;
-	u32 pad;
+	u16 opening; /* of its first packet: TCP flags, never 0, or the code of an ICMP message */
+	u16 pad;
 	u64 generation; /* of the rules that allowed it; after a change they are asked again */
 	u53_t rule;	/* identity of the rule that allowed it; 0: the default action */
 };

@@ -91,10 +91,10 @@ static __always_inline void ask_about_opening(struct classify_scratch *x, const 
 	q->direction = from_outside ? INGRESS : EGRESS;
 	q->state = STATE_NEW;
 	q->bank = rules_bank(word);
-	q->tcp_flags = s->state.flags & SESSION_MIDSTREAM ? TCP_ACK : TCP_SYN;
+	q->tcp_flags = key->proto == IPPROTO_TCP ? s->opening : 0;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
-		q->dport = (q->proto == IPPROTO_ICMP ? ICMP_ECHO : 128) << 8;
+		q->dport = (q->proto == IPPROTO_ICMP ? ICMP_ECHO : 128) << 8 | (s->opening & 0xff);
 	} else {
 		q->sport = bpf_ntohs(from_outside ? key->dport : key->sport);
 		q->dport = bpf_ntohs(from_outside ? key->sport : key->dport);
@@ -291,6 +291,7 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	if (!session_opens(c, chunk))
 		s.state.flags |= SESSION_MIDSTREAM;
 	s.state.own = c->port == PORT_OUTSIDE ? SESSION_FROM_OUTSIDE : 0;
+	s.opening = w->tuple.proto == IPPROTO_TCP ? w->tcp_flags : w->icmp_code;
 	s.generation = rules_generation(word);
 	s.rule = x->answer.rule;
 	if (cube_map_update(c, &embryonic, key, &s, BPF_ANY))

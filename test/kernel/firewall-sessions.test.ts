@@ -7,6 +7,7 @@ import {
   echo,
   ethernet,
   fragments,
+  icmp,
   icmpError,
   ip,
   type Layer4,
@@ -262,6 +263,24 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(revoked.counts).toContain('firewall revoked');
     expect(dissect(revoked.frame).ip).toMatchObject({ src: f.in, dst: f.out, tcp: { sport: 40000 } });
     expect(tables()).toEqual([]);
+  });
+
+  test('changed rules are asked about the first packet as it was: its TCP flags, its ICMP code', () => {
+    const other: RuleInput = { action: 'Drop', protocols: ['47'] };
+    const rules: RuleInput[] = [
+      { action: 'Allow', tcpFlags: { mask: ['SYN', 'ECE', 'CWR'], set: ['SYN', 'ECE', 'CWR'] } },
+      { action: 'Allow', icmp: [{ family: f.v6 ? 'IPv6' : 'IPv4', type: f.v6 ? 128 : 8, code: 3 }] },
+    ];
+    fw.set(...rules);
+    const syn = back(f, down({ flags: 'SEC', seq: 9 }));
+    const request = back(f, icmp({ type: f.v6 ? 128 : 8, code: 3, rest: 7, v6: f.v6 }));
+    for (const frame of [syn, request]) expect(fw.ingress(frame).counts).toContain('firewall newSessions');
+    fw.set(other, ...rules);
+    for (const frame of [syn, request]) {
+      const again = fw.ingress(frame);
+      expect(again).toMatchObject({ drops: [], seen: { port: INSIDE } });
+      expect(again.counts).toContain('firewall reclassified');
+    }
   });
 
   test('the same rules again ask nothing', () => {

@@ -258,13 +258,15 @@ function getSessionState(bytes: Uint8Array, at: number): SessionState {
 /** struct session, 32 bytes */
 export interface Session {
   readonly state: SessionState;
+  readonly opening: number;
   readonly generation: bigint;
   readonly rule: number;
 }
 
 function putSession(bytes: Uint8Array, at: number, row: Session): void {
   putSessionState(bytes, at, row.state);
-  putZeros(bytes, at + 12, 4);
+  putU16(bytes, at + 12, row.opening, 'Session.opening');
+  putZeros(bytes, at + 14, 2);
   putU64(bytes, at + 16, row.generation, 'Session.generation');
   putU53(bytes, at + 24, row.rule, 'Session.rule');
 }
@@ -272,6 +274,7 @@ function putSession(bytes: Uint8Array, at: number, row: Session): void {
 function getSession(bytes: Uint8Array, at: number): Session {
   return {
     state: getSessionState(bytes, at),
+    opening: getU16(bytes, at + 12),
     generation: getU64(bytes, at + 16),
     rule: getU53(bytes, at + 24),
   };
