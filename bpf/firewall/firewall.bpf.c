@@ -21,9 +21,12 @@
 static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 {
 	addr_t from = *packet_dst(c->work);
-	int answer =
-	    c->work->l4_proto == IPPROTO_TCP ? tcp_reset(c) : icmp_error(c, ERROR_PROHIBITED, 0, &from);
+	int answer;
 
+	/* nobody is told in the name of one who could not have said it (RFC 1122 3.2.1.3) */
+	if (!addr_is_host(&from))
+		return false;
+	answer = c->work->l4_proto == IPPROTO_TCP ? tcp_reset(c) : icmp_error(c, ERROR_PROHIBITED, 0, &from);
 	if (answer == REPLY_LIMITED)
 		count(c, COUNT_REJECT_SUPPRESSED);
 	if (answer != REPLY_READY)

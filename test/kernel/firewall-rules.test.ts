@@ -175,6 +175,17 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(refused.seen).toBeUndefined(); // no error about an error
   });
 
+  test('Reject answers in nobody\'s name: not from loopback, and not from no address', () => {
+    fw.set({ action: 'Reject' });
+    for (const receiver of f.v6 ? ['::1', '::'] : ['127.0.0.1', '0.0.0.0', '240.0.0.1']) {
+      for (const l4 of [syn(), udp({ sport: 1, dport: 2 })]) {
+        const refused = fw.ingress(from(f, l4, { in: receiver }));
+        expect(refused.drops).toEqual(['firewall RejectedByRule']);
+        expect(refused.seen).toBeUndefined();
+      }
+    }
+  });
+
   test('counters stay with a rule when it moves, and go on when it comes back', () => {
     const rule: RuleInput = { action: 'Drop', name: 'strangers', sources: [f.outNet] };
     const packet = from(f, syn());
