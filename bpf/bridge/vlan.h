@@ -32,15 +32,19 @@ static __always_inline int vlan_admit(struct cube_ctx *c, struct frame *f)
 {
 	struct __sk_buff *skb = c->skb;
 	u32 port = c->port & (CUBE_PORTS - 1);
+	bool stacked = c->work->ether_type == ETH_P_8021Q || c->work->ether_type == ETH_P_8021AD;
 	struct vlan *v;
 	int tci = 0;
 	u32 vid;
 
 	f->tagged = 0;
+	/* a service tag (802.1ad) is another network's business */
+	if (skb->vlan_present && skb->vlan_proto != bpf_htons(ETH_P_8021Q))
+		return DROP_UNSUPPORTED;
+	/* the kernel takes a tag off only when it can bring up the one behind it */
+	if (unlikely(stacked) && skb->len < c->work->l3_off + 4U)
+		return DROP_MALFORMED;
 	if (skb->vlan_present) {
-		/* a service tag (802.1ad) is another network's business */
-		if (skb->vlan_proto != bpf_htons(ETH_P_8021Q))
-			return DROP_UNSUPPORTED;
 		tci = skb->vlan_tci;
 		f->tagged = 1;
 	} else if (unlikely(c->work->l3_off != ETH_HLEN)) {
@@ -54,8 +58,7 @@ static __always_inline int vlan_admit(struct cube_ctx *c, struct frame *f)
 	 * An access port takes no tag but that of priority (VLAN id 0). A second one behind it would be the first one
 	 * where the frame leaves a trunk in its native VLAN, and lead into a VLAN of the sender's choice.
 	 */
-	if (has_port(settings.access, port) &&
-	    (vid || c->work->ether_type == ETH_P_8021Q || c->work->ether_type == ETH_P_8021AD))
+	if (has_port(settings.access, port) && (vid || stacked))
 		return DROP_VLAN_NOT_ALLOWED;
 	if (!vid)
 		vid = settings.native[port];

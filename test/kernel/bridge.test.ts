@@ -327,6 +327,14 @@ describe('VLANs', () => {
     });
   });
 
+  test('a second tag that is cut short is a bad frame, not a kernel without memory', () => {
+    const host = newMac();
+    bed.learn(A10, host);
+    bed.chain.attach({ kind: 'interface' }, bed.cube, TRUNK);
+    const frame = ethernet({ src: newMac(), dst: host, etherType: 0x8100 }, Buffer.alloc(3));
+    expect(bed.chain.run(frame, { vlan: 10 }).drops).toEqual(['bridge Malformed']);
+  });
+
   test.each<[string, number, Partial<Frame>, RunOptions]>([
     ['without a tag, at a trunk that has no native VLAN', TRUNK, {}, {}],
     ['with a tag of priority, at such a trunk', TRUNK, { vlan: 0 }, {}],
