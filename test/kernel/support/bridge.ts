@@ -19,6 +19,8 @@ export const BRIDGE: Bridge = { agingSeconds: 300, maxAddresses: 4096, ports: []
 
 export interface BridgeOptions {
   slot?: number;
+  /** Another build of the object file. */
+  path?: string;
   ports: readonly Pick<CubePort, 'name' | 'mtu' | 'endpoint'>[];
   spec?: Partial<Bridge>;
   reuseMaps?: Readonly<Record<string, BpfMap>>;
@@ -40,9 +42,10 @@ export async function addBridge(chain: Chain, options: BridgeOptions): Promise<C
   if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('; '));
   const { rodata, sizes } = bridge.instance(input, NODE);
   const slot = options.slot ?? 1;
-  const { reuseMaps } = options;
+  const { path, reuseMaps } = options;
   const cube = await chain.add({
     object: 'bridge',
+    ...(path === undefined ? {} : { path }),
     schema,
     slot,
     variables: rodata,

@@ -168,6 +168,8 @@ export interface RunOptions {
   packetType?: number;
   /** Tag control information of a tag that the device took off. */
   vlan?: number;
+  /** EtherType of that tag; 0x8100 by default. */
+  vlanType?: number;
   /** `skb->mark`. */
   mark?: number;
   /** The tunnel that the packet came through. */
@@ -268,6 +270,7 @@ export class Chain {
     const prelude = await loadObject({ path: objectPath('prelude') });
     const chain = new Chain(entry, prelude);
     prelude.map('next').setProgram(0, entry.program('entry'));
+    prelude.map('next').setProgram(1, entry.program('entry_dry'));
     chain.configure();
     chain.#probe = await chain.#load('probe', PROBE_SLOT);
     chain.attach({ kind: 'interface' });
@@ -424,12 +427,9 @@ export class Chain {
   run(frame: Uint8Array, options: RunOptions = {}): RunResult {
     const before = this.tally();
     const seenBefore = this.#probed().readUInt32LE(0);
-    while (this.#events.consume().length > 0);
+    this.#newEvents();
     const result = this.#testRun(frame, options);
-    const events: ChainEvent[] = [];
-    for (let records = this.#events.consume(); records.length > 0; records = this.#events.consume()) {
-      events.push(...records.map(decodeEvent));
-    }
+    const events = this.#newEvents();
     const after = this.tally();
     const probed = this.#probed();
     this.#seenPackets = probed.readUInt32LE(0);
@@ -467,6 +467,21 @@ export class Chain {
     return { verdict: result.retval >>> 0, frame: result.dataOut, ...seen };
   }
 
+  /** A dry run, and what it tells; without the sums of {@link run}, which take longer. */
+  rehearse(frame: Uint8Array, options: RunOptions = {}): Pick<RunResult, 'verdict' | 'frame' | 'events'> {
+    this.#newEvents();
+    const { retval, dataOut } = this.#testRun(frame, { ...options, dry: true });
+    return { verdict: retval >>> 0, frame: dataOut, events: this.#newEvents() };
+  }
+
+  #newEvents(): ChainEvent[] {
+    const events: ChainEvent[] = [];
+    for (let records = this.#events.consume(); records.length > 0; records = this.#events.consume()) {
+      events.push(...records.map(decodeEvent));
+    }
+    return events;
+  }
+
   /** ns of one packet, averaged over `repeat` runs. */
   measure(frame: Uint8Array, repeat = 2_000_000): number {
     return this.#entry.program('entry').testRun({ dataIn: frame, ctxIn: skbContext({}), repeat }).duration;
@@ -479,7 +494,9 @@ export class Chain {
     if (packetType === undefined && vlan === undefined && !tunnel) {
       return this.#entry.program(options.dry ? 'entry_dry' : 'entry').testRun(run);
     }
-    const config = Buffer.alloc(32);
+    const config = Buffer.alloc(40);
+    config.writeUInt32LE(options.vlanType ?? 0x8100, 32);
+    config.writeUInt32LE(options.dry ? 1 : 0, 36);
     if (packetType !== undefined) config.writeUInt32LE(packetType + 1, 0);
     if (vlan !== undefined) config.writeUInt32LE(vlan + 1, 4);
     if (tunnel) {
