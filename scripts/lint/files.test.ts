@@ -7,6 +7,7 @@ const HEAD = '// SPDX-License-Identifier: Apache-2.0\n';
 test('programs of the kernel are GPL-2.0-only, everything else is Apache-2.0', () => {
   expect(licenceOf('bpf/router/router.bpf.c')).toContain('GPL-2.0-only');
   expect(licenceOf('test/kernel/fixtures/one.bpf.c')).toContain('GPL-2.0-only');
+  expect(licenceOf('test/kernel/fixtures/one.h')).toContain('GPL-2.0-only');
   expect(licenceOf('src/api/group.ts')).toContain('Apache-2.0');
   expect(licenceOf('README.md')).toBeUndefined();
 });

@@ -30,7 +30,7 @@ function isTest(path: string): boolean {
 
 /** The licence that a file's head must name, or undefined where none is asked for. */
 export function licenceOf(path: string): string | undefined {
-  if (/^bpf\/.*\.[ch]$/.test(path) || path.endsWith('.bpf.c')) return GPL;
+  if (/^(bpf|test\/kernel\/fixtures)\/.*\.[ch]$/.test(path)) return GPL;
   return /\.(ts|cjs|sh|cc|h|c|go)$/.test(path) || path === '.ci/run' || path === 'Makefile'
     ? APACHE
     : undefined;

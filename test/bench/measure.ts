@@ -5,7 +5,7 @@ export interface Measure {
   /** Dotted, stable: `chain.one-more-cube`. */
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ns' | 'us' | 'ms' | 's' | 'ratio' | 'packets/s' | 'MB';
+  readonly unit: 'ns' | 'us' | 'ms' | 's' | 'ratio' | 'packets/s' | 'B' | 'MB';
   readonly better: 'lower' | 'higher';
   /** What the project aims at; absent: a figure that stands for itself. */
   readonly goal?: number;

@@ -16,7 +16,7 @@ import { startOperator } from '../../harness/cubeplane.ts';
 import { operatorKubeconfig, SYSTEM_NAMESPACE } from '../../harness/kube/access.ts';
 import { openLab } from '../../harness/lab.ts';
 import { sampleChain } from '../../netns/support/manifests.ts';
-import { addBalancer } from '../flows.ts';
+import { addBalancer } from '../load.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { type Measure, measureOf, quantile } from '../measure.ts';
 import {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * What a Firewall costs: new packets by the number of rules, and packets of known sessions next to their lookups alone.
+ * What a Firewall costs a new packet by the number of rules; what a packet of a known session costs is in the suite `cubes`.
  *
  * Every rule has a random source and destination prefix, and a random port of TCP or UDP. Each run of BPF_PROG_TEST_RUN is
  * a packet that matches a random rule, from a random host to a random host of its prefixes. `refused` are dropped by their
@@ -9,23 +9,16 @@
  * into a table so small that hardly any packet finds one.
  */
 import { formatAddress } from '../../../src/api/ip.ts';
-import { type BpfObject, loadObject } from '../../../src/dataplane/kernel/addon/index.ts';
-import { mappedBytes } from '../../kernel/support/bytes.ts';
-import { objectPath, u32 } from '../../kernel/support/chain.ts';
 import { FirewallChain, INSIDE, OUTSIDE, type RuleInput } from '../../kernel/support/firewall.ts';
 import { ethernet, ip, tcp, udp } from '../../kernel/support/packet.ts';
-import { FAMILIES, type Family } from '../flows.ts';
+import { FAMILIES, type Family } from '../connect.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
+import { Sender } from '../sender.ts';
 
 const COUNTS = [1, 10, 100, 1000, 5000] as const;
 /** 5,000 rules may cost so many times what 10 do. */
 const GOAL = 2;
-/** ns that a packet of a known session may take beside its lookups. */
-const BESIDE = 40;
-/** Bytes of each frame and row of flows.bpf.c. */
-const FRAME = 80;
-const FLOW = 128;
 
 const below = (n: number): number => Math.floor(Math.random() * n);
 
@@ -78,24 +71,6 @@ function randomRule(family: Family, action: 'Allow' | 'Drop', i: number): Random
   };
 }
 
-/** Sends random ones of these frames; what is to be measured goes into its `next`. */
-async function sender(frames: readonly Buffer[], tuples: readonly Buffer[] = []): Promise<BpfObject> {
-  const object = await loadObject({
-    path: objectPath('flows'),
-    mapSizes: { established: 1024 },
-    variables: { flow_count: u32(frames.length) },
-  });
-  frames.forEach((frame, index) => {
-    const row = Buffer.alloc(FLOW);
-    row.set(frame, 0);
-    row.set(tuples[index] ?? Buffer.alloc(0), FRAME);
-    object.map('flows').update(u32(index), row);
-  });
-  return object;
-}
-
-const PADDED = Buffer.alloc(FRAME);
-
 function open(spec: object): Promise<FirewallChain> {
   return FirewallChain.open(spec).then((fw) => {
     for (const port of [OUTSIDE, INSIDE]) fw.chain.edge(fw.cube.slot, port, { kind: 'device', target: 1 });
@@ -124,16 +99,10 @@ async function misses(
       if (problem) throw new Error(problem.message);
       fw.enter(OUTSIDE);
       const frames = Array.from({ length: flows }, () => (rules[below(count)] as RandomRule).frame());
-      const sends = await sender(frames);
-      closers.push(sends);
-      alternatives[`${count}`] = () => {
-        sends.map('next').setProgram(0, fw.chain.entry);
-        return sends.program('next_flow').testRun({ dataIn: PADDED, repeat }).duration;
-      };
-      alternatives[`${count}-end`] = () => {
-        sends.map('next').setProgram(0, sends.program('end'));
-        return sends.program('next_flow').testRun({ dataIn: PADDED, repeat }).duration;
-      };
+      const sender = await Sender.open(frames.map((frame) => ({ frame, keys: [] })));
+      closers.push(sender);
+      alternatives[`${count}`] = () => sender.time(fw.chain.entry, repeat);
+      alternatives[`${count}-end`] = () => sender.time(sender.end, repeat);
     }
     const values = await interleave(rounds, alternatives, (round) =>
       say(`${name} ${family}: round ${round} of ${rounds}`),
@@ -169,100 +138,17 @@ function expectFate(fw: FirewallChain, action: 'Allow' | 'Drop', count: number):
     throw new Error(`${count} rules: ${JSON.stringify(drops)}`);
 }
 
-async function established(family: Family, { quick, say }: SuiteOptions): Promise<Measure[]> {
-  const [rounds, repeat, count] = quick ? [5, 200_000, 2048] : [21, 1_000_000, 8192];
-  const fw = await open({});
-  const inside = family === 'ipv4' ? '10.0.1.5' : 'fd00:1::5';
-  const outside = (i: number) =>
-    family === 'ipv4' ? `198.51.${i >> 8}.${i & 255}` : `2001:db8::${(i + 1).toString(16)}`;
-  const send = (port: number, frame: Buffer): void => {
-    fw.enter(port);
-    fw.chain.entry.testRun({ dataIn: frame });
-  };
-  const frames: Buffer[] = [];
-  const tuples: Buffer[] = [];
-  for (let i = 0; i < count; i++) {
-    const sport = 1024 + i;
-    const up = (flags: string, ack = 0) =>
-      ethernet(
-        {},
-        ip(
-          { src: inside, dst: outside(i) },
-          tcp({ sport, dport: 80, flags, seq: flags === 'S' ? 1 : 2, ack }),
-        ),
-      );
-    send(INSIDE, up('S'));
-    const reply = tcp({ sport: 80, dport: sport, flags: 'SA', seq: 8, ack: 2 });
-    send(OUTSIDE, ethernet({}, ip({ src: outside(i), dst: inside }, reply)));
-    send(INSIDE, up('A', 9));
-    frames.push(up('A', 9));
-    const tuple = Buffer.alloc(40);
-    tuple.set(mappedBytes(inside), 0);
-    tuple.set(mappedBytes(outside(i)), 16);
-    tuple.writeUInt16BE(sport, 32);
-    tuple.writeUInt16BE(80, 34);
-    tuple[36] = 6;
-    tuples.push(tuple);
-  }
-  const known = fw.sessions().filter(({ table }) => table === 'established').length;
-  if (known !== count) throw new Error(`${known} of ${count} connections are established`);
-  const sends = await sender(frames, tuples);
-  const shared = ['attachments', 'node_config', 'attachment_counters', 'edges', 'work'] as const;
-  const lookups = await loadObject({
-    path: objectPath('firewall-lookups'),
-    mapSizes: { established: 262144 },
-    reuseMaps: {
-      ...Object.fromEntries(shared.map((name) => [name, fw.chain.shared(name)])),
-      ...Object.fromEntries(['established', 'rule_bank'].map((name) => [name, fw.cube.map(name)])),
-      flows: sends.map('flows'),
-      traffic: fw.cube.map('port_counters'),
-      counts: fw.cube.map('counters'),
-    },
-  });
-  try {
-    fw.enter(INSIDE);
-    const run = (program: Parameters<ReturnType<BpfObject['map']>['setProgram']>[1]) => () => {
-      sends.map('next').setProgram(0, program);
-      return sends.program('next_flow').testRun({ dataIn: PADDED, repeat }).duration;
-    };
-    const values = await interleave(
-      rounds,
-      {
-        end: run(sends.program('end')),
-        lookups: run(lookups.program('lookups')),
-        chain: run(fw.chain.entry),
-      },
-      (round) => say(`established ${family}: round ${round} of ${rounds}`),
-    );
-    expectFate(fw, 'Allow', 0);
-    const minus = (a: 'chain' | 'lookups', b: 'end' | 'lookups') =>
-      values[a].map((ns, i) => ns - (values[b][i] as number));
-    const named = (what: string) =>
-      ({ name: `firewall.${what}.${family}`, unit: 'ns', better: 'lower' }) as const;
-    return [
-      measureOf(named('known'), minus('chain', 'end')),
-      measureOf(named('known-lookups'), minus('lookups', 'end')),
-      measureOf({ ...named('known-beside-lookups'), goal: BESIDE }, minus('chain', 'lookups')),
-    ];
-  } finally {
-    lookups.close();
-    sends.close();
-    fw.close();
-  }
-}
-
 async function run(options: SuiteOptions): Promise<readonly Measure[]> {
   const measures: Measure[] = [];
   for (const family of FAMILIES) {
     measures.push(...(await misses(family, 'Drop', options)));
     measures.push(...(await misses(family, 'Allow', options)));
-    measures.push(...(await established(family, options)));
   }
   return measures;
 }
 
 export const suite: Suite = {
   name: 'firewall',
-  summary: 'ns of new packets by the number of rules, and of packets of known sessions, through a Firewall',
+  summary: 'ns of new packets through a Firewall, by the number of rules',
   run,
 };

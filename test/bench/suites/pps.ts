@@ -10,7 +10,8 @@ import { readFile } from 'node:fs/promises';
 import { openLab } from '../../harness/lab.ts';
 import { run as runProgram } from '../../harness/process.ts';
 import { createUnderlay, type Underlay } from '../../harness/topology.ts';
-import { FAMILIES, Rig } from '../flows.ts';
+import { FAMILIES } from '../connect.ts';
+import { Rig } from '../flows.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
 import {
@@ -36,18 +37,12 @@ async function chainAlone({ quick, say }: SuiteOptions): Promise<readonly Measur
   try {
     const measures: Measure[] = [];
     for (const family of FAMILIES) {
-      const flows = rig.establish(family, quick ? 2048 : 8192);
+      const { sender } = await rig.sender(family, rig.establish(family, quick ? 2048 : 8192));
       rig.fromClient();
-      const sender = await rig.sender(flows);
-      const time = (program: typeof rig.chain.entry) => (): number => {
-        sender.map('next').setProgram(0, program);
-        const dataIn = flows[0]?.frame ?? new Uint8Array();
-        return sender.program('next_flow').testRun({ dataIn, repeat }).duration;
-      };
       say(`${family}: ${rounds} rounds of the chain alone`);
       const values = await interleave(rounds, {
-        chain: time(rig.chain.entry),
-        end: time(sender.program('end')),
+        chain: () => sender.time(rig.chain.entry, repeat),
+        end: () => sender.time(sender.end, repeat),
       });
       const rates = values.chain.map((ns, index) => 1e9 / (ns - (values.end[index] as number)));
       measures.push(

@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CubeTable } from '../../../src/api/generated/types.ts';
 import { openLab } from '../../harness/lab.ts';
-import { addBalancer } from '../flows.ts';
+import { addBalancer } from '../load.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { type Measure, measureOf } from '../measure.ts';
 import {

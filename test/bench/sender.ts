@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  type BpfMap,
+  type BpfObject,
+  type BpfProgram,
+  loadObject,
+} from '../../src/dataplane/kernel/addon/index.ts';
+import type { Chain, ChainCube } from '../kernel/support/chain.ts';
+import { objectPath, SHARED, u32 } from '../kernel/support/chain.ts';
+
+/** Bytes of a frame, of a key, and of a row: flows.h. */
+export const FRAME = 80;
+const KEY = 40;
+const ROW = 192;
+
+/** A packet of a flow, and what the maps of cubes are asked by for it. */
+export interface Packet {
+  readonly frame: Uint8Array;
+  readonly keys: readonly Uint8Array[];
+}
+
+/** Where a sender of new flows writes what makes each of them another one: two bytes of the frame and of its keys. */
+export interface Fresh {
+  readonly frame: number;
+  readonly keys: readonly number[];
+}
+
+/** Sends packets of random flows, or of flows that are always new, to a program under BPF_PROG_TEST_RUN. */
+export class Sender {
+  readonly #object: BpfObject;
+  readonly #program: BpfProgram;
+
+  private constructor(object: BpfObject, program: BpfProgram) {
+    this.#object = object;
+    this.#program = program;
+  }
+
+  /** `fresh`: each packet opens a new flow; their number is a power of two then. */
+  static async open(packets: readonly Packet[], fresh?: Fresh): Promise<Sender> {
+    const bits = Math.log2(packets.length);
+    if (fresh && !Number.isInteger(bits)) throw new Error(`${packets.length} flows are no power of two`);
+    const object = await loadObject({
+      path: objectPath('flows'),
+      variables: {
+        flow_count: u32(packets.length),
+        flow_bits: u32(fresh ? bits : 0),
+        frame_off: u32(fresh?.frame ?? FRAME),
+        first_off: u32(fresh?.keys[0] ?? KEY),
+        second_off: u32(fresh?.keys[1] ?? KEY),
+      },
+    });
+    const keys = Buffer.alloc(4 * packets.length);
+    const rows = Buffer.alloc(ROW * packets.length);
+    packets.forEach((packet, n) => {
+      keys.writeUInt32LE(n, 4 * n);
+      rows.set(packet.frame.subarray(0, FRAME), ROW * n);
+      packet.keys.forEach((key, i) => {
+        rows.set(key, ROW * n + FRAME + KEY * i);
+      });
+    });
+    object.map('flows').updateBatchSync(keys, rows);
+    return new Sender(object, object.program(fresh ? 'new_flow' : 'next_flow'));
+  }
+
+  /** A program that does nothing: what sending costs by itself. */
+  get end(): BpfProgram {
+    return this.#object.program('end');
+  }
+
+  /** Where a program finds the keys of the packet under way. */
+  get sent(): BpfMap {
+    return this.#object.map('sent');
+  }
+
+  /** ns of one packet, sending included. */
+  time(program: BpfProgram, repeat: number): number {
+    this.#object.map('next').setProgram(0, program);
+    return this.#program.testRun({ dataIn: new Uint8Array(FRAME), repeat }).duration;
+  }
+
+  close(): void {
+    this.#object.close();
+  }
+}
+
+/** Maps that lookups.bpf.c asks of each cube, and inserts.bpf.c writes, by the names that the cube has for them. */
+const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly string[]>>> = {
+  lookups: {
+    load_balancer: ['port_counters', 'counters', 'established', 'backends'],
+    nat: ['port_counters', 'counters', 'established', 'scratch'],
+    firewall: ['port_counters', 'counters', 'established', 'rule_bank'],
+    router: ['port_counters', 'counters', 'route_lengths', 'routes_hash'],
+    bridge: ['port_counters', 'counters', 'vlans', 'fdb'],
+    forwarder: ['port_counters', 'counters', 'rules', 'rule_counters'],
+    mirror: ['port_counters', 'rules'],
+    ddos_mitigator: ['port_counters', 'counters', 'lists', 'source_hosts', 'source_buckets'],
+  },
+  inserts: {
+    load_balancer: ['embryonic'],
+    nat: ['embryonic'],
+    firewall: ['embryonic'],
+    bridge: ['fdb'],
+    ddos_mitigator: ['source_buckets'],
+  },
+};
+
+/**
+ * The programs of a fixture that do nothing but what cubes do with their maps, on the maps of these cubes: they find the
+ * keys of the sender's packets there.
+ */
+export function openBeside(
+  fixture: 'lookups' | 'inserts',
+  sender: Sender,
+  chain: Chain,
+  cubes: readonly ChainCube[],
+  variables: Readonly<Record<string, Uint8Array>> = {},
+): Promise<BpfObject> {
+  const reuseMaps: Record<string, BpfMap> = { sent: sender.sent };
+  for (const name of SHARED) reuseMaps[name] = chain.shared(name);
+  for (const cube of cubes) {
+    const type = cube.name.replaceAll('-', '_');
+    for (const map of MAPS[fixture][type] ?? []) reuseMaps[`${type}_${map}`] = cube.map(map);
+  }
+  return loadObject({ path: objectPath(fixture), reuseMaps, variables });
+}

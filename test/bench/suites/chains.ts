@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a packet of an established connection costs on its way from pod to pod through LoadBalancer and Router, and with a
+ * Firewall between them, next to the map lookups of that way alone: the same keys in the same maps, in the same order,
+ * without anything done with them (test/kernel/fixtures/lookups.bpf.c).
+ *
+ * Each run of BPF_PROG_TEST_RUN is a packet of a random flow (flows.bpf.c); what writing the packet costs is measured by
+ * itself and taken off.
+ */
+import { Calibration } from '../calibration.ts';
+import { FAMILIES, type Family } from '../connect.ts';
+import { type ChainSender, Rig } from '../flows.ts';
+import type { Suite, SuiteOptions } from '../main.ts';
+import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
+
+/** ns a packet may take beside its lookups: parsing, rewriting with checksums, tail calls, counters, session state. */
+const CHAINS = [
+  { name: 'load-balancer-router', firewall: false, goal: 60 },
+  { name: 'load-balancer-firewall-router', firewall: true, goal: 80 },
+] as const;
+
+type ChainOfCubes = (typeof CHAINS)[number];
+
+async function measures(
+  rig: Rig,
+  { name, goal }: ChainOfCubes,
+  family: Family,
+  calibration: Calibration,
+  { quick, say }: SuiteOptions,
+): Promise<Measure[]> {
+  const [rounds, repeat, count] = quick ? [5, 80_000, 512] : [21, 400_000, 8192];
+  const connections = rig.establish(family, count);
+  say(`${name} ${family}: ${count} connections established`);
+  const senders = {
+    many: await rig.sender(family, connections),
+    one: await rig.sender(family, connections.slice(0, 1)),
+    reply: await rig.sender(family, connections, 'reply'),
+  };
+  const alternatives: Record<string, () => number> = {};
+  for (const [kind, { sender, lookups }] of Object.entries<ChainSender>(senders)) {
+    const enter = (): void => (kind === 'reply' ? rig.fromServer() : rig.fromClient());
+    alternatives[`${kind}-end`] = () => sender.time(sender.end, repeat);
+    alternatives[kind] = () => {
+      enter();
+      return sender.time(rig.chain.entry, repeat);
+    };
+    if (kind !== 'reply') alternatives[`${kind}-lookups`] = () => sender.time(lookups, repeat);
+  }
+  const { request } = connections[0] as (typeof connections)[number];
+  alternatives.call = () => calibration.call(request, repeat);
+  const before = rig.sent();
+  const values = await interleave(rounds, alternatives);
+  expectAll(rig, before, (rounds + 1) * repeat);
+  say(`${name} ${family}: ${rounds} rounds`);
+  const minus = (a: string, b: string): number[] =>
+    (values[a] as number[]).map((ns, i) => ns - (values[b]?.[i] as number));
+  const head = (what: string, unit: 'ns' | 'ratio' = 'ns') =>
+    ({ name: `chains.${name}.${what}.${family}`, unit, better: 'lower' }) as const;
+  return [
+    ...[
+      ['many', `${count}-flows`],
+      ['one', 'one-flow'],
+    ].flatMap(([kind, label]) => {
+      const beside = minus(`${kind}`, `${kind}-lookups`);
+      return [
+        measureOf(head(`packet.${label}`), minus(`${kind}`, `${kind}-end`)),
+        measureOf(head(`lookups.${label}`), minus(`${kind}-lookups`, `${kind}-end`)),
+        measureOf({ ...head(`beside-lookups.${label}`), goal }, beside),
+        measureOf(
+          head(`beside-lookups/kernel-call.${label}`, 'ratio'),
+          ratios(beside, values.call as number[]),
+        ),
+      ];
+    }),
+    measureOf(head(`reply.${count}-flows`), minus('reply', 'reply-end')),
+    measureOf(head('kernel-call'), values.call as number[]),
+  ];
+}
+
+/** A figure counts only if every packet went the whole way. */
+function expectAll(rig: Rig, before: Record<'requests' | 'replies', number>, each: number): void {
+  const drops = rig.drops();
+  if (drops > 0)
+    throw new Error(`${drops} packets were dropped: what was measured is not the way of a packet`);
+  const after = rig.sent();
+  const wanted = { requests: 2 * each, replies: each };
+  for (const way of ['requests', 'replies'] as const) {
+    const sent = after[way] - before[way];
+    if (sent !== wanted[way]) throw new Error(`${sent} of ${wanted[way]} ${way} left the chain`);
+  }
+}
+
+async function run(options: SuiteOptions): Promise<readonly Measure[]> {
+  const all: Measure[] = [];
+  const calibration = await Calibration.open();
+  try {
+    for (const chain of CHAINS) {
+      const rig = await Rig.open(chain);
+      try {
+        for (const family of FAMILIES)
+          all.push(...(await measures(rig, chain, family, calibration, options)));
+      } finally {
+        rig.close();
+      }
+    }
+    return all;
+  } finally {
+    calibration.close();
+  }
+}
+
+export const suite: Suite = {
+  name: 'chains',
+  summary: 'ns of an established packet through LoadBalancer, Firewall and Router, next to its lookups alone',
+  run,
+};
