@@ -32,7 +32,8 @@ struct {
 	__type(value, u32);
 } lists SEC(".maps");
 
-/* key: source address of a full-length prefix. value: LIST_*. writer: agent. Memory is taken as rows come. */
+/* key: source address of a full-length prefix. value: LIST_*. writer: agent. Memory is taken as rows come. Asked for IPv6
+ * sources, and for IPv4 ones whose bucket of source_v4 does not say it all. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);
@@ -40,6 +41,33 @@ struct {
 	__type(key, addr_t);
 	__type(value, u32);
 } source_hosts SEC(".maps");
+
+/*
+ * Denied IPv4 sources of full length, a cache line a bucket: a packet of a long list costs one line that no cache has, where
+ * source_hosts costs several.
+ */
+#define V4_SLOTS 15
+
+struct v4_bucket {
+	be32_t addrs[V4_SLOTS]; /* 0: a free slot */
+	u32 elsewhere;		/* further IPv4 addresses of this bucket: without room here, or allowed */
+};
+SIZE_ASSERT(struct v4_bucket, 64);
+
+/* Buckets less one; their number is a power of two. */
+const volatile u32 source_v4_mask = 0;
+
+/*
+ * key: v4_hash(). writer: agent, after source_hosts, which has all of these rows too. Mappable, because only then do values
+ * begin at a page, and so no bucket lies in two lines.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct v4_bucket);
+} source_v4 SEC(".maps");
 
 /* key: shorter prefix of sources; the longest that matches decides. value: LIST_*. writer: agent. */
 struct {

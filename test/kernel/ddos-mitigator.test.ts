@@ -270,3 +270,32 @@ test('a prefix file is read as it stands; what does not fit is said, the rest is
   expect(lab.fate('10.1.0.0', '10.0.0.1')).toBe('passed');
   expect(lab.fate('10.2.0.0', '10.0.0.1')).toBe('SourceDenied');
 });
+
+test('a full list, whose buckets do not all have room, refuses what it lists while it changes, and nothing else', async () => {
+  using lab = await open('XDP');
+  const address = (i: number) => {
+    const mixed = Math.imul(i + 1, 0x9e3779b1) >>> 0; // a bijection of 32 bits
+    return [mixed >>> 24, (mixed >>> 16) & 255, (mixed >>> 8) & 255, mixed & 255].join('.');
+  };
+  const all = Array.from({ length: SIZES.maxSourceHosts - 1 }, (_, i) => i);
+  const deny = (list: readonly number[]) => {
+    const text = ['0.0.0.0', ...list.map(address)].join('\n');
+    expect(lab.set('test/bots', [{ file: 'bots.prefixes', list: 'DenySource', text }])).toEqual([]);
+  };
+  const refused = () => all.filter((i) => lab.fate(address(i), '10.0.0.1') === 'SourceDenied');
+  deny(all);
+  const { values } = lab.cube.map('source_v4').dumpSync();
+  const elsewhere = Array.from({ length: values.length / 64 }, (_, i) => values.readUInt32LE(64 * i + 60));
+  expect(elsewhere.filter((count) => count > 0).length).toBeGreaterThan(1); // one is that of 0.0.0.0
+  expect(refused()).toEqual(all);
+  const odd = all.filter((i) => i % 2 === 1);
+  deny(odd);
+  expect(refused()).toEqual(odd);
+  const third = odd.filter((i) => i % 3 === 0);
+  lab.set('test/friends', [
+    { file: 'friends.prefixes', list: 'AllowSource', text: third.map(address).join('\n') },
+  ]);
+  expect(refused()).toEqual(odd.filter((i) => i % 3 !== 0));
+  lab.set('test/friends', undefined);
+  expect(refused()).toEqual(odd);
+});

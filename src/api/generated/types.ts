@@ -292,7 +292,7 @@ export interface SynGuard {
   burst: number;
 }
 /**
- * How much the tables in the kernel hold. Lists take memory as they fill; buckets have it from the start.
+ * How much the tables in the kernel hold. Lists take memory as they fill, beside 8 to 16 bytes for each of maxSourceHosts; buckets have it from the start.
  */
 export interface MitigatorSizes {
   /** Sources of full length (/32, /128), denied and allowed together. */
@@ -325,7 +325,7 @@ export interface DDoSMitigator {
    */
   synGuard?: SynGuard;
   /**
-   * How much the tables in the kernel hold. Lists take memory as they fill; buckets have it from the start.
+   * How much the tables in the kernel hold. Lists take memory as they fill, beside 8 to 16 bytes for each of maxSourceHosts; buckets have it from the start.
    */
   sizes: MitigatorSizes;
 }

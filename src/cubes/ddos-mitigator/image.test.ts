@@ -79,7 +79,11 @@ test('rows found in the kernel are kept, stale ones go, and nothing else is writ
   kernel.handTo(less);
   less.settle();
   kernel.take(less);
-  expect(kernel.written.sort()).toEqual(['delete 1 source_hosts', 'delete 1 source_prefixes']);
+  expect(kernel.written.sort()).toEqual([
+    'delete 1 source_hosts',
+    'delete 1 source_prefixes',
+    'update 1 source_v4',
+  ]);
 });
 
 test('a table that is set again with the same rows writes nothing; one that goes takes only its own along', () => {
@@ -95,7 +99,7 @@ test('a table that is set again with the same rows writes nothing; one that goes
   expect(kernel.has).toBe(Has.sourceHosts);
 });
 
-test('a line more and one less in a long file are two writes', () => {
+test('a line more and one less in a long file are two writes, and those of their buckets', () => {
   const one = new MitigatorImage({
     denySources: [],
     denyDestinations: [],
@@ -108,7 +112,7 @@ test('a line more and one less in a long file are two writes', () => {
   const kernel = new Kernel().take(one);
   one.setTable('t/a', file(['192.0.2.1', ...lines.slice(0, -1)]));
   kernel.take(one);
-  expect(kernel.written).toEqual(['delete 1 source_hosts', 'update 1 source_hosts']);
+  expect(kernel.written).toEqual(['delete 1 source_hosts', 'update 1 source_hosts', 'update 2 source_v4']);
 });
 
 test('the same prefix twice in one table counts twice and goes with it', () => {

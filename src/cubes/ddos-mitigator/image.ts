@@ -10,7 +10,9 @@ import { ArrayRows } from '../array-rows.ts';
 import { addressBytes } from '../codec/address.ts';
 import { eachPrefix, PREFIX_SIZE, prefixText, putPrefix } from '../codec/prefix.ts';
 import type { CubeImage, DecidedPacket, ImageChange, Problem } from '../cube-type.ts';
-import { ALLOW, DENY, PrefixSet } from './prefix-set.ts';
+import { PrefixSet } from './prefix-set.ts';
+import { ALLOW, DENY } from './said.ts';
+import { bucketsFor, V4Buckets } from './v4-buckets.ts';
 
 /** Bits of `lists` (HAS_* of bpf/ddos-mitigator/ddos-mitigator.h). */
 export const Has = {
@@ -39,6 +41,7 @@ const SPEC = '';
 
 export class MitigatorImage implements CubeImage {
   readonly #spec: DDoSMitigator;
+  readonly #buckets: V4Buckets;
   readonly #sources: PrefixSet;
   readonly #destinations: PrefixSet;
   readonly #lists = new ArrayRows('lists', 1, 4);
@@ -48,12 +51,16 @@ export class MitigatorImage implements CubeImage {
   constructor(spec: DDoSMitigator) {
     const { sizes } = spec;
     this.#spec = spec;
-    this.#sources = new PrefixSet({
-      hosts: 'source_hosts',
-      prefixes: 'source_prefixes',
-      maxHosts: sizes.maxSourceHosts,
-      maxPrefixes: sizes.maxSourcePrefixes,
-    });
+    this.#buckets = new V4Buckets('source_v4', bucketsFor(sizes.maxSourceHosts));
+    this.#sources = new PrefixSet(
+      {
+        hosts: 'source_hosts',
+        prefixes: 'source_prefixes',
+        maxHosts: sizes.maxSourceHosts,
+        maxPrefixes: sizes.maxSourcePrefixes,
+      },
+      this.#buckets,
+    );
     this.#destinations = new PrefixSet({
       hosts: 'destination_hosts',
       prefixes: 'destination_prefixes',
@@ -67,6 +74,7 @@ export class MitigatorImage implements CubeImage {
       if (map === set.hosts.map) set.hosts.adopt(count, keys, values);
       if (map === set.prefixes.map) set.prefixes.adopt(count, keys, values);
     }
+    if (map === 'source_v4') this.#buckets.adopt(count, keys, values);
     if (map === 'lists') this.#lists.adopt(count, keys, values);
   }
 
@@ -139,6 +147,7 @@ export class MitigatorImage implements CubeImage {
       hosts.settle();
       prefixes.settle();
     }
+    this.#buckets.settle();
   }
 
   tick(): undefined {

@@ -8,13 +8,11 @@ import { FULL_LENGTH, PREFIX_SIZE } from '../codec/prefix.ts';
  */
 import type { MapWrite } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
+import { ALLOW, DENY, type Kind, type Said } from './said.ts';
+import type { V4Buckets } from './v4-buckets.ts';
 
-export const DENY = 1;
-export const ALLOW = 2;
 /** An IPv6 prefix: `::/0` as a key holds the mapped IPv4 addresses too, which it does not mean. */
 const IS_V6 = 4;
-
-export type Kind = typeof DENY | typeof ALLOW;
 
 /** Numbers by row, growing. */
 class Counts {
@@ -47,10 +45,16 @@ class Rows {
     this.table = new PackedTable(map, keySize, 4, max);
   }
 
+  /** DENY, ALLOW or 0. */
+  says(row: number): Said {
+    if (row < 0) return 0;
+    if (this.#allowed.get(row) > 0) return ALLOW;
+    return this.#denied.get(row) > 0 ? DENY : 0;
+  }
+
   /** Number of the row, or -1 when the table is full. */
   add(key: Uint8Array, at: number, kind: Kind, v6: boolean): number {
-    const known = this.table.row(key, at);
-    const allowed = kind === ALLOW || (known >= 0 && this.#allowed.get(known) > 0);
+    const allowed = kind === ALLOW || this.says(this.table.row(key, at)) === ALLOW;
     this.#value[0] = (allowed ? ALLOW : DENY) | (v6 ? IS_V6 : 0);
     const row = this.table.set(key, this.#value, at);
     if (row >= 0) (kind === ALLOW ? this.#allowed : this.#denied).add(row, 1);
@@ -79,11 +83,17 @@ export class PrefixSet {
   readonly prefixes: PackedTable;
   readonly #hosts: Rows;
   readonly #prefixes: Rows;
+  readonly #buckets: V4Buckets | undefined;
   /** Prefixes shorter than an address, by family. */
   #v4 = 0;
   #v6 = 0;
 
-  constructor(options: { hosts: string; prefixes: string; maxHosts: number; maxPrefixes: number }) {
+  /** `buckets`: follow what is said of IPv4 addresses. */
+  constructor(
+    options: { hosts: string; prefixes: string; maxHosts: number; maxPrefixes: number },
+    buckets?: V4Buckets,
+  ) {
+    this.#buckets = buckets;
     this.#hosts = new Rows(options.hosts, PREFIX_SIZE - 4, options.maxHosts);
     this.#prefixes = new Rows(options.prefixes, PREFIX_SIZE, options.maxPrefixes);
     this.hosts = this.#hosts.table;
@@ -101,18 +111,34 @@ export class PrefixSet {
   /** Adds a `struct prefix_key`. Returns what `remove` takes, or -1 when there is no room. */
   add(key: Uint8Array, kind: Kind, v6: boolean): number {
     const full = key[0] === FULL_LENGTH;
-    const row = full ? this.#hosts.add(key, 4, kind, false) : this.#prefixes.add(key, 0, kind, v6);
+    const row = full ? this.#addHost(key, kind) : this.#prefixes.add(key, 0, kind, v6);
     if (row < 0) return -1;
     if (!full && v6) this.#v6++;
     else if (!full) this.#v4++;
     return row * CODES + (full ? 0 : 1) + (kind === ALLOW ? 2 : 0) + (v6 ? 4 : 0);
   }
 
+  #addHost(key: Uint8Array, kind: Kind): number {
+    const before = this.#hosts.says(this.hosts.row(key, 4));
+    const row = this.#hosts.add(key, 4, kind, false);
+    if (row >= 0) this.#tellBuckets(row, before);
+    return row;
+  }
+
+  #tellBuckets(row: number, before: Said): void {
+    if (!this.#buckets) return;
+    const after = this.#hosts.says(row);
+    const key = this.hosts.key(row);
+    if (after !== before && isMappedV4(key)) this.#buckets.change(key.subarray(12), before, after);
+  }
+
   remove(code: number): void {
     const kind = code & 2 ? ALLOW : DENY;
     const row = Math.floor(code / CODES);
     if (!(code & 1)) {
+      const before = this.#hosts.says(row);
       this.#hosts.remove(row, kind);
+      this.#tellBuckets(row, before);
       return;
     }
     this.#prefixes.remove(row, kind);
@@ -142,9 +168,10 @@ export class PrefixSet {
     return undefined;
   }
 
-  /** A prefix that goes leaves its place to one that comes: no map ever holds more than its limit. */
+  /** A prefix that goes leaves its place to one that comes: no map ever holds more than its limit. Buckets come last. */
   take(): MapWrite[] {
     const [hosts, prefixes] = [this.hosts.take(), this.prefixes.take()];
-    return [...hosts.deletes, ...prefixes.deletes, ...hosts.updates, ...prefixes.updates];
+    const buckets = this.#buckets?.take() ?? [];
+    return [...hosts.deletes, ...prefixes.deletes, ...hosts.updates, ...prefixes.updates, ...buckets];
   }
 }

@@ -57,7 +57,7 @@ export const schema: CubeTypeSchema = {
         { typeName: 'SynGuard' },
       ),
       sizes: object(
-        'How much the tables in the kernel hold. Lists take memory as they fill; buckets have it from the start.',
+        'How much the tables in the kernel hold. Lists take memory as they fill, beside 8 to 16 bytes for each of maxSourceHosts; buckets have it from the start.',
         {
           maxSourceHosts: capacity(
             'Sources of full length (/32, /128), denied and allowed together.',
@@ -166,6 +166,15 @@ export const schema: CubeTypeSchema = {
       value: '1 denied, 2 allowed',
       writer: 'agent',
       description: 'Sources of full length.',
+    },
+    {
+      name: 'source_v4',
+      class: 'config',
+      key: 'hash of an IPv4 address',
+      value: '15 denied sources, and how many more have this hash',
+      writer: 'agent',
+      description:
+        'The denied IPv4 sources of source_hosts, a cache line a hash: what most packets of a long list meet.',
     },
     {
       name: 'source_prefixes',

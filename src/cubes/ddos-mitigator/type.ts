@@ -5,6 +5,7 @@ import type { DDoSMitigator } from '../../api/generated/types.ts';
 import type { CubeInput, CubeType, InstanceConfig } from '../cube-type.ts';
 import { constants, maps } from './generated/codec.ts';
 import { MitigatorImage } from './image.ts';
+import { bucketsFor } from './v4-buckets.ts';
 
 /** The coarse clock moves in steps of up to 10 ms (HZ of 100): what comes within one must find its tokens. */
 const TICK_NS = 10_000_000n;
@@ -22,10 +23,12 @@ function instance({ spec }: CubeInput<DDoSMitigator>): InstanceConfig {
   return {
     rodata: {
       source_rate: constants.source_rate.encode(bucket(sourceRate?.packetsPerSecond, sourceRate?.burst)),
+      source_v4_mask: constants.source_v4_mask.encode(bucketsFor(sizes.maxSourceHosts) - 1),
       syn_rate: constants.syn_rate.encode(bucket(synGuard?.synsPerSecond, synGuard?.burst)),
     },
     sizes: {
       source_hosts: sizes.maxSourceHosts,
+      source_v4: bucketsFor(sizes.maxSourceHosts),
       source_prefixes: sizes.maxSourcePrefixes,
       destination_hosts: sizes.maxDestinationHosts,
       destination_prefixes: sizes.maxDestinationPrefixes,
@@ -49,6 +52,7 @@ export const ddosMitigator: CubeType<DDoSMitigator> = {
   maps: {
     lists: { class: 'config', writer: 'agent', codec: maps.lists, version: 1 },
     source_hosts: { class: 'config', writer: 'agent', codec: maps.source_hosts, version: 1 },
+    source_v4: { class: 'config', writer: 'agent', codec: maps.source_v4, version: 1 },
     source_prefixes: { class: 'config', writer: 'agent', codec: maps.source_prefixes, version: 1 },
     destination_hosts: { class: 'config', writer: 'agent', codec: maps.destination_hosts, version: 1 },
     destination_prefixes: { class: 'config', writer: 'agent', codec: maps.destination_prefixes, version: 1 },
