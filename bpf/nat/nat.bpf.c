@@ -68,6 +68,23 @@ __noinline int rewrite_error_source(struct __sk_buff *skb, const addr_t *addr)
 	return cube_rewrite_error_source(c, addr);
 }
 
+/* One side of the packet: in place where that can be done, which is one call, else by rewrite_side(). */
+static __always_inline int rewrite(struct cube_ctx *c, const addr_t *addr, u32 side, be16_t port)
+{
+	struct cube_work *w = c->work;
+
+	if (unlikely(!rewrite_plain(c->skb, addr, side, port)))
+		return rewrite_side(c->skb, addr, side, port);
+	if (side == REWRITE_DST) {
+		w->tuple.dst = *addr;
+		w->tuple.dport = port;
+	} else {
+		w->tuple.src = *addr;
+		w->tuple.sport = port;
+	}
+	return 0;
+}
+
 /* Writes the translation into the packet. Returns 0 or a negative errno. */
 static __always_inline int apply(struct cube_ctx *c, const struct translation *t)
 {
@@ -75,11 +92,11 @@ static __always_inline int apply(struct cube_ctx *c, const struct translation *t
 	int error = 0;
 
 	if (t->dport != w->tuple.dport || !addr_equal(&t->dst, &w->tuple.dst)) {
-		error = rewrite_side(c->skb, &t->dst, REWRITE_DST, t->dport);
+		error = rewrite(c, &t->dst, REWRITE_DST, t->dport);
 		w->next_hop = (addr_t){}; /* was that of the old destination */
 	}
 	if (!error && (t->sport != w->tuple.sport || !addr_equal(&t->src, &w->tuple.src)))
-		error = rewrite_side(c->skb, &t->src, REWRITE_SRC, t->sport);
+		error = rewrite(c, &t->src, REWRITE_SRC, t->sport);
 	if (unlikely(!error && w->flags & PKT_ICMP_ERROR && c->port == PORT_INSIDE &&
 		     t->port == PORT_OUTSIDE && !addr_equal(&w->outer_src, &t->src)))
 		error = rewrite_error_source(c->skb, &t->src);
