@@ -161,6 +161,8 @@ static __always_inline int store(struct cube_ctx *c, struct scratch *x)
 		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
 	}
 	count(c, COUNT_NEW_SESSIONS);
+	if (c->port == PORT_INSIDE && x->half.state.own & HALF_TO_INSIDE)
+		count(c, COUNT_HAIRPINS);
 	return translate(c, &x->half);
 }
 
@@ -185,7 +187,6 @@ static __always_inline int open_forward(struct cube_ctx *c, u32 rule)
 	if (c->port == PORT_INSIDE) {
 		/* else the server would answer its neighbour directly, with an address that this one never asked */
 		x->half.src = w->tuple.dst;
-		count(c, COUNT_HAIRPINS);
 		if (has_free_port(w)) {
 			if (claim_port(c->skb))
 				return VERDICT_DROP | DROP_PORTS_EXHAUSTED;

@@ -240,6 +240,14 @@ describe.each(FAMILIES)('%s', (_, f: Family) => {
     expect(nat.inside(packet(f.client, f.own, syn(5000, 81))).drops).toEqual(['nat NoMapping']);
   });
 
+  test('a hairpin that is refused is no session, and not counted as one', async () => {
+    await open({ spec: { forwardRules: [{ sources: [], target: { address: f.server } }] } });
+    expect(nat.inside(packet(f.client, f.own, raw(47, 30))).counts).toContain('nat hairpins');
+    const other = v6 ? 'fd00:244:1::6' : '10.244.1.6';
+    const second = nat.inside(packet(other, f.own, raw(47, 30)));
+    expect(second).toMatchObject({ drops: ['nat ReverseConflict'], counts: [] });
+  });
+
   test('protocols without ports have one session for each peer; some cannot be translated', async () => {
     await open({});
     expect(left(nat.inside(packet(f.client, f.peer, raw(47, 30))), OUTSIDE).src).toBe(f.own);
