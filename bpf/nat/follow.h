@@ -42,6 +42,27 @@ static __noinline bool advance(struct cube_ctx *c, struct session *s, u32 chunk)
 }
 
 /*
+ * Whether the packet belongs to the half whose key its tuple is. An echo with the identifier 0 has the tuple of its reply, and of
+ * ICMP that is neither echo nor error.
+ */
+static __always_inline bool is_of_half(const struct cube_ctx *c, bool is_reply)
+{
+	const struct cube_work *w = c->work;
+	u8 request = w->flags & PKT_IPV4 ? ICMP_ECHO : 128;
+	u8 reply = w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : 129;
+	u8 type = w->icmp_type;
+
+	if (likely(w->tuple.proto != IPPROTO_ICMP && w->tuple.proto != IPPROTO_ICMPV6) ||
+	    w->flags & PKT_FRAG_LATER)
+		return true;
+	if (!(w->flags & PKT_ICMP_ERROR))
+		return type == (is_reply ? reply : request);
+	/* it quotes a packet of the other half */
+	return !(w->flags & PKT_INNER_L4) || (!bpf_skb_load_bytes(c->skb, w->inner_l4_off, &type, 1) &&
+					      type == (is_reply ? request : reply));
+}
+
+/*
  * A packet whose tuple is the key of the half `s`. Returns a verdict, or VERDICT_NONE: the session is over, and the packet
  * is to be looked at as if it had never been.
  */
@@ -57,6 +78,9 @@ __noinline int follow(struct __sk_buff *skb, struct session *s, u32 is_establish
 		return VERDICT_DROP | DROP_MALFORMED;
 	w = c->work;
 	is_reply = s->state.own & HALF_REPLY;
+	if (unlikely(!is_of_half(c, is_reply)))
+		/* a request needs the place that the half has */
+		return is_reply && w->flags & PKT_ECHO ? VERDICT_DROP | DROP_REVERSE_CONFLICT : VERDICT_NONE;
 	if (unlikely(session_is_expired(&s->state, w->tuple.proto, now)) &&
 	    !revive(c, s, is_established, now)) {
 		count(c, COUNT_EXPIRED);

@@ -22,8 +22,9 @@ static __always_inline bool is_translatable(const struct cube_work *w)
 {
 	switch (w->tuple.proto) {
 	case IPPROTO_ICMP:
+		return w->flags & PKT_IPV4 && w->flags & (PKT_ECHO | PKT_FRAG_LATER);
 	case IPPROTO_ICMPV6:
-		return w->flags & (PKT_ECHO | PKT_FRAG_LATER);
+		return w->flags & PKT_IPV6 && w->flags & (PKT_ECHO | PKT_FRAG_LATER);
 	case IPPROTO_DCCP_NUMBER:
 	case IPPROTO_AH_NUMBER:
 	case IPPROTO_UDPLITE_NUMBER:

@@ -2,7 +2,7 @@
 /** ICMP errors about translated packets (RFC 5508), and fragments. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { dissect, verifyChecksums } from './support/dissect.ts';
-import { echo, ethernet, fragments, icmpError, ip, type Layer4, tcp, udp } from './support/packet.ts';
+import { echo, ethernet, fragments, icmp, icmpError, ip, type Layer4, tcp, udp } from './support/packet.ts';
 import { INSIDE, OUTSIDE, Translator } from './support/translator.ts';
 
 const FAMILIES = [
@@ -146,6 +146,26 @@ describe.each(FAMILIES)('%s', (_, f) => {
       expect(result).toMatchObject({ drops: [], seen: { port: INSIDE } });
       expect(dissect(result.frame).ip?.dst).toBe(f.client);
     }
+  });
+
+  test('what is neither echo nor error takes no part in the session of an echo with the identifier 0', () => {
+    expect(nat.inside(packet(f.client, f.peer, echo({ id: 0, v6 }))).drops).toEqual([]);
+    const other = icmp({ type: v6 ? 139 : 13, payload: 12, ...(v6 ? { v6 } : {}) });
+    const unknown = packet(f.client, f.peer, other);
+    expect(nat.inside(unknown).drops).toEqual(['nat NotTranslatable']);
+    expect(nat.outside(packet(f.peer, f.own, echo({ id: 0, v6 }))).drops).toEqual(['nat NoMapping']);
+    const unasked = packet(f.client, f.peer, echo({ id: 0, reply: true, v6 }));
+    expect(nat.inside(unasked).drops).toEqual(['nat NoSession']);
+    expect(nat.inside(error(f.client, f.peer, quote(packet(f.peer, f.client, other)))).drops).toEqual([
+      'nat NoSession',
+    ]);
+    const reply = quote(packet(f.peer, f.client, echo({ id: 0, reply: true, v6 })));
+    expect(nat.inside(error(f.client, f.peer, reply))).toMatchObject({ drops: [], seen: { port: OUTSIDE } });
+  });
+
+  test('ICMP of the other family is not translated', () => {
+    const foreign = packet(f.client, f.peer, { ...echo({ id: 7, v6: !v6 }), protocol: v6 ? 1 : 58 });
+    expect(nat.inside(foreign).drops).toEqual(['nat NotTranslatable']);
   });
 
   test('a later fragment whose session is gone is dropped', () => {
