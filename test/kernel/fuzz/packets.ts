@@ -164,19 +164,12 @@ function neighbour(r: Random, w: World): Layer3 {
 /** Bytes of a frame below which BPF_PROG_TEST_RUN answers EINVAL; behind a tag it looks no further. */
 const LEAST: Readonly<Record<number, number>> = { 2048: 34, 34525: 54 };
 
-/** A frame that BPF_PROG_TEST_RUN takes. */
-export function randomFrame(r: Random, w: World): Buffer {
-  const content = r.chance(0.06) ? neighbour(r, w) : layer3(r, w, r.chance(0.5), true);
-  const header = {
-    src: r.pick(w.macs),
-    dst: r.pick(w.macs),
-    ...(r.chance(0.05) ? { vlan: r.pick([0, 0, 1, 100]) } : {}),
-    ...(r.chance(0.01) ? { etherType: r.pick([0x0806, 0x0800, 0x86dd, 0x88cc, 0x8100]) } : {}),
-  };
-  let frame = ethernet(header, content);
+/** Now and then with more behind it, cut short, or with other bits; always a frame that BPF_PROG_TEST_RUN takes. */
+export function damaged(r: Random, whole: Buffer, chance: number): Buffer {
+  let frame = whole;
   if (r.chance(0.1)) frame = Buffer.concat([frame, Buffer.alloc(r.between(1, 40))]);
-  if (r.chance(0.08)) frame = frame.subarray(0, r.between(14, frame.length));
-  if (r.chance(0.12)) {
+  if (r.chance((chance * 2) / 3)) frame = frame.subarray(0, r.between(14, frame.length));
+  if (r.chance(chance)) {
     frame = Buffer.from(frame);
     for (let n = r.between(1, 3); n > 0; n--) {
       // headers more than payload
@@ -186,4 +179,16 @@ export function randomFrame(r: Random, w: World): Buffer {
   }
   const least = LEAST[frame.readUInt16BE(12)] ?? 14;
   return frame.length < least ? Buffer.concat([frame, r.bytes(least - frame.length)]) : frame;
+}
+
+/** A frame that BPF_PROG_TEST_RUN takes. */
+export function randomFrame(r: Random, w: World): Buffer {
+  const content = r.chance(0.06) ? neighbour(r, w) : layer3(r, w, r.chance(0.5), true);
+  const header = {
+    src: r.pick(w.macs),
+    dst: r.pick(w.macs),
+    ...(r.chance(0.05) ? { vlan: r.pick([0, 0, 1, 100]) } : {}),
+    ...(r.chance(0.01) ? { etherType: r.pick([0x0806, 0x0800, 0x86dd, 0x88cc, 0x8100]) } : {}),
+  };
+  return damaged(r, ethernet(header, content), 0.12);
 }

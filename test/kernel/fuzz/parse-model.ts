@@ -69,9 +69,11 @@ class Refused extends Error {
   }
 }
 
+const REFUSALS = { Malformed: new Refused('Malformed'), ExtensionHeaders: new Refused('ExtensionHeaders') };
+
 /** Bytes that must be there. */
 function need(frame: Buffer, at: number, length: number): Buffer {
-  if (at + length > frame.length) throw new Refused('Malformed');
+  if (at + length > frame.length) throw REFUSALS.Malformed;
   return frame.subarray(at, at + length);
 }
 
@@ -96,7 +98,7 @@ interface Walk {
 function walkExtensions(frame: Buffer, first: number, start: number): Walk {
   const walk: Walk = { protocol: first, at: start, fragment: undefined, count: 0 };
   while (EXTENSIONS.has(walk.protocol)) {
-    if (walk.count === MOST_EXTENSIONS) throw new Refused('ExtensionHeaders');
+    if (walk.count === MOST_EXTENSIONS) throw REFUSALS.ExtensionHeaders;
     const head = need(frame, walk.at, 8);
     const type = walk.protocol;
     walk.count += 1;
@@ -170,9 +172,9 @@ export class ParseModel {
     const header = need(frame, base.l3, 20);
     const words = header.readUInt8(0) & 15;
     const length = header.readUInt16BE(2);
-    if (header.readUInt8(0) >> 4 !== 4 || words < 5) throw new Refused('Malformed');
-    if (length !== 0 && length < words * 4) throw new Refused('Malformed');
-    if (base.l3 + length > frame.length) throw new Refused('Malformed');
+    if (header.readUInt8(0) >> 4 !== 4 || words < 5) throw REFUSALS.Malformed;
+    if (length !== 0 && length < words * 4) throw REFUSALS.Malformed;
+    if (base.l3 + length > frame.length) throw REFUSALS.Malformed;
     const fragment = header.readUInt16BE(6);
     const dst = header.readUInt32BE(16);
     return this.#rest(
@@ -197,11 +199,10 @@ export class ParseModel {
   #ipv6(frame: Buffer, base: Parsed): Parsed {
     const header = need(frame, base.l3, 40);
     const payload = header.readUInt16BE(4);
-    if (header.readUInt8(0) >> 4 !== 6 || base.l3 + 40 + payload > frame.length)
-      throw new Refused('Malformed');
+    if (header.readUInt8(0) >> 4 !== 6 || base.l3 + 40 + payload > frame.length) throw REFUSALS.Malformed;
     const src = addressOf(header.subarray(8, 24));
     const dst = addressOf(header.subarray(24, 40));
-    if (isMapped(src) || isMapped(dst)) throw new Refused('Malformed');
+    if (isMapped(src) || isMapped(dst)) throw REFUSALS.Malformed;
     const walk = walkExtensions(frame, header.readUInt8(6), base.l3 + 40);
     const { fragment } = walk;
     return this.#rest(
@@ -240,7 +241,7 @@ export class ParseModel {
 function arpOf(frame: Buffer, base: Parsed): Parsed {
   const body = need(frame, base.l3, 28);
   // Ethernet and IPv4, with addresses as long as theirs
-  if (body.readUInt32BE(0) !== 0x00010800 || body.readUInt16BE(4) !== 0x0604) throw new Refused('Malformed');
+  if (body.readUInt32BE(0) !== 0x00010800 || body.readUInt16BE(4) !== 0x0604) throw REFUSALS.Malformed;
   return {
     ...base,
     kind: 'arp',
@@ -286,25 +287,25 @@ function layer4(frame: Buffer, packet: Parsed): Parsed {
 /** What an error quotes. A quotation that is no IP header makes the error malformed. */
 function quotedBy(frame: Buffer, at: number, v6: boolean): NonNullable<Parsed['quoted']> {
   const header = need(frame, at, v6 ? 40 : 20);
-  if (header.readUInt8(0) >> 4 !== (v6 ? 6 : 4)) throw new Refused('Malformed');
+  if (header.readUInt8(0) >> 4 !== (v6 ? 6 : 4)) throw REFUSALS.Malformed;
   let protocol = header.readUInt8(9);
   let l4 = at + (header.readUInt8(0) & 15) * 4;
   let offset = header.readUInt16BE(6) & 0x1fff;
   if (v6) {
     if (isMapped(addressOf(header.subarray(8, 24))) || isMapped(addressOf(header.subarray(24, 40)))) {
-      throw new Refused('Malformed');
+      throw REFUSALS.Malformed;
     }
     let walk: Walk;
     try {
       walk = walkExtensions(frame, header.readUInt8(6), at + 40);
     } catch {
-      throw new Refused('Malformed');
+      throw REFUSALS.Malformed;
     }
     protocol = walk.protocol;
     l4 = walk.at;
     offset = walk.fragment?.offset ?? 0;
   } else if ((header.readUInt8(0) & 15) < 5) {
-    throw new Refused('Malformed');
+    throw REFUSALS.Malformed;
   }
   const hasL4 = offset === 0 && l4 + 8 <= frame.length;
   const type = hasL4 ? frame.readUInt8(l4) : undefined;

@@ -4,8 +4,17 @@
  * What a router does with a frame, written from the RFCs and from the descriptions in its schema: RFC 791, 826, 1122, 1191,
  * 1812, 2644, 4291, 4443, 4861, 5227, 6890, 7600, 8200. It shares no code with src/cubes/router or bpf/router.
  */
-import { checksum, GATEWAY_MAC, ipText, macBytes, onesSum, pseudoHeader } from '../support/bytes.ts';
-import { type Address, addressOf, isMapped, MAPPED, type Parsed, ParseModel } from './parse-model.ts';
+import { checksum, GATEWAY_MAC, macBytes, onesSum, pseudoHeader } from '../support/bytes.ts';
+import {
+  answerToArp,
+  answerToSolicitation,
+  bytesOf,
+  header4,
+  header6,
+  type Neighbour,
+  textOf,
+} from './neighbour-model.ts';
+import { type Address, isMapped, MAPPED, type Parsed, ParseModel } from './parse-model.ts';
 
 export interface ModelRoute {
   /** Mapped; `length` of 128 bits. */
@@ -59,12 +68,6 @@ function isNoHost(address: Address): boolean {
 }
 
 const isLinkLocal = (address: Address): boolean => address >> 118n === 0x3fan;
-
-const bytesOf = (address: Address): Buffer => {
-  const bytes = Buffer.from(address.toString(16).padStart(32, '0'), 'hex');
-  return isMapped(address) ? bytes.subarray(12) : bytes;
-};
-const textOf = (address: Address): string => ipText(bytesOf(address));
 
 /** Control traffic of one link: 224.0.0.0/24, and IPv6 groups of interface and link scope (RFC 4291 2.7). */
 function isLinkGroup(address: Address): boolean {
@@ -129,13 +132,16 @@ class Decision {
   outcome(): Outcome {
     const { kind, vlan, isNeighbourDiscovery, isMulticast, dst, src, v6 } = this.#packet;
     if (kind === 'other') return this.#pass();
-    if (kind === 'arp') return this.#arp();
+    const owns = (address: Address) => this.#config.own.get(address)?.port === this.#arrival.port;
+    if (kind === 'arp') return this.#neighbour(answerToArp(this.#frame, this.#packet, owns));
     if (vlan !== undefined) {
       if (vlan !== 0) return this.#drop('Unsupported');
       this.#frame = Buffer.concat([this.#frame.subarray(0, 12), this.#frame.subarray(16)]);
       this.#shift = 4;
     }
-    if (isNeighbourDiscovery) return this.#neighbourDiscovery();
+    if (isNeighbourDiscovery) {
+      return this.#neighbour(answerToSolicitation(this.#frame, this.#packet, this.#shift, owns));
+    }
     if (isMulticast) {
       return isLinkGroup(dst) || this.#arrival.shared ? this.#pass() : this.#drop('NotForwardable');
     }
@@ -180,66 +186,10 @@ class Decision {
     return this.#l4 > this.#frame.length || hasSourceRoute(options);
   }
 
-  #arp(): Outcome {
-    const { vlan, src, dst, l3 } = this.#packet;
-    if (vlan !== undefined) return this.#drop('ArpInvalid');
-    const body = this.#frame.subarray(l3);
-    if (body.readUInt16BE(6) !== 1 || this.#config.own.get(dst)?.port !== this.#arrival.port)
-      return this.#pass();
-    const sender = Buffer.from(body.subarray(8, 14));
-    if ((sender.readUInt8(0) & 1) === 1 || src === dst) return this.#drop('ArpInvalid');
-    const answer = Buffer.from(this.#frame);
-    const own = macBytes(GATEWAY_MAC);
-    answer.set(sender, 0);
-    answer.set(own, 6);
-    answer.writeUInt16BE(2, l3 + 6);
-    answer.set(own, l3 + 8);
-    answer.set(bytesOf(dst), l3 + 14);
-    answer.set(sender, l3 + 18);
-    answer.set(bytesOf(src), l3 + 24);
-    return { kind: 'output', port: this.#arrival.port, frame: answer, counts: ['arpReplies'] };
-  }
-
-  /** RFC 4861 7.1.1, 7.2.4. */
-  #neighbourDiscovery(): Outcome {
-    const { icmp, src, dst, length, hasOptions, isMulticast } = this.#packet;
-    if (icmp?.type !== 135) return this.#pass();
-    const message = this.#frame.subarray(this.#l4, this.#l3 + length);
-    const sound =
-      icmp.code === 0 &&
-      !hasOptions &&
-      message.length >= 24 &&
-      message.length <= 88 &&
-      checksum(pseudoHeader(textOf(src), textOf(dst), 58, message.length), message) === 0;
-    if (!sound) return this.#drop('ArpInvalid');
-    const probe = src === 0n;
-    let mac: Buffer | undefined;
-    for (let at = 24; at < message.length; ) {
-      const size = message.readUInt8(at + 1) * 8;
-      if (size === 0 || at + size > message.length) return this.#drop('ArpInvalid');
-      if (message.readUInt8(at) === 1 && size === 8) mac = message.subarray(at + 2, at + 8);
-      at += size;
-    }
-    const target = addressOf(message.subarray(8, 24));
-    if (target >> 120n === 0xffn || (probe && (mac || !isMulticast))) return this.#drop('ArpInvalid');
-    if (this.#config.own.get(target)?.port !== this.#arrival.port) return this.#pass();
-    const to = probe ? 0xff020000_00000000_00000000_00000001n : src;
-    const receiver = probe ? Buffer.from([0x33, 0x33, 0, 0, 0, 1]) : (mac ?? this.#frame.subarray(6, 12));
-    const body = Buffer.alloc(32);
-    body[0] = 136;
-    body.writeUInt32BE(probe ? 0xa0000000 : 0xe0000000, 4);
-    body.set(bytesOf(target), 8);
-    body.set([2, 1], 24);
-    body.set(macBytes(GATEWAY_MAC), 26);
-    body.writeUInt16BE(checksum(pseudoHeader(textOf(target), textOf(to), 58, 32), body), 2);
-    const frame = Buffer.concat([
-      receiver,
-      macBytes(GATEWAY_MAC),
-      Buffer.from([0x86, 0xdd]),
-      header6(58, 32, 255, target, to),
-      body,
-    ]);
-    return { kind: 'output', port: this.#arrival.port, frame, counts: ['arpReplies'] };
+  #neighbour(found: Neighbour): Outcome {
+    if (found.kind === 'foreign') return this.#pass();
+    if (found.kind === 'invalid') return this.#drop('ArpInvalid');
+    return { kind: 'output', port: this.#arrival.port, frame: found.frame, counts: ['arpReplies'] };
   }
 
   /** The longest prefix that holds the address. */
@@ -355,7 +305,9 @@ class Decision {
     body.writeUInt32BE(info, 4);
     const pseudo = v6 ? pseudoHeader(textOf(source), textOf(src), 58, body.length) : Buffer.alloc(0);
     body.writeUInt16BE(checksum(pseudo, body), 2);
-    const header = v6 ? header6(58, body.length, 64, source, src) : header4(body.length, source, src);
+    const header = v6
+      ? header6(58, body.length, 64, source, src)
+      : header4(body.length, 1, 0xc0, source, src);
     const frame = Buffer.concat([
       this.#frame.subarray(6, 12),
       this.#frame.subarray(0, 6),
@@ -393,26 +345,4 @@ class Decision {
 function sentBy(route: ModelRoute): { port: number; nextHop?: Address; tunnel?: Address } {
   if (route.kind === 'Tunnel') return { port: route.port, tunnel: route.gateway ?? 0n };
   return { port: route.port, nextHop: route.gateway ?? 0n };
-}
-
-function header4(length: number, src: Address, dst: Address): Buffer {
-  const header = Buffer.alloc(20);
-  header.set([0x45, 0xc0]);
-  header.writeUInt16BE(20 + length, 2);
-  header.writeUInt16BE(0x4000, 6);
-  header.set([64, 1], 8);
-  header.set(bytesOf(src), 12);
-  header.set(bytesOf(dst), 16);
-  header.writeUInt16BE(checksum(header), 10);
-  return header;
-}
-
-function header6(protocol: number, length: number, hopLimit: number, src: Address, dst: Address): Buffer {
-  const header = Buffer.alloc(40);
-  header[0] = 0x60;
-  header.writeUInt16BE(length, 4);
-  header.set([protocol, hopLimit], 6);
-  header.set(bytesOf(src), 8);
-  header.set(bytesOf(dst), 24);
-  return header;
 }
