@@ -45,15 +45,15 @@ export class BpfMap extends Resource {
 
   /** One of MapType. */
   get type(): number {
-    return this.handle.shape.type;
+    return this.shape.type;
   }
 
   get keySize(): number {
-    return this.handle.shape.keySize;
+    return this.shape.keySize;
   }
 
   get valueSize(): number {
-    return this.handle.shape.valueSize;
+    return this.shape.valueSize;
   }
 
   /**
@@ -61,15 +61,15 @@ export class BpfMap extends Resource {
    * rounded up to 8 bytes.
    */
   get valueStride(): number {
-    return this.handle.shape.valueStride;
+    return this.shape.valueStride;
   }
 
   get maxEntries(): number {
-    return this.handle.shape.maxEntries;
+    return this.shape.maxEntries;
   }
 
   get perCpu(): boolean {
-    return this.handle.shape.perCpu;
+    return this.shape.perCpu;
   }
 
   info(): MapInfo {

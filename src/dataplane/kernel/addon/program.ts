@@ -39,7 +39,7 @@ export class BpfProgram extends Resource {
 
   /** One of ProgramType. */
   get type(): number {
-    return this.handle.shape.type;
+    return this.shape.type;
   }
 
   info(): ProgramInfo {

@@ -7,14 +7,17 @@ import { type Handle, native } from './native.ts';
 export abstract class Resource {
   /** For this folder only: the native handle. */
   readonly handle: Handle;
+  /** What never changes, asked once: the addon makes an object of it each time. */
+  protected readonly shape: Handle['shape'];
 
   constructor(handle: Handle) {
     this.handle = handle;
+    this.shape = handle.shape;
   }
 
   /** What errors call it. */
   get name(): string {
-    return this.handle.shape.name;
+    return this.shape.name;
   }
 
   /** The descriptor; -1 once closed. */
