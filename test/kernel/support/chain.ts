@@ -324,6 +324,11 @@ export class Chain {
     return this.#entry.program('entry');
   }
 
+  /** The program for the egress of interfaces, which cuts copies. */
+  get copies(): BpfProgram {
+    return this.#entry.program('copies');
+  }
+
   /** One of the node-wide maps. */
   shared(name: (typeof SHARED)[number]): BpfMap {
     return this.#entry.map(name);
