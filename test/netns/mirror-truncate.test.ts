@@ -20,6 +20,8 @@ const TAP = `${SYSTEM}/tap`;
 const WEB = 8080;
 /** Bytes of frame: what `probe` gets of all, and `sampler` of TCP. */
 const [MOST, LEAST] = [128, 64];
+/** Below that of the wires, and enough for IPv6. */
+const SMALL_MTU = 1300;
 const HEADERS = { ipv4: 14 + 20 + 20, ipv6: 14 + 40 + 20 };
 
 let lab: OneNode;
@@ -61,6 +63,10 @@ const events = async () => await lab.counters.events(TAP, 'Mirror');
 /** Bytes of a frame by its IP header. */
 const whole = (frame: Buffer) =>
   14 + (frame.readUInt16BE(12) === 0x0800 ? frame.readUInt16BE(16) : 40 + frame.readUInt16BE(18));
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 60_000; !(await isSo()); await sleep(50))
+    if (Date.now() > deadline) throw new Error(`not so after a minute: ${what}`);
+}
 /** Attachments at the egress of interfaces. */
 const egress = () =>
   readdirSync(join(lab.agent.bpffs, 'cubeplane', 'node-a', 'v1', 'links')).filter((pin) =>
@@ -119,6 +125,30 @@ describe.each([true, false])('checksum offload %s', (offload) => {
   });
 });
 
+test('large segments become one frame that the interface takes', async () => {
+  await lab.setOffload(true);
+  await lab.node.namespace.ip(`link set sampler mtu ${SMALL_MTU}`);
+  write({ name: 'long', port: 'sampler', protocols: ['TCP'], truncate: 9000 });
+  await until('the other rule is in force', async () => egress().join() === 'sampler_out');
+  await lab.untilReady(5);
+  for (const family of FAMILIES) {
+    const before = await events();
+    const match = [Buffer.concat([ipBytes(client[family]), ipBytes(server[family])])];
+    const atSampler = await sniff(sampler.namespace, 'eth0', { match, count: 30, seconds: 60 });
+    expect(await transfer(client.namespace, server[family], WEB, 3_000_000)).toMatchObject({
+      take: true,
+      give: true,
+    });
+    const large = (await atSampler.frames()).filter((frame) => whole(frame) > 9000);
+    expect(large.length).toBeGreaterThan(0);
+    expect(large.map(({ length }) => length)).toEqual(large.map(() => 14 + SMALL_MTU));
+    expect((await events()).copyFailures).toBe(before.copyFailures);
+  }
+  write(...CUT);
+  await until('both are cut again', async () => egress().length === 2);
+  await lab.untilReady(5);
+});
+
 test('other traffic of the interface is not cut, and after the last such rule nothing is attached', async () => {
   expect(egress()).toEqual(['probe_out', 'sampler_out']);
   expect((await lab.agent.cli(['plan'])).stdout).not.toMatch(/attach|detach|load|flip/);
@@ -136,8 +166,7 @@ test('other traffic of the interface is not cut, and after the last such rule no
   expect((await own.frames()).map(({ length }) => length)).toEqual([14 + 20 + 8 + 1000]);
 
   write({ name: 'all', port: 'probe' });
-  for (const deadline = Date.now() + 60_000; egress().length > 0; await sleep(50))
-    if (Date.now() > deadline) throw new Error(`still attached: ${egress()}`);
+  await until('nothing is attached', async () => egress().length === 0);
   await lab.untilReady(5);
   const pattern = Buffer.from('a whole one here').toString('hex');
   const atProbe = await sniff(probe.namespace, 'eth0', {
