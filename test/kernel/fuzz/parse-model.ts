@@ -64,7 +64,11 @@ class Refused extends Error {
   readonly reason: 'Malformed' | 'ExtensionHeaders';
 
   constructor(reason: 'Malformed' | 'ExtensionHeaders') {
+    // nobody reads where it was thrown, and of random packets many are refused
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(reason);
+    Error.stackTraceLimit = limit;
     this.reason = reason;
   }
 }
