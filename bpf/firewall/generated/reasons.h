@@ -12,9 +12,9 @@
 #define DROP_DROPPED_BY_DEFAULT 34
 /* No rule matched and the default action of the direction is Reject. */
 #define DROP_REJECTED_BY_DEFAULT 35
-/* The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST, flags that contradict each other, or with handshake Strict the middle of a connection. */
+/* The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST or ABORT, flags that contradict each other, or with handshake Strict the middle of a connection. */
 #define DROP_INVALID_STATE 36
-/* A later fragment of a datagram whose first fragment was not let through. */
+/* A later fragment of a datagram whose first fragment was not let through, or was of no connection, as ICMP messages other than echo are. */
 #define DROP_FRAGMENT_REFUSED 37
 /* The frame is neither IP nor ARP. */
 #define DROP_NOT_IP 38

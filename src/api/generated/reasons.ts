@@ -232,13 +232,13 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
   {
     "id": 36,
     "name": "InvalidState",
-    "description": "The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST, flags that contradict each other, or with handshake Strict the middle of a connection.",
+    "description": "The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST or ABORT, flags that contradict each other, or with handshake Strict the middle of a connection.",
     "remedy": "Normal after an idle timeout; set handshake to Loose, or allow it by a rule that names the state Invalid."
   },
   {
     "id": 37,
     "name": "FragmentRefused",
-    "description": "A later fragment of a datagram whose first fragment was not let through.",
+    "description": "A later fragment of a datagram whose first fragment was not let through, or was of no connection, as ICMP messages other than echo are.",
     "remedy": "See why the first one was refused."
   },
   {

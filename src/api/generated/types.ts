@@ -418,17 +418,17 @@ export interface FirewallLogs {
 }
 /** How long a session lives without a packet. */
 export interface FirewallTimeouts {
-  /** TCP before it is established. */
+  /** TCP and SCTP before they are established. */
   tcpSyn: number;
   /** TCP, established. */
   tcpEstablished: number;
-  /** TCP after a FIN or RST. */
+  /** TCP after a FIN or RST, SCTP after a SHUTDOWN or ABORT. */
   tcpClosing: number;
   /** UDP before its initiator has answered a reply. */
   udp: number;
   /** UDP after that. */
   udpStream: number;
-  /** SCTP. */
+  /** SCTP, established. */
   sctp: number;
   /** ICMP echo and other protocols. */
   other: number;
@@ -443,7 +443,7 @@ export interface FirewallSessions {
   timeouts: FirewallTimeouts;
 }
 /**
- * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+ * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
  */
 export interface Firewall {
   /** What happens to new connections that no rule matches. */
@@ -885,7 +885,7 @@ export interface DDoSMitigatorCubeSpec extends CubeSpecCommon {
 export interface FirewallCubeSpec extends CubeSpecCommon {
   type: 'Firewall';
   /**
-   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
    */
   firewall: Firewall;
 }
@@ -1177,7 +1177,7 @@ export interface DDoSMitigatorCubeTemplate extends CubeTemplateCommon {
 export interface FirewallCubeTemplate extends CubeTemplateCommon {
   type: 'Firewall';
   /**
-   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
    */
   firewall: Firewall;
 }

@@ -33,7 +33,7 @@ export const schema: CubeTypeSchema = {
   folder: 'firewall',
   description: 'lets packets pass between its two ports by ordered rules, and remembers connections.',
   schema: object(
-    'A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ARP and neighbour discovery always pass.',
+    'A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.',
     {
       defaultActions: object(
         'What happens to new connections that no rule matches.',
@@ -91,12 +91,12 @@ export const schema: CubeTypeSchema = {
           timeouts: object(
             'How long a session lives without a packet.',
             {
-              tcpSyn: seconds('TCP before it is established.', 60),
+              tcpSyn: seconds('TCP and SCTP before they are established.', 60),
               tcpEstablished: seconds('TCP, established.', 86400),
-              tcpClosing: seconds('TCP after a FIN or RST.', 120),
+              tcpClosing: seconds('TCP after a FIN or RST, SCTP after a SHUTDOWN or ABORT.', 120),
               udp: seconds('UDP before its initiator has answered a reply.', 30),
               udpStream: seconds('UDP after that.', 180),
-              sctp: seconds('SCTP.', 3600),
+              sctp: seconds('SCTP, established.', 3600),
               other: seconds('ICMP echo and other protocols.', 30),
             },
             [],
@@ -161,14 +161,15 @@ export const schema: CubeTypeSchema = {
       id: 36,
       name: 'InvalidState',
       description:
-        'The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST, flags that contradict each other, or with handshake Strict the middle of a connection.',
+        'The packet belongs to no known connection and opens none: an ICMP error or echo reply to nothing, a RST or ABORT, flags that contradict each other, or with handshake Strict the middle of a connection.',
       remedy:
         'Normal after an idle timeout; set handshake to Loose, or allow it by a rule that names the state Invalid.',
     },
     {
       id: 37,
       name: 'FragmentRefused',
-      description: 'A later fragment of a datagram whose first fragment was not let through.',
+      description:
+        'A later fragment of a datagram whose first fragment was not let through, or was of no connection, as ICMP messages other than echo are.',
       remedy: 'See why the first one was refused.',
     },
     {
@@ -280,7 +281,7 @@ export const schema: CubeTypeSchema = {
       value: 'packets and bytes that it decided',
       writer: 'program',
       description:
-        'Counters by rule; kept while rules are replaced. Packets of known sessions are not counted here.',
+        'Counters by rule; kept while rules are replaced. Packets of known sessions are not counted here, but for the first one after a change of the rules.',
       objects: { key: 'rule' },
       counts: true,
     },
