@@ -168,7 +168,8 @@ static __noinline void promote(struct cube_ctx *c, const struct cube_tuple *key,
 }
 
 /* Whoever comes in the middle of an SCTP association has missed its INIT ACK: any other answer will do. */
-static __always_inline bool answers_midstream(const struct cube_work *w, const struct session *s, u8 proto, u8 chunk)
+static __always_inline bool answers_midstream(const struct cube_work *w, const struct session *s, u8 proto,
+					      u8 chunk)
 {
 	return proto == IPPROTO_SCTP && s->state.flags & SESSION_MIDSTREAM && chunk != SCTP_ABORT &&
 	       !(w->flags & PKT_FRAG_LATER);

@@ -175,7 +175,7 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(refused.seen).toBeUndefined(); // no error about an error
   });
 
-  test('Reject answers in nobody\'s name: not from loopback, and not from no address', () => {
+  test("Reject answers in nobody's name: not from loopback, and not from no address", () => {
     fw.set({ action: 'Reject' });
     for (const receiver of f.v6 ? ['::1', '::'] : ['127.0.0.1', '0.0.0.0', '240.0.0.1']) {
       for (const l4 of [syn(), udp({ sport: 1, dport: 2 })]) {

@@ -240,14 +240,17 @@ describe.each(FAMILIES)('%s', (_, f) => {
     ['TCP', () => down({ flags: 'S', payload: 2000 })],
     ['SCTP', () => sctp({ sport: 80, dport: 40000, chunks: [sctpChunk(1, Buffer.alloc(2000))] })],
     ['echo', () => echo({ v6: f.v6, payload: 2000 })],
-  ])('later fragments of refused %s are refused as such, whatever a rule says of Invalid ones', (_name, l4) => {
-    fw.set({ action: 'Allow', states: ['Invalid'] });
-    const sent = fragments({ src: f.out, dst: f.in }, l4(), 1000, 80);
-    expect(sent.map((frame) => fw.ingress(frame).drops)).toEqual([
-      ['firewall DroppedByDefault'],
-      ...sent.slice(1).map(() => ['firewall FragmentRefused']),
-    ]);
-  });
+  ])(
+    'later fragments of refused %s are refused as such, whatever a rule says of Invalid ones',
+    (_name, l4) => {
+      fw.set({ action: 'Allow', states: ['Invalid'] });
+      const sent = fragments({ src: f.out, dst: f.in }, l4(), 1000, 80);
+      expect(sent.map((frame) => fw.ingress(frame).drops)).toEqual([
+        ['firewall DroppedByDefault'],
+        ...sent.slice(1).map(() => ['firewall FragmentRefused']),
+      ]);
+    },
+  );
 
   test('changed rules end what they refuse and keep what they allow', () => {
     const packet = back(f, down({ flags: 'A', seq: 5001, ack: 101 }));
