@@ -4,8 +4,9 @@
  *
  *   CUBEPLANE_FUZZ_PACKETS  packets a cube; 100,000 by default
  *   CUBEPLANE_FUZZ_SEED     the first seed; 1 by default
- *   CUBEPLANE_FUZZ_STRETCH  packets of one seed; 1,000 by default. A longer stretch goes on where a shorter one ends,
+ *   CUBEPLANE_FUZZ_STRETCH  packets of one seed; 1,000 by default, more where programs take long to load. A longer stretch goes on where a shorter one ends,
  *                           so it finds what the shorter one finds at the same packet, with fewer programs to load
+ *   CUBEPLANE_FUZZ_EXACT    1: sums are compared after each packet, to see which one is counted otherwise; slow
  *
  * A difference names its seed: the same campaign, run with this seed alone, ends at the same packet.
  */
@@ -15,7 +16,9 @@ export const PACKETS = Number(process.env.CUBEPLANE_FUZZ_PACKETS ?? 100_000);
 export const SEED = Number(process.env.CUBEPLANE_FUZZ_SEED ?? 1);
 
 /** Packets of one seed, under one configuration at first. */
-const PACKETS_A_SEED = Number(process.env.CUBEPLANE_FUZZ_STRETCH ?? 1_000);
+const STRETCH = process.env.CUBEPLANE_FUZZ_STRETCH;
+
+const IS_EXACT = process.env.CUBEPLANE_FUZZ_EXACT === '1';
 
 /** One configuration in the kernel and in the model. */
 export interface Subject {
@@ -38,22 +41,23 @@ export interface CampaignResult {
 /** @param open makes the subject of a seed. */
 export async function campaign(
   open: (random: Random) => Promise<Subject>,
-  options: { packets?: number; seed?: number } = {},
+  options: { packets?: number; seed?: number; stretch?: number } = {},
 ): Promise<CampaignResult> {
   const { packets: wanted = PACKETS, seed: first = SEED } = options;
+  const stretch = Number(STRETCH ?? options.stretch ?? 1_000);
   let packets = 0;
   let changes = 0;
   for (let seed = first; packets < wanted; seed++) {
     const random = new Random(seed);
     const subject = await open(random);
     try {
-      for (let n = 0; n < PACKETS_A_SEED; n++, packets++) {
+      for (let n = 0; n < stretch; n++, packets++) {
         if (subject.change && random.chance(0.005)) {
           await subject.change(random);
           changes++;
         }
         const differences = [...subject.shoot(random)];
-        if (n === PACKETS_A_SEED - 1) differences.push(...subject.sums());
+        if (IS_EXACT || n === stretch - 1) differences.push(...subject.sums());
         if (differences.length > 0) {
           return { packets, changes, differences: [`seed ${seed}, packet ${n}`, ...differences] };
         }

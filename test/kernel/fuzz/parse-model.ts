@@ -132,6 +132,11 @@ export class ParseModel {
     }
   }
 
+  /** First fragments that have passed are too long ago. */
+  forget(): void {
+    this.#firsts.clear();
+  }
+
   /** Whether the first fragment of a later one has been seen. */
   knows(later: Parsed): boolean {
     return this.#firsts.has(later.datagram ?? '');

@@ -49,17 +49,21 @@ export function write(map: (name: string) => BpfMap, change: ImageChange): void 
   }
 }
 
-/** Loads a mitigator into slot 1, in TC between the attachment and the probe at both ports, at XDP before TC. */
+/** Loads a mitigator into slot 1, in TC between the attachment and the probe at both ports, at XDP before TC. `path`: another build. */
 export async function addMitigator(
   chain: Chain | XdpChain,
   spec: Partial<DDoSMitigator> = {},
   tables: Readonly<Record<string, readonly PrefixRow[]>> = {},
+  path?: string,
 ): Promise<Mitigator> {
   const input = mitigatorInput(spec);
   const { rodata, sizes } = ddosMitigator.instance(input, NODE);
   const object = chain instanceof Chain ? 'ddos-mitigator' : 'ddos-mitigator-xdp';
   const program = 'ddos_mitigator';
-  const cube = await chain.add({ object, program, schema, slot: 1, variables: rodata, mapSizes: sizes });
+  const cube = await chain.add({
+    ...{ object, program, schema, slot: 1, variables: rodata, mapSizes: sizes },
+    ...(path === undefined ? {} : { path }),
+  });
   const image = ddosMitigator.image(input, NODE) as MitigatorImage;
   for (const [key, rows] of Object.entries(tables)) image.setTable(key, rows);
   image.settle();

@@ -64,7 +64,7 @@ export class XdpChain {
     constants.set(macBytes(GATEWAY_MAC), 8);
     const shared = [...SHARED, 'xdp_slots', 'xdp_packet'];
     const loaded = await loadObject({
-      path: objectPath(options.object),
+      path: options.path ?? objectPath(options.object),
       reuseMaps: Object.fromEntries(shared.map((name) => [name, this.#entry.map(name)])),
       variables: { cube: constants, ...options.variables },
       ...(options.mapSizes ? { mapSizes: options.mapSizes } : {}),
@@ -111,12 +111,19 @@ export class XdpChain {
     this.shared('edges').update(u32(((epoch & 1) * SLOTS + slot) * PORTS + port), value);
   }
 
+  /** As {@link run}, without drops and counts: {@link tally} has their sums. */
+  shoot(frame: Uint8Array, options: { dry?: boolean } = {}): Pick<XdpResult, 'verdict' | 'frame'> {
+    const program = options.dry ? this.#entry.program('xdp_entry_dry') : this.entry;
+    const { retval, dataOut } = program.testRun({ dataIn: frame });
+    return { verdict: retval, frame: dataOut };
+  }
+
   run(frame: Uint8Array, options: { dry?: boolean; repeat?: number } = {}): XdpResult {
-    const before = this.#tally();
+    const before = this.tally();
     const program = options.dry ? this.#entry.program('xdp_entry_dry') : this.entry;
     const { retval, dataOut, duration } = program.testRun({ dataIn: frame, repeat: options.repeat ?? 1 });
     const result: XdpResult = { verdict: retval, frame: dataOut, drops: [], counts: [], duration };
-    for (const [name, count] of this.#tally()) {
+    for (const [name, count] of this.tally()) {
       const [kind, ...rest] = name.split(' ');
       const list = kind === 'drop' ? result.drops : result.counts;
       for (let n = before.get(name) ?? 0; n < count && list.length < 100; n++) list.push(rest.join(' '));
@@ -124,7 +131,8 @@ export class XdpChain {
     return result;
   }
 
-  #tally(): Map<string, number> {
+  /** As of `Chain`. */
+  tally(): Map<string, number> {
     const reasons = new Map(COMMON_DROP_REASONS.map(({ id, name }) => [id, name]));
     const tally = new Map(
       perCpuArray(this.shared('entry_drops')).map(([id, count]) => [`drop entry ${reasons.get(id)}`, count]),
