@@ -23,6 +23,7 @@ struct bridge_settings {
 	u64 isolated;		/* ports that exchange nothing with each other */
 	u64 access;		/* ports where a tag is refused */
 	u64 cubes;		/* ports that are linked to a cube */
+	u64 bridges;		/* those of them behind which the segment goes on */
 	u64 flood[FLOOD_KINDS]; /* ports that take floods of the kind */
 	u64 limited;		/* ports with storm control */
 	u32 ageing;		/* coarse seconds */
@@ -39,6 +40,7 @@ const volatile struct bridge_settings settings = {
     .isolated = 1,
     .access = 1,
     .cubes = 1,
+    .bridges = 1,
     .flood = {~0ULL, ~0ULL, ~0ULL},
     .limited = ~0ULL,
     .has_static = 1,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Frames for all ports of a VLAN, or for nobody who is known. All but one of the ports get a copy, which can go to an
- * interface only; the last one gets the frame itself, and it is the port that is linked to a cube, if there is one.
- * That no VLAN has two of them is checked by src/cubes/bridge/desired.ts.
+ * Frames for all ports of a VLAN, or for nobody who is known. All but one of the ports get a copy; the last one gets the
+ * frame itself, which costs less. It is a port that is linked to a cube, if there is one: best one that is no end of the
+ * segment, because copies of copies go only so deep (clone.h).
  */
 #ifndef CUBEPLANE_BRIDGE_FLOOD_H
 #define CUBEPLANE_BRIDGE_FLOOD_H
@@ -36,7 +36,8 @@ static __always_inline u32 bit_number(u64 bit)
 
 struct flood_loop {
 	struct cube_ctx *c;
-	u64 ports; /* still to be sent to */
+	const struct cube_work *work; /* of the frame as it is */
+	u64 ports;		      /* still to be sent to */
 };
 
 static long flood_copy(u32 round, struct flood_loop *loop)
@@ -48,13 +49,14 @@ static long flood_copy(u32 round, struct flood_loop *loop)
 		return 1;
 	loop->ports &= ~bit;
 	count(c, cube_clone(c, bit_number(bit)) ? COUNT_COPY_FAILURES : COUNT_COPIES);
+	*c->work = *loop->work;
 	return 0;
 }
 
 /* Sends a copy of the frame as it is to each port of the set. */
-static __always_inline void flood_copies(struct cube_ctx *c, u64 ports)
+static __always_inline void flood_copies(struct cube_ctx *c, const struct cube_work *work, u64 ports)
 {
-	struct flood_loop loop = {.c = c, .ports = ports};
+	struct flood_loop loop = {.c = c, .work = work, .ports = ports};
 
 	bpf_loop(CUBE_PORTS, flood_copy, &loop, 0);
 }
@@ -80,7 +82,8 @@ static __always_inline int flood(struct cube_ctx *c, struct frame *f, u32 kind, 
 	cube_decide(c, DECIDE_FLOODED, f->dst.vlan);
 	count(c, COUNT_FLOODED);
 	untagged = targets & f->vlan.untagged;
-	final = targets & settings.cubes;
+	final = targets & settings.bridges ? targets & settings.bridges : targets & settings.cubes;
+	final &= -final;
 	/* ports whose frames carry the tag as this one does come first, so that it changes once at most */
 	if (final)
 		ends_tagged = !(final & untagged);
@@ -94,14 +97,14 @@ static __always_inline int flood(struct cube_ctx *c, struct frame *f, u32 kind, 
 	if (targets != group) {
 		if (vlan_set_tag(c, f, !ends_tagged))
 			return DROP_REWRITE_FAILED;
-		flood_copies(c, targets & ~group);
+		kept.vlan = c->work->vlan;
+		flood_copies(c, &kept, targets & ~group);
 	}
 	if (vlan_set_tag(c, f, ends_tagged))
 		return DROP_REWRITE_FAILED;
+	kept.vlan = c->work->vlan;
 	if (group != final)
-		flood_copies(c, group & ~final);
-	*c->work = kept;
-	c->work->vlan = ends_tagged ? f->dst.vlan : 0;
+		flood_copies(c, &kept, group & ~final);
 	*last = bit_number(final);
 	return 0;
 }

@@ -235,20 +235,28 @@ int entry_dry(struct __sk_buff *skb)
 }
 
 /*
- * At the egress of interfaces that copies leave by: cuts those that cube_clone_cut() has marked, and lets everything else go.
- * A copy of many segments becomes one frame. One that cannot be cut is not sent, and counted by its cube.
+ * At the egress of devices that copies leave by (clone.h). At interfaces it cuts those that cube_clone_cut() has marked; a
+ * copy of many segments becomes one frame, and one that cannot be cut is not sent, and counted by its cube. At the device
+ * of copies for cubes it does what the port's edge would have done with the packet itself. Everything else goes on.
  */
 SEC("tc")
 int copies(struct __sk_buff *skb)
 {
-	u32 length = skb->cb[CB_COPY_LENGTH];
+	u32 length = skb->cb[CB_CUT_LENGTH], place = skb->cb[CB_COPY_PLACE];
 
-	if (likely(skb->cb[CB_COPY_MAGIC] != COPY_MAGIC || skb->cb[CB_COPY_IFINDEX] != skb->ifindex))
+	if (skb->cb[CB_MAGIC] == CUT_MAGIC && skb->cb[CB_CUT_DEVICE] == skb->ifindex) {
+		skb->cb[CB_MAGIC] = 0; /* cb goes along to whoever gets the frame */
+		if (skb->len > length && bpf_skb_change_tail(skb, length, 0))
+			return TC_ACT_SHOT;
 		return CUBE_PASS;
-	skb->cb[CB_COPY_MAGIC] = 0; /* cb goes along to whoever gets the frame */
-	if (skb->len > length && bpf_skb_change_tail(skb, length, 0))
-		return TC_ACT_SHOT;
-	return CUBE_PASS;
+	}
+	if (likely(skb->cb[CB_MAGIC] != CUBE_COPY_MAGIC || skb->cb[CB_COPY_DEVICE] != skb->ifindex))
+		return CUBE_PASS;
+	skb->cb[CB_MAGIC] = CUBE_MAGIC;
+	skb->cb[CB_PORT] = place & 0xff;
+	skb->cb[CB_HOPS] = place >> 16;
+	bpf_tail_call(skb, &slots, place >> 8 & 0xff);
+	return entry_drop(skb, NULL, DROP_TAIL_CALL_FAILED, skb->cb[CB_FLAGS]);
 }
 
 char _license[] SEC("license") = "GPL";

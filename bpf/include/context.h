@@ -22,6 +22,10 @@
 	(1 << 2) /* straight from an Interface endpoint: the host's stack may have the packet */
 #define CUBE_F_INJECTED (1 << 3) /* comes from the agent, straight into this cube */
 
+/* How many copies of copies the packet is: 0 for one that no cube made (clone.h). */
+#define CUBE_F_COPY_SHIFT 4
+#define CUBE_F_COPY_DEPTH (3 << CUBE_F_COPY_SHIFT)
+
 #define TRACE_NUMBER 16 /* first bit of the number of a traced packet in cb[CB_FLAGS] */
 
 #endif

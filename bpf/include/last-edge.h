@@ -47,7 +47,8 @@ static __always_inline int cube_output_pod(struct cube_ctx *c)
 	    0) /* PACKET_HOST: a frame flooded or sent to another MAC would be ignored in the pod */
 		bpf_skb_change_type(skb, 0);
 	skb->mark = 0; /* mark and cb would survive into the pod */
-	if (cube.redirect_peer)
+	/* a copy is at the egress of a device, where the kernel does not let it through */
+	if (cube.redirect_peer && likely(!(c->flags & CUBE_F_COPY_DEPTH)))
 		return bpf_redirect_peer(ifindex, 0);
 	return bpf_redirect(ifindex, 0);
 }

@@ -84,6 +84,7 @@ struct {
 #define ATTACH_POD	 1
 #define ATTACH_OVERLAY	 2
 #define ATTACH_STACK	 3
+#define ATTACH_COPIES	 4 /* none of a packet: its edge names the device by which copies come to cubes */
 #define ATTACH_INTERFACE 8
 
 #define FAIL_CLOSED 0

@@ -42,6 +42,8 @@ export interface CubePort {
   readonly mtu?: number;
   /** What the port's link ends in; absent while it is not linked. */
   readonly endpoint?: 'Cube' | 'Interface' | 'Pods' | 'Overlay' | 'Stack';
+  /** Of a cube there: whether an Ethernet segment ends at it. */
+  readonly endsSegment?: boolean;
 }
 
 /** What a cube may know of its node. */

@@ -127,7 +127,7 @@ export function describeAction(action: Action): string {
       return 'wait for packets under way';
     case 'Attach':
       return programOfPin(action.pin) === 'copies'
-        ? `attach the program that cuts copies to interface ${action.name} (${action.ifindex})`
+        ? `attach the program of copies to interface ${action.name} (${action.ifindex})`
         : `attach the entry program to interface ${action.name} (${action.ifindex})`;
     case 'UpdateLink':
       return `give the attachment ${action.pin} the entry program ${action.entry}`;

@@ -37,6 +37,9 @@ export const INJECT_DEVICES = ['cubeslow0', 'cubeslow1'] as const;
 /** The host's end and the chain's end of the pair between host and cubes. */
 export const STACK_DEVICES = ['cube0', 'cube1'] as const;
 
+/** By the first one's egress copies come to cubes (bpf/include/clone.h). Both stay down: nothing else passes them. */
+export const COPY_DEVICES = ['cubecopy0', 'cubecopy1'] as const;
+
 /** Maps that the ABI gives to every cube; counters are kept over its revisions. */
 const ABI_STATE_MAPS = ['port_counters', 'drops', 'counters'];
 
@@ -109,6 +112,8 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
   const closed = xdpClosed(graph);
   const withoutTc = xdpOnly(graph);
   const edges = new Map(xdpEdges(graph, slotOf, ports));
+  const copies = copyDevice(input);
+  if (copies) edges.set(edgeIndex(0, AttachPort.Copies), edgeWord(EdgeKind.Device, copies.ifindex));
   for (const wire of graph.wires) {
     const [a, b] = wire.ends;
     for (const [from, to] of [
@@ -144,6 +149,7 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
         .filter(([, { name }]) => !withoutTc.has(name))
         .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }] as const),
       ...egressOfCopies(graph, plans),
+      ...(copies === undefined ? [] : [[pinNameOfEgress(copies.name), copies] as const]),
     ]),
     xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
   };
@@ -163,6 +169,12 @@ function egressOfCopies(
         ? [[pinNameOfEgress(end.name), { ifindex: end.info.ifindex, name: end.name }]]
         : [],
     );
+}
+
+/** The device by which copies come to cubes, where a cube makes such. */
+function copyDevice({ graph, interfaces }: DesiredInput): { ifindex: number; name: string } | undefined {
+  const device = graph.copies ? interfaces.get(COPY_DEVICES[0]) : undefined;
+  return device && { ifindex: device.ifindex, name: device.name };
 }
 
 function placeInstances(

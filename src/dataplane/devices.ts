@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The devices that the agent makes itself: what `ip` has to be told so that they are as they should be. Pure. */
-import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
+import { COPY_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import type { InterfaceInfo } from './graph-model.ts';
 import { GATEWAY_MAC } from './layout.ts';
 
@@ -14,6 +14,8 @@ export interface DeviceWish {
   readonly overlay: { readonly port: number; readonly mtu: number } | undefined;
   /** A link names Stack. */
   readonly stack: boolean;
+  /** A cube makes copies of frames for other cubes. */
+  readonly copies: boolean;
 }
 
 /** Outer Ethernet, IP, UDP and VXLAN headers (RFC 7348), less the outer Ethernet header that no MTU counts: 50 or 70 bytes. */
@@ -31,10 +33,13 @@ export function planDevices(devices: ReadonlyMap<string, Device>, wish: DeviceWi
   const remove: string[] = [];
   if (wish.overlay === undefined && devices.has(OVERLAY_DEVICE)) remove.push(`link delete ${OVERLAY_DEVICE}`);
   if (!wish.stack && devices.has(STACK_DEVICES[0])) remove.push(`link delete ${STACK_DEVICES[0]}`);
+  const [copies, peer] = COPY_DEVICES;
+  if (!wish.copies && devices.has(copies)) remove.push(`link delete ${copies}`);
   return {
     make: [
       ...(wish.overlay === undefined ? [] : overlayLines(devices.get(OVERLAY_DEVICE), wish.overlay)),
       ...(wish.stack ? stackLines(devices) : []),
+      ...(wish.copies && !devices.has(copies) ? [`link add ${copies} type veth peer name ${peer}`] : []),
     ],
     remove,
   };

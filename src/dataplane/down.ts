@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentLog } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
-import { INJECT_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
+import { COPY_DEVICES, INJECT_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError, textOf } from './errors.ts';
 import { removeKernelState } from './kernel/down.ts';
 import { BPFFS } from './kernel/kernel.ts';
@@ -42,7 +42,7 @@ export async function down(options: DownOptions): Promise<void> {
   await attempt(() => failures.push(...removeKernelState(options.bpffs ?? BPFFS, options.node)));
   await attempt(async () => {
     const { interfaces } = await readNetwork();
-    for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0], INJECT_DEVICES[0]]) {
+    for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0], INJECT_DEVICES[0], COPY_DEVICES[0]]) {
       if (interfaces.has(device)) await ipBatch([`link delete ${device}`]);
     }
   });

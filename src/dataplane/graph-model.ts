@@ -68,6 +68,8 @@ export interface Graph {
   /** Settings of the Overlay endpoint, where a link has one. */
   readonly overlay: { readonly vni: number; readonly port: number } | undefined;
   readonly stack: boolean;
+  /** A cube makes copies of frames for other cubes. */
+  readonly copies: boolean;
 }
 
 export type WireEnd =

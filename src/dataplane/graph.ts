@@ -97,6 +97,7 @@ class Resolver {
         port: overlay.overlay?.port ?? 4789,
       },
       stack: terminating.some((link) => link.ends.some((end) => end.type === 'Stack')),
+      copies: [...cubes.values()].some(copiesToCubes),
     };
   }
 
@@ -328,6 +329,9 @@ class Resolver {
         ...(mtu === undefined ? {} : { mtu }),
         // What is spliced in next to it comes and goes: the program must not depend on it.
         ...(peer === undefined ? {} : { endpoint: peer.type === 'Next' ? 'Cube' : peer.type }),
+        ...(peer?.type === 'Cube' && this.#cubes.get(peer.cube)?.type.segment === 'ends'
+          ? { endsSegment: true }
+          : {}),
       };
     };
     return [
@@ -371,6 +375,11 @@ class Resolver {
       }
     }
   }
+}
+
+/** One cube gets a flooded frame itself, any other one a copy. */
+function copiesToCubes({ type, input }: GraphCube): boolean {
+  return type.segment === 'joins' && input.ports.filter(({ endpoint }) => endpoint === 'Cube').length > 1;
 }
 
 function wrongNode(asked: string, here: string): [string, string] {

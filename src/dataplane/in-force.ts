@@ -171,7 +171,7 @@ export class InForce {
     const graph = this.accepted?.graph;
     if (graph === undefined) return { make: [], remove: [] };
     const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu(network) };
-    const devices = planDevices(network.interfaces, { overlay, stack: graph.stack });
+    const devices = planDevices(network.interfaces, { overlay, stack: graph.stack, copies: graph.copies });
     if (!graph.stack) return devices;
     const addresses = network.interfaces.get(STACK_DEVICES[0])?.addresses ?? [];
     const host = planHostNetwork(

@@ -29,7 +29,7 @@ export const EdgeKind = {
   Pass: 7,
   Cut: 8,
 } as const;
-export const AttachPort = { Pod: 1, Overlay: 2, Stack: 3, Interface: 8 } as const;
+export const AttachPort = { Pod: 1, Overlay: 2, Stack: 3, Copies: 4, Interface: 8 } as const;
 
 /** Of every router port, cube0 and the overlay device; locally administered. The same on all nodes. */
 export const GATEWAY_MAC = '02:c0:be:00:00:01';

@@ -25,7 +25,7 @@ export function pinNameOfInterface(name: string): string {
 /** No name of an interface ends so: `o` is no digit of a byte. */
 const OUT = '_out';
 
-/** Of the program at the egress of an interface, which cuts copies. */
+/** Of the program of copies at the egress of an interface. */
 export const pinNameOfEgress = (name: string): string => `${pinNameOfInterface(name)}${OUT}`;
 
 /** Which program of the entry's object an attachment runs. */

@@ -238,7 +238,7 @@ describe('a plan', () => {
     expect(lines).toContain('attach the entry program to interface eth20 (20)');
   });
 
-  test('lets no copy pass that is to be cut before there is who cuts it', () => {
+  test('attaches the program of copies before there are any', () => {
     const wanted: Shape = {
       entry: 1,
       cubes: [{ name: 'a', revision: 1 }],
@@ -252,9 +252,7 @@ describe('a plan', () => {
       links: new Map(desired.links).set('eth20_out', { ifindex: 20, name: 'eth20' }),
     };
     const actions = plan(EMPTY_KERNEL, cut);
-    expect(actions.map(describeAction)).toContain(
-      'attach the program that cuts copies to interface eth20 (20)',
-    );
+    expect(actions.map(describeAction)).toContain('attach the program of copies to interface eth20 (20)');
     const at = (op: Action['op'], pin?: string) =>
       actions.findIndex((action) => action.op === op && (!('pin' in action) || action.pin === pin));
     expect(at('Attach', 'eth20_out')).toBeGreaterThan(-1);

@@ -25,7 +25,7 @@
 #define COUNT_FLOODED 1
 /* Copies made for flooding, beside the frame itself. */
 #define COUNT_COPIES 2
-/* Copies that the kernel or an interface that is gone did not take. */
+/* Copies that the kernel or an interface that is gone did not take, or for a cube behind more than three bridges that made copies of copies. */
 #define COUNT_COPY_FAILURES 3
 /* MAC addresses learned, also again after their time was over. */
 #define COUNT_LEARNED 4

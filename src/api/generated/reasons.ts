@@ -467,7 +467,7 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
   {
     "id": 3,
     "name": "copyFailures",
-    "description": "Copies that the kernel or an interface that is gone did not take."
+    "description": "Copies that the kernel or an interface that is gone did not take, or for a cube behind more than three bridges that made copies of copies."
   },
   {
     "id": 4,

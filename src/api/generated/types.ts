@@ -255,7 +255,7 @@ export interface StaticEntry {
   vlan: number;
 }
 /**
- * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused. At most one port of a VLAN may be linked to another cube, all others to interfaces.
+ * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused.
  */
 export interface Bridge {
   /** Time after which a MAC address that sends nothing is forgotten. */
@@ -871,7 +871,7 @@ export interface CubeSpecCommon {
 export interface BridgeCubeSpec extends CubeSpecCommon {
   type: 'Bridge';
   /**
-   * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused. At most one port of a VLAN may be linked to another cube, all others to interfaces.
+   * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused.
    */
   bridge: Bridge;
 }
@@ -1163,7 +1163,7 @@ export interface CubeTemplateCommon {
 export interface BridgeCubeTemplate extends CubeTemplateCommon {
   type: 'Bridge';
   /**
-   * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused. At most one port of a VLAN may be linked to another cube, all others to interfaces.
+   * A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused.
    */
   bridge: Bridge;
 }

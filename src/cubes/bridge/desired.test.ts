@@ -73,17 +73,14 @@ describe('what is refused', () => {
       'Invalid spec.bridge.staticEntries[3]',
     ]);
   });
+});
 
-  test('two ports of a VLAN that lead to cubes', () => {
-    const toCubes: Partial<CubePort>[] = [{ endpoint: 'Cube' }, { endpoint: 'Cube' }];
-    expect(problems(toCubes)).toEqual(['NotSupported spec.ports[p1]']);
-    expect(problems(toCubes, { ports: [trunk('p0', [2, 3], 4), trunk('p1', [4])] })).toEqual([
-      'NotSupported spec.ports[p1]',
-    ]);
-    expect(problems(toCubes, { ports: [trunk('p0', [2, 3], 4), trunk('p1', [5])] })).toEqual([]);
-    const nothing = { broadcast: false, multicast: false, unknownUnicast: false };
-    expect(problems(toCubes, { ports: [{ ...access('p1', 1), flood: nothing }] })).toEqual([]);
-  });
+test('ports that lead to cubes, and those of them behind which the segment goes on', () => {
+  const { settings, problems } = desired(
+    cube([{ endpoint: 'Cube', endsSegment: true }, { endpoint: 'Interface' }, { endpoint: 'Cube' }]),
+  );
+  expect(problems).toEqual([]);
+  expect(settings).toMatchObject({ cubes: 0b101n, bridges: 0b100n });
 });
 
 test('VLANs become sets of ports', () => {

@@ -68,35 +68,6 @@ function endpointProblem({ name, endpoint }: CubePort): Problem | undefined {
   };
 }
 
-/** A copy of a frame can go to an interface only (bpf/include/clone.h), so one port of a VLAN may lead to a cube. */
-function cubePortProblems(
-  ports: readonly CubePort[],
-  settings: ReadonlyMap<string, BridgePort>,
-  members: ReadonlyMap<string, Membership>,
-): Problem[] {
-  const problems: Problem[] = [];
-  const holders = new Map<number, string>();
-  for (const { name, endpoint } of ports) {
-    if (endpoint !== 'Cube') continue;
-    const flood = settings.get(name)?.flood;
-    if (flood && !KINDS.some((kind) => flood[kind])) continue;
-    for (const vlan of members.get(name)?.vlans ?? []) {
-      const other = holders.get(vlan);
-      if (other === undefined) {
-        holders.set(vlan, name);
-        continue;
-      }
-      problems.push({
-        reason: 'NotSupported',
-        field: `spec.ports[${name}]`,
-        message: `the ports ${other} and ${name} are both linked to cubes and both in VLAN ${vlan}; a flooded frame can go on to one cube only: link one of them by a pair of interfaces, or give them different VLANs`,
-      });
-      break;
-    }
-  }
-  return problems;
-}
-
 function staticRows(
   spec: Bridge,
   byName: ReadonlyMap<string, CubePort>,
@@ -165,7 +136,6 @@ export function desired({ spec, ports }: Pick<CubeInput<Bridge>, 'spec' | 'ports
       byName.has(name) ? [] : [unknownPort(name, `spec.bridge.ports[${i}].name`, byName)],
     ),
     ...ports.flatMap((port) => endpointProblem(port) ?? []),
-    ...cubePortProblems(ports, settings, members),
     ...statics.problems,
   ];
 
@@ -195,6 +165,7 @@ export function desired({ spec, ports }: Pick<CubeInput<Bridge>, 'spec' | 'ports
       isolated: setOf((_, setting) => setting?.isolated ?? false),
       access: setOf(({ name }) => members.get(name)?.isAccess ?? false),
       cubes: setOf(({ endpoint }) => endpoint === 'Cube'),
+      bridges: setOf(({ endpoint, endsSegment }) => endpoint === 'Cube' && endsSegment !== true),
       flood: KINDS.map((kind) => setOf((_, setting) => setting?.flood[kind] ?? true)),
       limited: setOf(({ id }) => KINDS.some((_, i) => limits.has(id * FLOOD_KINDS + i))),
       ageing: coarse(spec.agingSeconds),

@@ -100,7 +100,7 @@ export const schema: CubeTypeSchema = {
   folder: 'bridge',
   description: 'joins its ports to one Ethernet network, by learned MAC addresses, with VLANs.',
   schema: object(
-    'A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused. At most one port of a VLAN may be linked to another cube, all others to interfaces.',
+    'A learning bridge with VLANs (IEEE 802.1Q). It runs no spanning tree: rings of bridges are refused.',
     {
       agingSeconds: integer('Time after which a MAC address that sends nothing is forgotten.', 10, 1000000, {
         default: 300,
@@ -166,8 +166,7 @@ export const schema: CubeTypeSchema = {
   ),
   ports: {
     fixed: [],
-    named:
-      'Any name; each is a port of the bridge, linked to an interface or, one in each VLAN, to another cube.',
+    named: 'Any name; each is a port of the bridge, linked to an interface or to another cube.',
     max: 64,
     addresses: false,
   },
@@ -226,7 +225,8 @@ export const schema: CubeTypeSchema = {
     {
       id: 3,
       name: 'copyFailures',
-      description: 'Copies that the kernel or an interface that is gone did not take.',
+      description:
+        'Copies that the kernel or an interface that is gone did not take, or for a cube behind more than three bridges that made copies of copies.',
     },
     { id: 4, name: 'learned', description: 'MAC addresses learned, also again after their time was over.' },
     { id: 5, name: 'moved', description: 'MAC addresses that appeared at another port than before.' },

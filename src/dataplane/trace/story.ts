@@ -64,6 +64,8 @@ const PASSES: Readonly<Record<number, string>> = {
 
 interface OpenHop {
   readonly slot: number;
+  /** Cubes passed so far, this one counted. */
+  readonly depth: number;
   readonly cube: NamedCube | undefined;
   readonly hop: { -readonly [K in keyof Hop]: Hop[K] } & {
     decisions: Decision[];
@@ -73,6 +75,8 @@ interface OpenHop {
 
 interface End {
   verdict: TraceVerdict;
+  /** Cubes passed until then. */
+  depth: number;
   to?: string;
   by?: string;
   drop?: Drop;
@@ -81,28 +85,30 @@ interface End {
 /** `events` of one packet, in order; at least one. */
 export function storyOf(events: readonly CubeEvent[], names: TraceNames): Story {
   const hops: OpenHop[] = [];
-  let end: End = { verdict: 'Unknown' };
+  let end: End = { verdict: 'Unknown', depth: 0 };
   for (const event of events) end = tell(event, hops, end, names) ?? end;
   const first = events[0] as CubeEvent;
   const entered = events.find(({ kind }) => kind === EventKind.Enter);
+  const { depth: _, ...said } = end;
   const name = entered && (names.interface(entered.ifindex) ?? `interface ${entered.ifindex}`);
   return {
     packet: packetWords(first),
     length: first.length,
     ...(name === undefined ? {} : { interface: name }),
     hops: hops.map(({ hop }) => hop),
-    ...end,
+    ...said,
   };
 }
 
 /** Adds an event to the story. Returns the end that it makes, if it does. */
 function tell(event: CubeEvent, hops: OpenHop[], end: End, names: TraceNames): End | undefined {
-  const { kind, slot, value } = event;
+  const { kind, slot, value, hops: depth } = event;
   if (kind === EventKind.Hop) {
     hops.push(openHop(event, names));
     return undefined;
   }
-  const open = slot === 0 ? undefined : hops.findLast((one) => one.slot === slot);
+  // A copy may have come back to the same cube meanwhile.
+  const open = slot === 0 ? undefined : hops.findLast((one) => one.slot === slot && one.depth === depth);
   switch (kind) {
     case EventKind.Decision:
       open?.hop.decisions.push(decisionOf(event, open.cube));
@@ -112,17 +118,18 @@ function tell(event: CubeEvent, hops: OpenHop[], end: End, names: TraceNames): E
       const port = open?.cube?.port(value) ?? String(value);
       open?.hop.outputs.push({ port, packet: packetWords(event), to: to.text });
       if (to.verdict === undefined) return undefined;
-      // A drop before it was of the packet that this one answers.
-      const verdict = end.drop === undefined ? to.verdict : 'Answered';
-      return { ...end, verdict, to: to.text };
+      // A drop before it was of the packet that this one answers, unless it was of a copy, further on.
+      if (end.drop === undefined || depth < end.depth) return { verdict: to.verdict, to: to.text, depth };
+      return { ...end, verdict: 'Answered', to: to.text, depth };
     }
     case EventKind.Drop: {
       const drop = dropOf(open?.cube?.type ?? '', value);
       if (open !== undefined) open.hop.drop = drop;
-      return { verdict: 'Dropped', by: open?.hop.cube ?? (slot === 0 ? 'entry' : `slot ${slot}`), drop };
+      const by = open?.hop.cube ?? (slot === 0 ? 'entry' : `slot ${slot}`);
+      return { verdict: 'Dropped', by, drop, depth };
     }
     case EventKind.Pass:
-      return { verdict: 'Host', to: `the host's stack: ${PASSES[value] ?? `reason ${value}`}` };
+      return { verdict: 'Host', to: `the host's stack: ${PASSES[value] ?? `reason ${value}`}`, depth };
     default:
       return undefined;
   }
@@ -132,6 +139,7 @@ function openHop(event: CubeEvent, names: TraceNames): OpenHop {
   const cube = names.cube(event.slot);
   return {
     slot: event.slot,
+    depth: event.hops,
     cube,
     hop: {
       cube: cube?.key ?? `slot ${event.slot}`,

@@ -26,6 +26,7 @@ import {
 import type { Config } from './bridge-config.ts';
 import type { Input } from './bridge-model.ts';
 
+const MOST_PORTS = 8;
 const SINK = 3;
 const BEFORE = 4;
 const SINK_SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
@@ -38,9 +39,8 @@ export interface Sighting {
   readonly port: number;
   /** The frame as it would stand on a wire, with its tag in it. */
   readonly wire: Buffer;
-  /** Of what the work area told a cube: the VLAN, and where the network header is. */
-  readonly vlan: number;
-  readonly l3: number;
+  /** What a cube was told: by the work area the VLAN and where the network header is, and how many cubes came before. */
+  readonly told?: { readonly vlan: number; readonly l3: number; readonly hops: number };
 }
 
 export interface Run {
@@ -60,22 +60,34 @@ export class Stage {
   readonly devices: readonly number[];
   readonly #collector: BpfObject;
   readonly #links: readonly TcxLink[];
+  readonly #copyDevice: number;
+  #copyLink: TcxLink | undefined;
   readonly #ring: RingBuffer;
 
-  private constructor(devices: readonly number[], collector: BpfObject) {
+  private constructor(all: readonly number[], collector: BpfObject) {
+    const devices = all.slice(0, MOST_PORTS);
     this.devices = devices;
+    this.#copyDevice = all[MOST_PORTS] ?? NO_DEVICE;
     this.#collector = collector;
     this.#links = devices.map((ifindex) => TcxLink.create(collector.program('collect'), ifindex, 'egress'));
     this.#ring = new RingBuffer(collector.map('sightings'), () => undefined);
     this.#ring.unref();
   }
 
+  /** `devices`: one for each port, then that of copies for cubes. */
   static async open(devices: readonly number[]): Promise<Stage> {
     return new Stage(devices, await loadObject({ path: objectPath('collector') }));
   }
 
   get sightings(): BpfMap {
     return this.#collector.map('sightings');
+  }
+
+  /** Lets copies for cubes go the way of a chain, until there is another one. */
+  serve(chain: Chain): void {
+    if (this.#copyLink) this.#copyLink.update(chain.copies);
+    else this.#copyLink = TcxLink.create(chain.copies, this.#copyDevice, 'egress');
+    chain.copyBy(this.#copyDevice);
   }
 
   /** Since the last look. */
@@ -94,14 +106,22 @@ export class Stage {
     return {
       port: atCube ? id : this.devices.indexOf(id),
       wire: record.readUInt16LE(16) ? Buffer.concat([frame.subarray(0, 12), tag, frame.subarray(12)]) : frame,
-      l3: record.readUInt16LE(22),
-      vlan: record.readUInt16LE(24),
+      ...(atCube
+        ? {
+            told: {
+              l3: record.readUInt16LE(22),
+              vlan: record.readUInt16LE(24),
+              hops: record.readUInt32LE(28),
+            },
+          }
+        : {}),
     };
   }
 
   close(): void {
     this.#ring.close();
     for (const link of this.#links) link.close();
+    this.#copyLink?.close();
     this.#collector.close();
   }
 }
@@ -120,6 +140,7 @@ export class Bench {
 
   static async open(stage: Stage): Promise<Bench> {
     const chain = await Chain.open();
+    stage.serve(chain);
     const { sightings } = stage;
     await chain.add({ object: 'sink', schema: SINK_SCHEMA, slot: SINK, reuseMaps: { sightings } });
     return new Bench(stage, chain, await chain.add({ object: 'pass', schema: SINK_SCHEMA, slot: BEFORE }));

@@ -54,7 +54,7 @@ export const BRIDGE_BUGS: readonly Bug[] = [
   {
     what: 'the frame itself goes by the first port, linked to a cube or not',
     file: 'bridge/flood.h',
-    from: 'final = targets & settings.cubes;',
+    from: 'final = targets & settings.bridges ? targets & settings.bridges : targets & settings.cubes;',
     to: 'final = 0;',
   },
   {
@@ -66,8 +66,8 @@ export const BRIDGE_BUGS: readonly Bug[] = [
   {
     what: 'the next cube is told a VLAN whose tag is not there',
     file: 'bridge/flood.h',
-    from: 'c->work->vlan = ends_tagged ? f->dst.vlan : 0;',
-    to: 'c->work->vlan = f->dst.vlan;',
+    from: 'return DROP_REWRITE_FAILED;\n\tkept.vlan = c->work->vlan;',
+    to: 'return DROP_REWRITE_FAILED;',
   },
   {
     what: 'a burst is one larger',
@@ -146,5 +146,35 @@ export const BRIDGE_BUGS: readonly Bug[] = [
     file: 'bridge/vlan.h',
     from: '(c->skb->vlan_tci & VLAN_VID) != vid',
     to: 'false',
+  },
+  {
+    what: 'a copy finds the work area as the one before has left it',
+    file: 'bridge/flood.h',
+    from: '*c->work = *loop->work;',
+    to: '',
+  },
+  {
+    what: 'a cube behind the end of a segment has the frame itself',
+    file: 'bridge/flood.h',
+    from: 'targets & settings.bridges ? targets & settings.bridges : targets & settings.cubes',
+    to: 'targets & settings.cubes',
+  },
+  {
+    what: 'copies come to a cube by its first port',
+    file: 'include/clone.h',
+    from: 'edge_port(edge) | edge_target(edge) << 8',
+    to: 'edge_target(edge) << 8',
+  },
+  {
+    what: 'copies to cubes count as failures',
+    file: 'include/clone.h',
+    from: 'return error > 0 ? 0 : error;',
+    to: 'return error;',
+  },
+  {
+    what: 'the frame itself is as many cubes on as the number of a device',
+    file: 'include/clone.h',
+    from: 'c->skb->cb[CB_HOPS] = hops;',
+    to: '',
   },
 ];

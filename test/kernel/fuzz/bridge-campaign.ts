@@ -5,7 +5,7 @@ import { type CampaignResult, campaign } from './campaign.ts';
 
 /** What a campaign is told; all of it is plain data. */
 export interface BridgeCampaign {
-  /** Interface numbers, one for each port. */
+  /** Interface numbers: one for each port, then that of copies for cubes; more are not used. */
   readonly devices: readonly number[];
   /** Another build of the object file. */
   readonly path?: string;

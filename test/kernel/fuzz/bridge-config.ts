@@ -88,6 +88,7 @@ function configOf(r: Random, names: readonly string[], cubes: number): Config {
       name,
       addresses: [],
       endpoint: isCube ? ('Cube' as const) : ('Interface' as const),
+      ...(isCube && r.chance(0.5) ? { endsSegment: true } : {}),
       ...(r.chance(0.5) ? { mtu: r.pick(MTUS) } : {}),
     };
   });

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { BridgeCampaign, BridgeResult } from './bridge-campaign.ts';
 
-/** Two for each pair; each takes the copies for one port. */
-const PAIRS = 4;
+/** Two for each pair: one takes the copies for a port, and one of all those for cubes. */
+const PAIRS = 5;
 const CHILD = fileURLToPath(new URL('bridge-child.ts', import.meta.url));
 
 const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });

@@ -29,6 +29,9 @@ export const Verdict = { pass: 0xffffffff, ok: 0, drop: 2, redirect: 7 } as cons
 /** Kinds of attachment; `interface` may be any number from 8 on. */
 export const Attach = { pod: 1, overlay: 2, stack: 3, interface: 8 } as const;
 
+/** Port of slot 0 whose edge names the device of copies. */
+const COPIES = 4;
+
 export const EdgeKind = {
   none: 0,
   cube: 1,
@@ -319,14 +322,19 @@ export class Chain {
     cube.object.close();
   }
 
+  /** The program at the egress of devices that copies leave by: cuts them at interfaces, leads them to cubes at its own. */
+  get copies(): BpfProgram {
+    return this.#entry.program('copies');
+  }
+
+  /** Says which device that is. */
+  copyBy(ifindex: number): void {
+    this.edge(0, COPIES, { kind: 'device', target: ifindex });
+  }
+
   /** The program that packets come in by. */
   get entry(): BpfProgram {
     return this.#entry.program('entry');
-  }
-
-  /** The program for the egress of interfaces, which cuts copies. */
-  get copies(): BpfProgram {
-    return this.#entry.program('copies');
   }
 
   /** One of the node-wide maps. */

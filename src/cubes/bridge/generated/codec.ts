@@ -77,12 +77,13 @@ function getVlan(bytes: Uint8Array, at: number): Vlan {
   };
 }
 
-/** struct bridge_settings, 344 bytes */
+/** struct bridge_settings, 352 bytes */
 export interface BridgeSettings {
   readonly learning: bigint;
   readonly isolated: bigint;
   readonly access: bigint;
   readonly cubes: bigint;
+  readonly bridges: bigint;
   readonly flood: readonly bigint[];
   readonly limited: bigint;
   readonly ageing: number;
@@ -97,37 +98,38 @@ function putBridgeSettings(bytes: Uint8Array, at: number, row: BridgeSettings): 
   putU64(bytes, at + 8, row.isolated, 'BridgeSettings.isolated');
   putU64(bytes, at + 16, row.access, 'BridgeSettings.access');
   putU64(bytes, at + 24, row.cubes, 'BridgeSettings.cubes');
+  putU64(bytes, at + 32, row.bridges, 'BridgeSettings.bridges');
   checkLength(row.flood, 4, 'BridgeSettings.flood');
   for (let i = 0; i < 4; i++) {
     const item = row.flood[i];
     if (item === undefined) {
-      putZeros(bytes, at + 32 + i * 8, 8);
+      putZeros(bytes, at + 40 + i * 8, 8);
       continue;
     }
-    putU64(bytes, at + 32 + i * 8, item, 'BridgeSettings.flood');
+    putU64(bytes, at + 40 + i * 8, item, 'BridgeSettings.flood');
   }
-  putU64(bytes, at + 64, row.limited, 'BridgeSettings.limited');
-  putU32(bytes, at + 72, row.ageing, 'BridgeSettings.ageing');
-  putU32(bytes, at + 76, row.portsTag, 'BridgeSettings.portsTag');
-  putU32(bytes, at + 80, row.hasStatic, 'BridgeSettings.hasStatic');
-  putZeros(bytes, at + 84, 4);
+  putU64(bytes, at + 72, row.limited, 'BridgeSettings.limited');
+  putU32(bytes, at + 80, row.ageing, 'BridgeSettings.ageing');
+  putU32(bytes, at + 84, row.portsTag, 'BridgeSettings.portsTag');
+  putU32(bytes, at + 88, row.hasStatic, 'BridgeSettings.hasStatic');
+  putZeros(bytes, at + 92, 4);
   checkLength(row.native, 64, 'BridgeSettings.native');
   for (let i = 0; i < 64; i++) {
     const item = row.native[i];
     if (item === undefined) {
-      putZeros(bytes, at + 88 + i * 2, 2);
+      putZeros(bytes, at + 96 + i * 2, 2);
       continue;
     }
-    putU16(bytes, at + 88 + i * 2, item, 'BridgeSettings.native');
+    putU16(bytes, at + 96 + i * 2, item, 'BridgeSettings.native');
   }
   checkLength(row.mtu, 64, 'BridgeSettings.mtu');
   for (let i = 0; i < 64; i++) {
     const item = row.mtu[i];
     if (item === undefined) {
-      putZeros(bytes, at + 216 + i * 2, 2);
+      putZeros(bytes, at + 224 + i * 2, 2);
       continue;
     }
-    putU16(bytes, at + 216 + i * 2, item, 'BridgeSettings.mtu');
+    putU16(bytes, at + 224 + i * 2, item, 'BridgeSettings.mtu');
   }
 }
 
@@ -137,13 +139,14 @@ function getBridgeSettings(bytes: Uint8Array, at: number): BridgeSettings {
     isolated: getU64(bytes, at + 8),
     access: getU64(bytes, at + 16),
     cubes: getU64(bytes, at + 24),
-    flood: Array.from({ length: 4 }, (_, i) => getU64(bytes, at + 32 + i * 8)),
-    limited: getU64(bytes, at + 64),
-    ageing: getU32(bytes, at + 72),
-    portsTag: getU32(bytes, at + 76),
-    hasStatic: getU32(bytes, at + 80),
-    native: Array.from({ length: 64 }, (_, i) => getU16(bytes, at + 88 + i * 2)),
-    mtu: Array.from({ length: 64 }, (_, i) => getU16(bytes, at + 216 + i * 2)),
+    bridges: getU64(bytes, at + 32),
+    flood: Array.from({ length: 4 }, (_, i) => getU64(bytes, at + 40 + i * 8)),
+    limited: getU64(bytes, at + 72),
+    ageing: getU32(bytes, at + 80),
+    portsTag: getU32(bytes, at + 84),
+    hasStatic: getU32(bytes, at + 88),
+    native: Array.from({ length: 64 }, (_, i) => getU16(bytes, at + 96 + i * 2)),
+    mtu: Array.from({ length: 64 }, (_, i) => getU16(bytes, at + 224 + i * 2)),
   };
 }
 
@@ -273,14 +276,14 @@ export const constants: {
 } = {
   settings: {
     name: 'settings',
-    size: 344,
+    size: 352,
     encode(row) {
-      const bytes = new Uint8Array(344);
+      const bytes = new Uint8Array(352);
       putBridgeSettings(bytes, 0, row);
       return bytes;
     },
     decode(bytes, at = 0) {
-      checkRoom(bytes, at, 344, 'settings');
+      checkRoom(bytes, at, 352, 'settings');
       return getBridgeSettings(bytes, at);
     },
   },
