@@ -37,6 +37,16 @@ export class Sniffer {
     return this.#running.status !== undefined;
   }
 
+  /** Waits for a frame that holds these bytes. */
+  async until(bytes: Uint8Array): Promise<void> {
+    await this.#running.waitForOutput(new RegExp(Buffer.from(bytes).toString('hex')));
+  }
+
+  /** How many there are by now. */
+  async count(): Promise<number> {
+    return ((await this.#running.output()).match(/^[0-9a-f]+$/gm) ?? []).length;
+  }
+
   /** Ends it before. */
   async stop(): Promise<void> {
     await this.#running.stop();
