@@ -21,8 +21,8 @@ afterAll(() => {
 });
 
 /**
- * Common reasons that a bridge can drop for. Not among them: HopLimit, TailCallFailed, EpochGone and the like, which are of
- * the graph around it; RewriteFailed, which is a kernel without memory.
+ * Common reasons that a bridge can drop for. Not among them: HopLimit, TailCallFailed, ChainNotProgrammed and the like, which
+ * are of the graph around it; RewriteFailed, which is a kernel without memory; those of IP, which a bridge does not look at.
  */
 const COMMON = ['Malformed', 'ExtensionHeaders', 'NoEdge', 'Unsupported', 'Mtu', 'LinkLocalControl'];
 

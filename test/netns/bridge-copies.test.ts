@@ -25,6 +25,7 @@ const GATEWAY = { ipv4: '10.9.0.1', ipv6: 'fd09::1' } as const;
 const GATEWAY_MAC = '02:c0:be:00:00:01';
 const HUB = `${SYSTEM}/hub`;
 
+const hex = (frame: Buffer): string => frame.toString('hex');
 const object = (kind: string, name: string, spec: object) => ({
   apiVersion: 'cubeplane.io/v1alpha1',
   kind,
@@ -119,14 +120,20 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(await pings(at(from).namespace, GATEWAY[family])).toBe(3);
     });
 
-    test('a copy that the router sends on to a pod arrives there', async () => {
+    test('a copy that the router sends on to a pod arrives there; what it wrote into it nobody else sees', async () => {
       const marks = Buffer.from(`for a pod, ${family}, ${offload}`);
-      const sniffer = await sniff(pod.namespace, 'eth0', { match: [marks], seconds: 60 });
+      const places = [pod.namespace, at('h1').namespace];
+      const sniffers = await Promise.all(
+        places.map((place) => sniff(place, 'eth0', { match: [marks], seconds: 60 })),
+      );
       const content = udp({ sport: 1, dport: 2, payload: marks });
       const packet = ip({ src: at('l1')[family], dst: pod.addresses[family] ?? '' }, content);
       const frame = ethernet({ src: at('l1').mac, dst: GATEWAY_MAC }, packet);
       await sendFrames(at('l1').namespace, 'eth0', [frame]);
-      expect(await sniffer.frames()).toHaveLength(1);
+      const [routed, other] = await Promise.all(sniffers.map(async (one) => (await one.frames()).map(hex)));
+      expect(other).toEqual([hex(frame)]);
+      expect(routed).toHaveLength(1);
+      expect(routed).not.toEqual([hex(frame)]);
     });
   });
 });
