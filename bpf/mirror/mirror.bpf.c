@@ -85,7 +85,9 @@ CUBE(mirror)
 	if (unlikely(c->port > INSIDE))
 		return cube_drop(c, DROP_FROM_COPY_PORT);
 	packet_facts(c, &t.facts);
-	bpf_loop(settings.rows, try_row, &t, 0);
+	/* The verifier refuses a loop that it knows to run zero times: it removes the function and keeps the call. */
+	if (settings.rows)
+		bpf_loop(settings.rows, try_row, &t, 0);
 	if (t.matched)
 		cube_count(c, &counters, COUNT_MATCHED);
 	if (t.copies)

@@ -88,6 +88,11 @@ test('every packet leaves by the other port, as it came', async () => {
   }
 });
 
+test('without rules it is a wire', async () => {
+  const send = await withRules([]);
+  for (const frame of [...web, ...other]) expect(send(frame)).toMatchObject({ out: INSIDE, counts: [] });
+});
+
 test('a copy of what a rule matches, and of nothing else; a copy that fails is counted and that is all', async () => {
   const send = await withRules([{ ports: [{ protocol: 'TCP', port: 80 }] }]);
   for (const frame of web) {
