@@ -85,8 +85,12 @@ export class OneNode {
       );
   }
 
-  /** Waits until so many cubes and links are Ready. */
-  async untilReady(count: number, timeoutMs = 60_000): Promise<void> {
+  /** Waits until so many cubes and links are Ready, `named` among them, and there are no others. */
+  async untilReady(
+    count: number,
+    options: { timeoutMs?: number; named?: readonly string[]; meanwhile?: () => Promise<void> } = {},
+  ): Promise<void> {
+    const { timeoutMs = 60_000, named = [], meanwhile } = options;
     let missing: string[] = [];
     for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(100)) {
       const statuses = [...(await readStatuses(this.agent.stateDir, this.node.name)).values()].filter(
@@ -96,8 +100,11 @@ export class OneNode {
         const ready = conditionOf(status, 'Ready');
         return ready?.status === 'True' ? [] : [`${kind} ${metadata.name}: ${ready?.message}`];
       });
+      const names = new Set(statuses.map(({ metadata }) => metadata.name));
+      missing.push(...named.filter((name) => !names.has(name)).map((name) => `no ${name}`));
       if (missing.length === 0 && statuses.length === count) return;
       missing.push(`${statuses.length} objects of ${count}`);
+      await meanwhile?.();
     }
     throw new Error(`not ready after ${timeoutMs} ms: ${missing.join('; ')}`);
   }
