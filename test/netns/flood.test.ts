@@ -18,7 +18,7 @@ jest.setTimeout(120_000);
 /** Connections, as the spec counts them. */
 const TABLE = 1024;
 /** `npm run soak` asks for more. */
-const FLOWS = Number(process.env.CUBEPLANE_FLOOD_FLOWS ?? 512);
+const FLOWS = Number(process.env.CUBEPLANE_FLOOD_FLOWS ?? 819);
 /** Forged sources, by last part of the address. */
 const FORGED = { ipv4: 201, ipv6: 202 } as const;
 

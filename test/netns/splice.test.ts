@@ -9,7 +9,7 @@ import { createPod, deletePodInterface, type Pod } from '../harness/topology.ts'
 import { ask, startServer } from '../harness/traffic.ts';
 import type { Drops } from './support/counters.ts';
 import { HALF_CHANGED } from './support/half-changed.ts';
-import { type KernelState, kernelState } from './support/kernel-state.ts';
+import { type KernelState, kernelState, PinnedObjects } from './support/kernel-state.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { Traffic } from './support/traffic.ts';
@@ -21,20 +21,22 @@ import {
   type TwoNodes,
   type Worker,
 } from './support/two-nodes.ts';
-
-jest.setTimeout(600_000);
+import { OUTCAST, Prober, wall } from './support/wall.ts';
 
 /** `npm run soak` asks for more. */
 const SPLICES = Number(process.env.CUBEPLANE_SPLICES ?? 100);
+jest.setTimeout(300_000 + SPLICES * 10_000);
 const SAMPLE = new URL('../../samples/transparent-chain.yaml', import.meta.url).pathname;
 
 let lab: TwoNodes;
 let client: Pod;
+let outcast: Pod;
 const backends: Pod[] = [];
 
 beforeAll(async () => {
   lab = await openTwoNodes('splice test');
   client = await lab.addPod(0, 'client', 10);
+  outcast = await lab.addPod(0, 'outcast', OUTCAST);
   backends.push(await lab.addPod(0, 'near', 11), await lab.addPod(1, 'far', 11));
   for (const pod of backends) await startServer(pod.namespace, pod.name, TARGET);
   lab.writeService({ name: 'web', number: 10, ports: named, backends });
@@ -53,9 +55,9 @@ const mitigator = (name: string, spec: object = {}) => ({
   },
 });
 
-/** A Transparent chain of so many cubes; at an endpoint, or in a link of the sample chain. */
+/** A Transparent chain of so many cubes, a firewall first; at an endpoint, or in a link of the sample chain. */
 function guard(name: string, place: string | object, count = 1, more: object = {}): object {
-  const cubes = Array.from({ length: count }, (_, i) => mitigator(`m${i}`));
+  const cubes = Array.from({ length: count }, (_, i) => (i === 0 ? wall('m0') : mitigator(`m${i}`)));
   const steps = cubes.map((cube) => ({ type: 'Cube', cube: { name: cube.name } }));
   return {
     apiVersion: 'cubeplane.io/v1alpha1',
@@ -118,7 +120,7 @@ async function halfChanged(chains: readonly string[] = []): Promise<Record<strin
   for (const worker of lab.workers) {
     const all: Record<string, Drops> = { ...(await lab.drops(worker.index)) };
     for (const chain of chains) {
-      all[chain] = await worker.counters.cube(keyOf(chain, 'm0', worker), 'DDoSMitigator');
+      all[chain] = await worker.counters.cube(keyOf(chain, 'm0', worker), 'Firewall');
     }
     for (const [cube, drops] of Object.entries(all)) {
       for (const reason of HALF_CHANGED) {
@@ -146,11 +148,10 @@ test('the sample: two chains at their places, seen from all sides, and gone with
   const { stdout } = await lab.worker(0).agent.cli(['get', 'chain', '-A']);
   expect(stdout).toMatch(/guard +Transparent/);
   // What guard refuses is counted by guard; others pass.
-  const cut = await lab.addPod(0, 'cut', 0x66);
   const odd = await lab.addPod(0, 'odd', 66);
   for (const [pod, family] of [
     [odd, 'ipv4'],
-    [cut, 'ipv6'],
+    [outcast, 'ipv6'],
   ] as const) {
     const refused = await ask(pod.namespace, vipsOf(10)[family], PORT, { count: 1 });
     expect(refused.requests).toBe(0);
@@ -161,10 +162,8 @@ test('the sample: two chains at their places, seen from all sides, and gone with
   const worker = lab.worker(0);
   const drops = await worker.counters.cube(keyOf('guard', 'guard', worker), 'DDoSMitigator');
   expect(Object.values(drops).reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(2);
-  for (const pod of [cut, odd]) {
-    await worker.agent.unplug(pod);
-    await deletePodInterface(pod);
-  }
+  await worker.agent.unplug(odd);
+  await deletePodInterface(odd);
   lab.manifests.remove('splice.yaml');
   for (const chain of ['guard', 'mitigator']) await until(chain, false);
   for (const each of lab.workers) expect(await planOf(each)).toMatch(/nothing to do/i);
@@ -176,9 +175,11 @@ test(`a cube put in and taken out ${SPLICES} times loses nothing, and leaves its
   const before = await everything();
   const halves: Record<string, number> = await halfChanged();
   const traffic = await Traffic.start(client, backends, 10);
-  // One that stays: chains come and go on both sides of it.
+  // One that stays: chains come and go on both sides of it, and what it refuses is refused all the time.
   lab.manifests.write('stays.yaml', guard('stays', 'path-1', 1, { priority: 500 }));
   await until('stays', true);
+  const objects = lab.workers.map(({ counters }) => new PinnedObjects(counters.pins.nodeRoot));
+  const prober = await Prober.start(outcast, backends[1]?.addresses ?? {}, TARGET);
   for (let round = 0; round < SPLICES; round++) {
     const place = places[round % places.length] as string | object;
     const priority = round % 2 === 0 ? 900 : 100;
@@ -190,11 +191,15 @@ test(`a cube put in and taken out ${SPLICES} times loses nothing, and leaves its
     }
     await sleep(Math.random() * 40);
     expect(await halfChanged(['comes', 'stays'])).toEqual(halves);
+    if (round % 10 === 0) for (const each of objects) await each.look();
     lab.manifests.remove('comes.yaml');
     await until('comes', false);
     await sleep(Math.random() * 40);
   }
   expect(await halfChanged(['stays'])).toEqual(halves);
+  const { tries, answered } = await prober.end();
+  expect(answered).toEqual({});
+  expect(tries).toBeGreaterThan(SPLICES);
   lab.manifests.remove('stays.yaml');
   await until('stays', false);
   const { lost, requests, echoes } = await traffic.end();
@@ -210,6 +215,7 @@ test(`a cube put in and taken out ${SPLICES} times loses nothing, and leaves its
     expect(prog).toBeLessThanOrEqual(2);
   }
   expect((await everything()).map(({ kernel }) => kernel)).toEqual(before.map(({ kernel }) => kernel));
+  for (const each of objects) expect(await each.leaked()).toEqual([]);
 });
 
 describe('chains of many cubes', () => {

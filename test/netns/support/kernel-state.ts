@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CUBES } from '../../../src/cubes/generated/registry.ts';
 import { BpfMap, MapType } from '../../../src/dataplane/kernel/addon/index.ts';
 import { run } from '../../harness/process.ts';
@@ -85,4 +86,40 @@ async function isMap(path: string): Promise<boolean> {
 export async function bpfObjects(kind: 'prog' | 'map' | 'link'): Promise<number[]> {
   const { stdout } = await run(['bpftool', '-j', kind, 'show']);
   return (JSON.parse(stdout) as { id: number }[]).map(({ id }) => id);
+}
+
+const KINDS = ['prog', 'map', 'link'] as const;
+
+/** What was ever seen pinned below a folder: what of it is not pinned any more must be gone from the kernel. */
+export class PinnedObjects {
+  readonly #folder: string;
+  readonly #seen = new Set<string>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Notes what is pinned now: `prog 17`, `map 4`. */
+  async look(): Promise<ReadonlySet<string>> {
+    const now = new Set<string>();
+    for (const kind of KINDS) {
+      const { stdout } = await run(['bpftool', '-j', '-f', kind, 'show']);
+      for (const { id, pinned: paths = [] } of JSON.parse(stdout) as { id: number; pinned?: string[] }[])
+        if (paths.some((path) => path.startsWith(this.#folder))) now.add(`${kind} ${id}`);
+    }
+    for (const one of now) this.#seen.add(one);
+    return now;
+  }
+
+  /** What is in the kernel without a pin; the kernel may take a while to free what is let go. */
+  async leaked(timeoutMs = 30_000): Promise<string[]> {
+    const pinnedNow = await this.look();
+    const gone = [...this.#seen].filter((one) => !pinnedNow.has(one));
+    for (const deadline = Date.now() + timeoutMs; ; await sleep(200)) {
+      const there = new Set<string>();
+      for (const kind of KINDS) for (const id of await bpfObjects(kind)) there.add(`${kind} ${id}`);
+      const left = gone.filter((one) => there.has(one));
+      if (left.length === 0 || Date.now() > deadline) return left;
+    }
+  }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Running } from '../../harness/process.ts';
-import type { Pod } from '../../harness/topology.ts';
+import type { DualStack, Pod } from '../../harness/topology.ts';
 import { type Load, startLoad } from '../../harness/traffic.ts';
 import { vipsOf } from './manifests.ts';
 import { PORT } from './services.ts';
@@ -16,14 +16,22 @@ export class Traffic {
     this.#pings = pings;
   }
 
-  /** `number`: of the Service, on PORT for TCP and UDP, whose backends are pinged too. */
-  static async start(client: Pod, backends: readonly Pod[], number: number): Promise<Traffic> {
+  /**
+   * `to`: number of the Service, or addresses of a server, asked on `port` over TCP and UDP; the backends are pinged too.
+   */
+  static async start(
+    client: Pod,
+    backends: readonly Pod[],
+    to: number | DualStack,
+    port = PORT,
+  ): Promise<Traffic> {
+    const addresses = typeof to === 'number' ? vipsOf(to) : to;
     const loads: Record<string, Load> = {};
     const pings: Record<string, Running> = {};
     for (const family of FAMILIES) {
-      const vip = vipsOf(number)[family];
-      loads[`TCP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 20, long: 8 });
-      loads[`UDP ${family}`] = await startLoad(client.namespace, vip, PORT, { every: 10, udp: true });
+      const address = addresses[family] ?? '';
+      loads[`TCP ${family}`] = await startLoad(client.namespace, address, port, { every: 20, long: 8 });
+      loads[`UDP ${family}`] = await startLoad(client.namespace, address, port, { every: 10, udp: true });
       for (const pod of backends) {
         const name = `ping-${pod.name}-${family}`;
         const argv = ['ping', '-n', '-q', '-i', '0.01', pod.addresses[family] ?? ''];
