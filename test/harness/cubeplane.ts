@@ -6,6 +6,7 @@ import { type Result, type Running, type RunOptions, run } from './process.ts';
 import type { Node, Pod } from './topology.ts';
 
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const OBJECTS = new URL('../../build/bpf', import.meta.url).pathname;
 const OPERATOR = new URL('../../src/operators/main.ts', import.meta.url).pathname;
 
 /** Where an agent reads its objects: a directory of manifests, or an API server. */
@@ -20,6 +21,8 @@ export class Agent {
   readonly bpffs: string;
   /** More flags for `cubeplane up`. */
   readonly flags: readonly string[];
+  /** Another release: a folder that the agent finds in the place of build/bpf from its next start on. */
+  release: string | undefined;
   #running: Running | undefined;
   #starts = 0;
 
@@ -54,7 +57,14 @@ export class Agent {
       ...this.#places(),
       ...this.flags,
     ];
-    this.#running = await this.node.namespace.start(`agent-${++this.#starts}`, argv);
+    const swapped =
+      this.release === undefined
+        ? argv
+        : [
+            ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" "$2" && shift 2 && exec "$@"', 'sh'],
+            ...[this.release, OBJECTS, ...argv],
+          ];
+    this.#running = await this.node.namespace.start(`agent-${++this.#starts}`, swapped);
     await this.#running.waitForOutput(/ready/, timeoutMs);
   }
 

@@ -87,11 +87,16 @@ export class Counters {
   async rows(key: string, map: string): Promise<number> {
     const folder = this.pins.cube(pinNameOf(key));
     let rows = 0;
-    for (const instance of names(folder)) {
+    for (const instance of this.instances(key)) {
       const path = join(folder, instance, map);
-      if (/^\d+_/.test(instance) && existsSync(path)) rows += await countRows(path);
+      if (existsSync(path)) rows += await countRows(path);
     }
     return rows;
+  }
+
+  /** Instances of a cube that are in the kernel, by the name of their pin; each has a program of its own. */
+  instances(key: string): string[] {
+    return names(this.pins.cube(pinNameOf(key))).filter((name) => /^\d+_/.test(name));
   }
 
   /** What passed the ports of a cube, by number of the port. */
