@@ -11,25 +11,27 @@ import { readJson, statusPath } from '../../src/dataplane/sources/manifests/stat
 import type { Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
 import { HALF_CHANGED } from './support/half-changed.ts';
-import { kernelState } from './support/kernel-state.ts';
+import { kernelState, PinnedObjects } from './support/kernel-state.ts';
 import { sampleChain } from './support/manifests.ts';
 import { named, TARGET } from './support/services.ts';
 import { Traffic } from './support/traffic.ts';
 import { difference, openTwoNodes, SYSTEM, type TwoNodes, type Worker } from './support/two-nodes.ts';
-
-jest.setTimeout(600_000);
+import { OUTCAST, Prober, wall } from './support/wall.ts';
 
 /** `npm run soak` asks for more. */
 const KILLS = Number(process.env.CUBEPLANE_KILLS ?? 20);
 const REWIRINGS = Number(process.env.CUBEPLANE_REWIRINGS ?? 100);
+jest.setTimeout(300_000 + KILLS * 20_000 + REWIRINGS * 5_000);
 
 let lab: TwoNodes;
 let client: Pod;
+let outcast: Pod;
 const backends: Pod[] = [];
 
 beforeAll(async () => {
-  lab = await openTwoNodes('properties test');
+  lab = await openTwoNodes('properties test', { chain: guarded });
   client = await lab.addPod(0, 'client', 10);
+  outcast = await lab.addPod(0, 'outcast', OUTCAST);
   backends.push(await lab.addPod(0, 'near', 11), await lab.addPod(1, 'far', 11));
   for (const pod of backends) await startServer(pod.namespace, pod.name, TARGET);
   lab.writeService({ name: 'web', number: 10, ports: named, backends });
@@ -39,10 +41,19 @@ afterAll(async () => {
   await lab?.close();
 });
 
-/** The sample chain, or with another router between balancer and router; each revision is a new one. */
-function chainOf(revision: number): object {
-  const chain = sampleChain();
+/** Puts a firewall between balancer and router, which refuses one pod. */
+// biome-ignore lint/suspicious/noExplicitAny: fields of the sample are changed
+function guarded(chain: any): any {
   const [ilb, router] = chain.spec.cubes;
+  chain.spec.cubes = [ilb, wall('fw'), router];
+  chain.spec.path.splice(2, 0, { type: 'Cube', cube: { name: 'fw', in: 'inside', out: 'outside' } });
+  return chain;
+}
+
+/** The sample chain with its firewall, or with another router too; each revision is a new one. */
+function chainOf(revision: number): object {
+  const chain = guarded(sampleChain());
+  const [ilb, fw, router] = chain.spec.cubes;
   // Members of the spec that make new programs of the cubes that stay: seldom, for the verifier takes its time.
   ilb.loadBalancer.drainSeconds = 60 + (Math.floor(revision / 10) % 7);
   router.router = { icmp: { errorsPerSecond: 100 + (Math.floor(revision / 5) % 7) } };
@@ -58,12 +69,13 @@ function chainOf(revision: number): object {
       ],
     },
   };
-  chain.spec.cubes = [ilb, middle, router];
+  chain.spec.cubes = [ilb, fw, middle, router];
   const cube = (name: string, port: string) => ({ type: 'Cube', cube: { name, port } });
   delete chain.spec.path;
   chain.spec.links = [
     { name: 'pods', endpoints: [{ type: 'Pods' }, cube('ilb', 'pods')] },
-    { name: 'low', endpoints: [cube('ilb', 'server'), cube('middle', 'down')] },
+    { name: 'inside', endpoints: [cube('ilb', 'server'), cube('fw', 'inside')] },
+    { name: 'low', endpoints: [cube('fw', 'outside'), cube('middle', 'down')] },
     { name: 'high', endpoints: [cube('middle', 'up'), cube('router', 'pods')] },
     { name: 'overlay', endpoints: [cube('router', 'overlay'), { type: 'Overlay' }] },
   ];
@@ -125,7 +137,9 @@ async function rewire(revision: number, timeoutMs = 60_000): Promise<void> {
 
 test(`${KILLS} agents that die at any moment lose nothing, and the next ones find all as it should be`, async () => {
   const before = await halfChanged();
+  const objects = lab.workers.map(({ counters }) => new PinnedObjects(counters.pins.nodeRoot));
   const traffic = await Traffic.start(client, backends, 10);
+  const prober = await Prober.start(outcast, backends[1]?.addresses ?? {}, TARGET);
   for (let round = 0; round < KILLS; round++) {
     const worker = lab.worker(round % lab.workers.length);
     // What changes differs, and so does how far the agent gets with it.
@@ -138,6 +152,7 @@ test(`${KILLS} agents that die at any moment lose nothing, and the next ones fin
     if (change === 2) lab.writeService({ name: `more-${round}`, number: 40 + round, ports: named, backends });
     await sleep(Math.random() * 150);
     await worker.agent.kill();
+    await objects[worker.index]?.look();
     await sleep(Math.random() * 50);
     await worker.agent.start();
   }
@@ -152,6 +167,10 @@ test(`${KILLS} agents that die at any moment lose nothing, and the next ones fin
     expect(await planOf(worker)).toMatch(/nothing to do/i);
     expect(await kernelState(counters.pins.nodeRoot, node)).toEqual(kernel);
   }
+  const { tries, answered } = await prober.end();
+  expect(answered).toEqual({});
+  expect(tries).toBeGreaterThan(KILLS);
+  for (const each of objects) expect(await each.leaked()).toEqual([]);
   const { lost, requests, echoes } = await traffic.end();
   expect(lost).toEqual({});
   expect(requests).toBeGreaterThan(KILLS * 50);
@@ -167,6 +186,7 @@ describe('a chain', () => {
     const first = lab.workers.map(epochOf);
     const middles: Record<string, number> = {};
     const traffic = await Traffic.start(client, backends, 10);
+    const prober = await Prober.start(outcast, backends[1]?.addresses ?? {}, TARGET);
     for (let revision = 1001; revision <= 1000 + REWIRINGS; revision++) {
       await rewire(revision);
       await sleep(Math.random() * 40);
@@ -179,6 +199,9 @@ describe('a chain', () => {
         }
       }
     }
+    const { tries, answered } = await prober.end();
+    expect(answered).toEqual({});
+    expect(tries).toBeGreaterThan(REWIRINGS);
     const { lost, requests, echoes } = await traffic.end();
     expect(lost).toEqual({});
     expect(requests).toBeGreaterThan(REWIRINGS * 10);
