@@ -202,6 +202,8 @@ test(`a cube put in and taken out ${SPLICES} times loses nothing, and leaves its
   expect(tries).toBeGreaterThan(SPLICES);
   lab.manifests.remove('stays.yaml');
   await until('stays', false);
+  // It was that firewall, and nothing else, that kept it out.
+  expect((await ask(outcast.namespace, backends[1]?.addresses.ipv4 ?? '', TARGET)).failures).toEqual([]);
   const { lost, requests, echoes } = await traffic.end();
   expect(lost).toEqual({});
   expect(requests).toBeGreaterThan(SPLICES * 10);

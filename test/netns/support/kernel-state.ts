@@ -107,6 +107,7 @@ export class PinnedObjects {
       for (const { id, pinned: paths = [] } of JSON.parse(stdout) as { id: number; pinned?: string[] }[])
         if (paths.some((path) => path.startsWith(this.#folder))) now.add(`${kind} ${id}`);
     }
+    if (now.size === 0) throw new Error(`nothing is pinned below ${this.#folder}`);
     for (const one of now) this.#seen.add(one);
     return now;
   }
