@@ -175,6 +175,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 	if (f->affinity)
 		remember_affinity(c, f, &s);
 	count(c, COUNT_NEW_SESSIONS);
+	count_pick(c, s.backend);
 	cube_decide(c, reason ? DECIDE_AFFINITY : DECIDE_NEW_SESSION, s.backend);
 	return to_backend(c, &s, b, t);
 }

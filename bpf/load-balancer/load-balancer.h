@@ -87,6 +87,19 @@ struct {
 	__type(value, struct backend);
 } backends SEC(".maps");
 
+struct backend_counter {
+	u64 sessions; /* new ones that it was picked for */
+};
+SIZE_ASSERT(struct backend_counter, 8);
+
+/* key: backend id. value: backend_counter. writer: this program; the agent zeroes what belongs to a row that becomes free. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, struct backend_counter);
+} backend_counters SEC(".maps");
+
 /* session.state.own */
 #define SESSION_HAIRPIN	    (1 << 0) /* client and backend are one: its source is hidden from itself */
 #define SESSION_PORT_CHANGE (1 << 1) /* the backend sees another source port */

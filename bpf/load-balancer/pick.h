@@ -192,6 +192,15 @@ picked:
 	return sticky ? PICKED_BY_AFFINITY : 0;
 }
 
+/* Counts a new session of a backend; what is established costs nothing here. */
+static __always_inline void count_pick(const struct cube_ctx *c, u32 id)
+{
+	struct backend_counter *counter = bpf_map_lookup_elem(&backend_counters, &id);
+
+	if (counter && !cube_is_dry(c))
+		__sync_fetch_and_add(&counter->sessions, 1);
+}
+
 static __noinline void remember_affinity(struct cube_ctx *c, const struct frontend *f,
 					 const struct session *s)
 {

@@ -32,6 +32,10 @@ import { type Story, storyOf } from './trace/story.ts';
 /** A live trace that nobody has asked for so long ends: its reader was killed. */
 const IDLE_MS = 5000;
 
+/** Objects of a table that become metrics: rules are written by hand, but backends grow in number with the pods. */
+const MOST_SERIES = 10_000;
+const MOST_BACKENDS = 1_000;
+
 export interface LivePackets {
   readonly packets: readonly Story[];
   /** Packets that were told of and not kept, as nobody asked in time. */
@@ -172,8 +176,8 @@ export class Inspection {
   async metrics(health: AgentHealth): Promise<string> {
     const isThere = this.#reconciler.inKernel.ready;
     const objects: ObjectCount[] = [];
-    for (const { cube, table, kind } of isThere ? this.#countedObjects() : []) {
-      const page = await this.readTable({ cube, table, limit: 10_000 });
+    for (const { cube, table, kind, limit } of isThere ? this.#countedObjects() : []) {
+      const page = await this.readTable({ cube, table, limit });
       objects.push(...objectCounts({ cube }, kind, page));
     }
     const { user, system } = process.cpuUsage();
@@ -184,12 +188,13 @@ export class Inspection {
     });
   }
 
-  #countedObjects(): { cube: string; table: string; kind: string }[] {
-    const found: { cube: string; table: string; kind: string }[] = [];
+  #countedObjects(): { cube: string; table: string; kind: string; limit: number }[] {
+    const found: { cube: string; table: string; kind: string; limit: number }[] = [];
     for (const { instance, plan } of this.#reconciler.running.values()) {
       for (const { name, objects, counts } of describedMaps(plan.cube.type.type)) {
         const kind = objects?.key;
-        if (counts && kind !== undefined) found.push({ cube: instance.cubeKey, table: name, kind });
+        const limit = counts === 'sessions' ? MOST_BACKENDS : MOST_SERIES;
+        if (counts && kind !== undefined) found.push({ cube: instance.cubeKey, table: name, kind, limit });
       }
     }
     return found;

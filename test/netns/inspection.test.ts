@@ -81,8 +81,14 @@ describe('tables', () => {
         addr: t.near.addresses.ipv4,
         port: 8080,
         backend: expect.stringContaining('Service'),
+        sessions: expect.any(Number),
       }),
     );
+    const near = backends.rows.filter(({ addr, port, proto }) => {
+      return Object.values(t.near.addresses).includes(String(addr)) && port === 8080 && proto === 6;
+    });
+    const sessions = near.reduce((sum, row) => sum + Number(row.sessions), 0);
+    expect(sessions).toBeGreaterThanOrEqual(10 * FAMILIES.length);
     const pods = await json<TablePage>('tables', 'node', 'pods');
     expect(pods.rows).toContainEqual(
       expect.objectContaining({ key: t.client.addresses.ipv4, mac: t.client.mac }),
@@ -204,6 +210,8 @@ describe('metrics', () => {
     expect(value(`cubeplane_cube_events_total{${cube},event="newSessions"}`)).toBeGreaterThanOrEqual(20);
     expect(value(`cubeplane_port_receive_packets_total{${cube},port="pods"}`)).toBeGreaterThan(20);
     expect(value(`cubeplane_map_max_entries{${cube},map="frontends"}`)).toBeGreaterThan(0);
+    const server = `kind="server",object="${t.near.addresses.ipv4}:8080/TCP"`;
+    expect(value(`cubeplane_object_sessions_total{${cube},${server}}`)).toBeGreaterThanOrEqual(10);
     expect(value('cubeplane_agent_synced')).toBe(1);
     expect(text).toContain('cubeplane_agent_info{node="node-a",');
   });

@@ -49,8 +49,12 @@ export interface MapDescription {
    * where these are plain numbers.
    */
   objects?: Readonly<Record<string, string>>;
-  /** Its values are `packets` and `bytes` of the object that its key numbers: they become metrics. */
-  counts?: true;
+  /**
+   * Its values are `packets` and `bytes` of the object that its key numbers, or `sessions` of it: they become metrics.
+   */
+  counts?: true | 'sessions';
+  /** Another map with the same keys, whose values are shown in the same rows. */
+  beside?: string;
 }
 
 export interface CubeTypeSchema {

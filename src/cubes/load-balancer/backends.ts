@@ -14,6 +14,7 @@
 import { getAddress } from '../codec/address.ts';
 import type { MapWrite } from '../cube-type.ts';
 import { hashBytes, RowIndex } from '../packed-table.ts';
+import { backendCounters as counters } from './generated/codec.ts';
 
 export const ROW = 32;
 const IDENTITY = 20; // address, port, protocol, and flags, which the hash leaves out
@@ -293,9 +294,13 @@ export class Backends {
       this.#marks[id] = 0;
     }
     this.#queue = [];
-    for (const id of this.#freed) this.#free.push(id);
+    const freed = this.#freed;
+    for (const id of freed) this.#free.push(id);
     this.#freed = [];
-    return { arriving: this.#writes(arriving), leaving: this.#writes(leaving) };
+    return {
+      arriving: this.#writes(arriving),
+      leaving: [...countersOf(freed), ...this.#writes(leaving)],
+    };
   }
 
   #writes(ids: readonly number[]): MapWrite[] {
@@ -313,6 +318,14 @@ export class Backends {
     });
     return { keys: new Uint8Array(ids.buffer), values };
   }
+}
+
+/** Rows that are free count from zero for their next owner. */
+function countersOf(ids: readonly number[]): MapWrite[] {
+  if (ids.length === 0) return [];
+  const keys = new Uint8Array(Uint32Array.from(ids).buffer);
+  const values = new Uint8Array(ids.length * counters.valueSize);
+  return [{ map: 'backend_counters', op: 'update', count: ids.length, keys, values }];
 }
 
 function hashOf(bytes: Uint8Array, at: number): number {

@@ -395,6 +395,6 @@ export class LoadBalancerImage implements CubeImage {
     const row = this.#frontends.row(scratchKey);
     const owner = this.#held.get(this.#owners[row] ?? '');
     if (kind === 'frontend') return row < 0 ? undefined : frontendText(packet, owner?.name);
-    return backendText(Number(id), this.backends, owner ? [owner] : this.#held.values());
+    return backendText(Number(id), this.backends, kind, owner ? [owner] : this.#held.values());
   }
 }

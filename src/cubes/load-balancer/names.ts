@@ -23,10 +23,19 @@ export function frontendText({ dst, dport, proto }: DecidedPacket, service: stri
   return `${place(dst, dport, proto)}${service === undefined ? '' : ` of Service ${service}`}`;
 }
 
-/** `10.244.1.10:8080/TCP of Service default/web`; undefined for an id that is free. */
-export function backendText(id: number, backends: Backends, services: Iterable<Lists>): string | undefined {
+/**
+ * `10.244.1.10:8080/TCP of Service default/web`; undefined for an id that is free. With `kind: 'server'` without its Services,
+ * which come and go: a series of a metric has one name.
+ */
+export function backendText(
+  id: number,
+  backends: Backends,
+  kind: string,
+  services: Iterable<Lists>,
+): string | undefined {
   const row = backends.row(id);
   if (row === undefined) return undefined;
+  if (kind === 'server') return place(row.address, row.port, row.proto);
   const names = [...services]
     .filter((one) => one.backends.some((word) => word >>> 1 === id))
     .map(({ name }) => name);

@@ -281,8 +281,20 @@ export const schema: CubeTypeSchema = {
       key: 'backend id',
       value: 'address, port, generation, deadline',
       writer: 'agent',
-      description: 'Who serves.',
+      description: 'Who serves, each with its number of new sessions.',
       objects: { key: 'backend' },
+      beside: 'backend_counters',
+    },
+    {
+      name: 'backend_counters',
+      class: 'state',
+      key: 'backend id',
+      value: 'new sessions',
+      writer: 'program',
+      description:
+        'Sessions that each backend was picked for, since it was first listed; kept over changes of services and of the spec.',
+      objects: { key: 'server' },
+      counts: 'sessions',
     },
     {
       name: 'established',

@@ -49,6 +49,7 @@ function instance(cube: CubeInput<LoadBalancer>): InstanceConfig {
       embryonic: sessions.maxEmbryonic * 2,
       affinity: sessions.maxAffinity,
       backends: sessions.maxBackends,
+      backend_counters: sessions.maxBackends,
       frontends: sessions.maxFrontends,
       picks: sessions.maxPicks,
       source_ranges: sessions.maxSourceRanges,
@@ -71,6 +72,7 @@ export const loadBalancer: CubeType<LoadBalancer> = {
     picks: { class: 'config', writer: 'agent', codec: maps.picks, version: 1 },
     source_ranges: { class: 'config', writer: 'agent', codec: maps.source_ranges, version: 1 },
     backends: { class: 'state', writer: 'agent', codec: maps.backends, version: 1 },
+    backend_counters: { class: 'state', writer: 'program', codec: maps.backend_counters, version: 1 },
     established: {
       class: 'state',
       writer: 'program',

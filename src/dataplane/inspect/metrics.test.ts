@@ -81,3 +81,11 @@ test('rows that count packets and bytes of an object become metrics of it', () =
   expect(text).toContain(`cubeplane_object_bytes_total{${labels},object="8"} 60\n`);
   expect(objects).toHaveLength(2);
 });
+
+test('rows that count sessions of an object become a metric of it', () => {
+  const rows = [{ key: 3, server: '10.244.2.7:8080/TCP', sessions: 12 }];
+  const text = metricsText(HEALTH, COUNTERS, objectCounts({ cube: 'net/lb' }, 'server', { rows }), FACTS);
+  const labels = 'namespace="net",cube="lb",kind="server",object="10.244.2.7:8080/TCP"';
+  expect(text).toContain(`cubeplane_object_sessions_total{${labels}} 12\n`);
+  expect(text).not.toContain('cubeplane_object_packets_total');
+});

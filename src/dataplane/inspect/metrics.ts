@@ -7,14 +7,15 @@ import type { TableInfo, TablePage } from './tables.ts';
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
-/** Packets and bytes that objects of a cube decided, as the rules of a firewall. */
+/** What objects of a cube decided or got: packets and bytes, as the rules of a firewall, or sessions, as backends. */
 export interface ObjectCount {
   readonly cube: string;
   /** Kind of object, as `rule`. */
   readonly kind: string;
   readonly object: string;
-  readonly packets: number;
-  readonly bytes: number;
+  readonly packets?: number;
+  readonly bytes?: number;
+  readonly sessions?: number;
 }
 
 export interface ProcessFacts {
@@ -210,8 +211,12 @@ function mapMetrics(page: Page, { maps }: NodeCounters): void {
 }
 
 function objectMetrics(page: Page, objects: readonly ObjectCount[]): void {
-  const each = (value: (one: ObjectCount) => number): Sample[] =>
-    objects.map((one) => [{ ...cubeLabels(one.cube), kind: one.kind, object: one.object }, value(one)]);
+  const each = (value: (one: ObjectCount) => number | undefined): Sample[] =>
+    objects.flatMap((one): Sample[] => {
+      const count = value(one);
+      const labels = { ...cubeLabels(one.cube), kind: one.kind, object: one.object };
+      return count === undefined ? [] : [[labels, count]];
+    });
   page.add(
     'cubeplane_object_packets_total',
     'counter',
@@ -224,17 +229,25 @@ function objectMetrics(page: Page, objects: readonly ObjectCount[]): void {
     'Bytes of these packets.',
     each(({ bytes }) => bytes),
   );
+  page.add(
+    'cubeplane_object_sessions_total',
+    'counter',
+    'New sessions that an object of a cube got, as a backend.',
+    each(({ sessions }) => sessions),
+  );
 }
 
-/** Rows of a table whose key is an object and whose values are packets and bytes. */
+/** Rows of a table whose key is an object and whose values are packets and bytes, or sessions. */
 export function objectCounts(
   { cube }: Pick<TableInfo, 'cube'>,
   kind: string,
   { rows }: Pick<TablePage, 'rows'>,
 ): ObjectCount[] {
-  return rows.flatMap((row) => {
-    const { packets, bytes, key } = row;
+  return rows.flatMap((row): ObjectCount[] => {
+    const { packets, bytes, sessions, key } = row;
+    const object = { cube, kind, object: String(row[kind] ?? key) };
+    if (typeof sessions === 'number') return [{ ...object, sessions }];
     if (typeof packets !== 'number' || typeof bytes !== 'number') return [];
-    return [{ cube, kind, object: String(row[kind] ?? key), packets, bytes }];
+    return [{ ...object, packets, bytes }];
   });
 }

@@ -73,6 +73,8 @@ interface Table extends TableInfo {
   readonly codec: MapCodec;
   /** Column → kind of the object that its number stands for. */
   readonly objects: Readonly<Record<string, string>>;
+  /** A map with the same keys, whose columns are shown too. */
+  readonly beside?: { readonly path: string; readonly codec: MapCodec };
   readonly running?: Running;
 }
 
@@ -107,7 +109,7 @@ export async function readTable(input: TablesInput, request: TablesRequest): Pro
   const rows: Record<string, Cell>[] = [];
   let passed = 0;
   let more = false;
-  for await (const raw of rowsOf(table.path)) {
+  for await (const raw of rowsOf(table.path, table.beside?.path)) {
     const row = rowOf(raw, table);
     if (match !== undefined && !Object.values(row).some((cell) => String(cell).includes(match))) continue;
     if (passed++ < offset) continue;
@@ -158,6 +160,8 @@ function tablesOf({ pins, usage }: TablesInput, running: Running): Table[] {
     .filter(([name]) => !name.endsWith('scratch'))
     .map(([name, { codec }]): Table => {
       const described = descriptions.find((one) => one.name === name);
+      const beside = described?.beside ?? '';
+      const other = type.maps[beside];
       return {
         cube,
         table: name,
@@ -165,6 +169,7 @@ function tablesOf({ pins, usage }: TablesInput, running: Running): Table[] {
         objects: described?.objects ?? {},
         path: mapPath(pins, running, name),
         codec,
+        ...(other ? { beside: { path: mapPath(pins, running, beside), codec: other.codec } } : {}),
         running,
         ...usageOf(usage, cube, name),
       };
@@ -188,11 +193,11 @@ function usageOf(usage: readonly MapUsage[], cube: string, map: string): { used?
   return found === undefined ? {} : { used: found.used, max: found.max };
 }
 
-function rowOf({ key, values }: RawRow, { codec, objects, running }: Table): Record<string, Cell> {
+function rowOf(raw: RawRow, { codec, objects, beside, running }: Table): Record<string, Cell> {
   const row = new Map<string, Cell>();
-  put(row, 'key', codec.decodeKey(key));
-  const [first, ...others] = values.map((bytes) => codec.decodeValue(bytes));
-  put(row, 'value', others.reduce(add, first));
+  put(row, 'key', codec.decodeKey(raw.key));
+  put(row, 'value', sumOf(raw.values, codec));
+  if (beside && raw.beside) put(row, 'beside', sumOf(raw.beside, beside.codec));
   const packet = packetOf(row);
   for (const [column, kind] of Object.entries(objects)) {
     const id = row.get(column);
@@ -220,6 +225,11 @@ function cellOf(value: unknown): Cell {
     return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value);
   if (Array.isArray(value)) return value.map(cellOf);
   return value as Cell;
+}
+
+function sumOf(values: readonly Buffer[], codec: MapCodec): unknown {
+  const [first, ...others] = values.map((bytes) => codec.decodeValue(bytes));
+  return others.reduce(add, first);
 }
 
 /** Values of two CPUs as one: counters add up. */

@@ -35,15 +35,21 @@ export interface RawRow {
   readonly key: Buffer;
   /** One value, or one a CPU. */
   readonly values: readonly Buffer[];
+  /** The same of the row with this key in the map beside it. */
+  readonly beside?: readonly Buffer[];
 }
 
 /**
  * The rows of a map, as they come, and others get their turn in between. Rows that come or go meanwhile may be in it or
  * not. Rows of arrays that are all zero are left out: nobody has written them. Throws KernelError.
+ *
+ * @param beside path of another map with the same keys.
  */
-export async function* rowsOf(path: string): AsyncGenerator<RawRow> {
+export async function* rowsOf(path: string, beside?: string): AsyncGenerator<RawRow> {
   const map = BpfMap.openPinned(path);
+  let other: BpfMap | undefined;
   try {
+    if (beside !== undefined) other = BpfMap.openPinned(beside);
     const isArray = map.type === MapType.Array || map.type === MapType.PerCpuArray;
     let seen = 0;
     for (const key of map.keys()) {
@@ -51,9 +57,11 @@ export async function* rowsOf(path: string): AsyncGenerator<RawRow> {
       if (seen > 2 * map.maxEntries) return; // a deleted key has made it start again
       const bytes = map.lookup(key);
       if (bytes === undefined || (isArray && bytes.every((byte) => byte === 0))) continue;
-      yield { key, values: split(bytes, map) };
+      const more = other?.lookup(key);
+      yield { key, values: split(bytes, map), ...(other && more ? { beside: split(more, other) } : {}) };
     }
   } finally {
+    other?.close();
     map.close();
   }
 }

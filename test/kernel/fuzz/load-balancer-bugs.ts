@@ -99,4 +99,10 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
     from: '*proof = sctp.initiate_tag;',
     to: '*proof = sctp.tag;',
   },
+  {
+    what: 'a session is counted for another backend',
+    file: 'load-balancer/client.h',
+    from: 'count_pick(c, s.backend);',
+    to: 'count_pick(c, 0);',
+  },
 ];

@@ -26,6 +26,7 @@ export const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 export class Rows {
   readonly #balancer: Balancer;
   readonly #gone: (protocol: number) => boolean;
+  readonly #live = new Set<number>();
   backends = new Map<number, ModelBackend>();
   /** Numbers of what shares affinity, by the model's name. */
   groups = new Map<string, number>();
@@ -35,6 +36,23 @@ export class Rows {
     const { drainSeconds, udpDrainSeconds } = balancer.spec;
     // any other time to drain lies after the end of the test
     this.#gone = (protocol) => (protocol === UDP ? udpDrainSeconds : drainSeconds) === 0;
+  }
+
+  isLive(id: number): boolean {
+    return this.#live.has(id);
+  }
+
+  /** Where the sessions that backends were picked for are counted otherwise. */
+  countDifferences(picked: ReadonlyMap<number, number>): string[] {
+    const { keys, values, count } = this.#balancer.cube.map('backend_counters').dumpSync();
+    return Array.from({ length: count }, (_, i): [number, number] => [
+      keys.readUInt32LE(i * 4),
+      Number(values.readBigUInt64LE(i * 8)),
+    ])
+      .filter(([id, sessions]) => sessions !== (picked.get(id) ?? 0))
+      .map(
+        ([id, sessions]) => `backend ${id}: model ${picked.get(id) ?? 0} new sessions, kernel ${sessions}`,
+      );
   }
 
   /** Reads all rows; returns where they differ from what the services ask for. */
@@ -47,6 +65,7 @@ export class Rows {
     const live = new Map<Place, { takes: boolean; deadline: number }>();
     const { keys, values, count } = this.#balancer.cube.map('backends').dumpSync();
     this.backends = new Map();
+    this.#live.clear();
     for (let i = 0; i < count; i++) {
       const row = values.subarray(i * ROW, (i + 1) * ROW);
       const flags = row.readUInt8(19);
@@ -59,6 +78,7 @@ export class Rows {
       const generation = row.readUInt32LE(20);
       this.backends.set(keys.readUInt32LE(i * 4), { address, port, place, generation, isGone, takes });
       if (!isLive) continue;
+      this.#live.add(keys.readUInt32LE(i * 4));
       if (live.has(place)) found.push(`two rows of backend ${bytesOf(place).toString('hex')}`);
       live.set(place, { takes, deadline });
     }

@@ -131,6 +131,10 @@ export class LoadBalancerModel {
   config: Config;
   counts: string[] = [];
   readonly conflicts: Conflicts = { least: 0, most: 0 };
+  /** New sessions by row of their backend. */
+  readonly picked = new Map<number, number>();
+  /** Whose session the last packet opened. */
+  opened: number | undefined;
   /** First choices of Maglev, which are the same for equal tuples and candidates. */
   readonly #firstChoices = new Map<string, Place>();
 
@@ -436,6 +440,7 @@ class Decision {
     if (half.own & HAIRPIN) this.#count('hairpins');
     if (half.own & PORT_CHANGED) this.#count('sourcePortChanged');
     this.#count('newSessions');
+    this.#model.opened = half.backend;
     return this.#toBackend(half, backend);
   }
 

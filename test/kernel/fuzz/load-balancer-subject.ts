@@ -130,6 +130,8 @@ class LoadBalancerSubject implements Subject {
     const services = modelServices(spec, NODE, [...this.#services.values()]);
     this.#pending.push(...this.#rows.read(services));
     this.#model.config = { ...this.#model.config, services, backends: this.#rows.backends };
+    // a row counts from zero for its next owner
+    for (const id of this.#model.picked.keys()) if (!this.#rows.isLive(id)) this.#model.picked.delete(id);
   }
 
   change(random: Random): void {
@@ -190,6 +192,7 @@ class LoadBalancerSubject implements Subject {
     const { state, conflicts } = this.#model;
     const counted = { ...conflicts };
     state.begin();
+    this.#model.opened = undefined;
     const outcome = this.#expect(shot, result, now);
     const found = typeof outcome === 'string' ? [outcome] : outcome.differences;
     found.push(...this.#halves.differences(state));
@@ -199,6 +202,8 @@ class LoadBalancerSubject implements Subject {
       return found;
     }
     if (typeof outcome !== 'string') {
+      const { opened, picked } = this.#model;
+      if (opened !== undefined) picked.set(opened, (picked.get(opened) ?? 0) + 1);
       for (const name of outcome.sums) {
         add(this.#sums, name);
         this.#seen.add(name);
@@ -329,7 +334,10 @@ class LoadBalancerSubject implements Subject {
   }
 
   sums(): readonly string[] {
-    const found = this.#halves.allDifferences(this.#model.state);
+    const found = [
+      ...this.#halves.allDifferences(this.#model.state),
+      ...this.#rows.countDifferences(this.#model.picked),
+    ];
     const counted = new Map(
       [...this.#balancer.chain.tally()].map(([name, count]) => [name, count - (this.#before.get(name) ?? 0)]),
     );

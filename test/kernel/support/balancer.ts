@@ -14,6 +14,7 @@ import { LoadBalancerImage } from '../../../src/cubes/load-balancer/image.ts';
 import { schema } from '../../../src/cubes/load-balancer/schema.ts';
 import { loadBalancer } from '../../../src/cubes/load-balancer/type.ts';
 import type { BpfMap } from '../../../src/dataplane/kernel/addon/index.ts';
+import { ipText } from './bytes.ts';
 import { Chain, type ChainCube, type RunOptions, type RunResult } from './chain.ts';
 
 export const SERVER = 0;
@@ -193,6 +194,19 @@ export class Balancer {
     }
   }
 
+  /** New sessions by the address of their backend. */
+  picked(): Map<string, number> {
+    const counters = this.cube.map('backend_counters').dumpSync().values;
+    const rows = this.cube.map('backends').dumpSync().values;
+    const picked = new Map<string, number>();
+    for (let id = 0; id * 8 < counters.length; id++) {
+      const count = Number(counters.readBigUInt64LE(id * 8));
+      const address = ipText(rows.subarray(id * 32, id * 32 + 16));
+      if (count > 0) picked.set(address, (picked.get(address) ?? 0) + count);
+    }
+    return picked;
+  }
+
   clear(): void {
     for (const table of ['established', 'embryonic', 'affinity', 'reply_buckets'])
       this.#empty(this.cube.map(table));
@@ -204,9 +218,10 @@ export class Balancer {
     this.#empty(this.cube.map('frontends'));
     this.#empty(this.cube.map('source_ranges'));
     this.#empty(this.chain.shared('fragments'));
-    const backends = this.cube.map('backends');
-    const { keys, values } = backends.dumpSync();
-    backends.updateBatchSync(keys, values.fill(0));
+    for (const name of ['backends', 'backend_counters']) {
+      const { keys, values } = this.cube.map(name).dumpSync();
+      this.cube.map(name).updateBatchSync(keys, values.fill(0));
+    }
     this.spec = spec;
     this.image = new LoadBalancerImage(spec, this.#node);
     this.image.settle();

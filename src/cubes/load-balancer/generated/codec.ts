@@ -46,6 +46,21 @@ function getAffinity(bytes: Uint8Array, at: number): Affinity {
   };
 }
 
+/** struct backend_counter, 8 bytes */
+export interface BackendCounter {
+  readonly sessions: bigint;
+}
+
+function putBackendCounter(bytes: Uint8Array, at: number, row: BackendCounter): void {
+  putU64(bytes, at, row.sessions, 'BackendCounter.sessions');
+}
+
+function getBackendCounter(bytes: Uint8Array, at: number): BackendCounter {
+  return {
+    sessions: getU64(bytes, at),
+  };
+}
+
 /** struct backend, 32 bytes */
 export interface Backend<A = string> {
   readonly addr: A;
@@ -466,6 +481,30 @@ export const affinity: MapCodec<AffinityKey, Affinity, AffinityKey<string | Uint
   },
 };
 
+export const backendCounters: MapCodec<number, BackendCounter> = {
+  name: 'backend_counters',
+  type: 2,
+  maxEntries: 65536,
+  keySize: 4,
+  valueSize: 8,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'backend_counters key');
+    putU32(bytes, at, row, 'backend_counters key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'backend_counters key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'backend_counters value');
+    putBackendCounter(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'backend_counters value');
+    return getBackendCounter(bytes, at);
+  },
+};
+
 export const backends: MapCodec<number, Backend, number, Backend<string | Uint8Array>> = {
   name: 'backends',
   type: 2,
@@ -732,6 +771,7 @@ export const constants: {
 /** All maps by their names in C. */
 export const maps = {
   affinity: affinity,
+  backend_counters: backendCounters,
   backends: backends,
   embryonic: embryonic,
   established: established,
