@@ -30,7 +30,9 @@ static __noinline void note_reply(struct cube_ctx *c, struct session *s, u32 pro
 		return;
 	forward_key(&c->work->tuple, s, &x->forward);
 	forward = bpf_map_lookup_elem(&embryonic, &x->forward);
-	if (!forward || forward->backend != s->backend || forward->generation != s->generation)
+	/* with another port it is a later session of the same client */
+	if (!forward || forward->backend != s->backend || forward->generation != s->generation ||
+	    forward->port != c->work->tuple.dport)
 		return;
 	forward->state.proof = proof;
 	forward->state.flags |= SESSION_REPLIED;

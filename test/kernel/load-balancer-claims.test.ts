@@ -104,6 +104,18 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(dissect(down(f, f.backend, { flags: 'SA' }).frame).ip?.src).toBe(f.other);
   });
 
+  test('a reply to a port that the session has no more confirms nothing', () => {
+    serve(f);
+    up(f, f.other, { flags: 'S' });
+    const port = up(f, f.vip, { flags: 'S', seq: 100 }).seen?.work.sport ?? 0;
+    expect(port).not.toBe(PORT);
+    const lost = lb.halves().find((one) => !one.reverse && one.dst === f.vip);
+    lb.cube.map('embryonic').delete(lost?.key ?? Buffer.alloc(40));
+    expect(up(f, f.vip, { flags: 'S', seq: 100 }).counts).toContain('load-balancer sourcePortChanged');
+    down(f, f.backend, { dport: port, flags: 'SA', seq: 5000, ack: 101 });
+    expect(up(f, f.vip, ACK).counts).not.toContain('load-balancer promoted');
+  });
+
   test('a reply of a session that the client has replaced does not bring it back', () => {
     serve(f);
     connect(f);
