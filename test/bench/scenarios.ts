@@ -25,7 +25,8 @@ type Send = (port: number, frame: Uint8Array) => Buffer;
 export interface Scenario {
   /** Of the cube's program, and of those beside it in lookups.bpf.c and inserts.bpf.c. */
   readonly name: string;
-  readonly cube: CubeSpec;
+  /** Absent: the cube that only passes packets on (test/kernel/fixtures/pass.bpf.c). */
+  readonly cube?: CubeSpec;
   /** So many flows that the cube knows: made known by packets where it remembers any. */
   known(family: Family, count: number, send: Send): Traffic;
   /** Rows that a packet is tried against at most, where they are tried one by one. */
@@ -91,6 +92,16 @@ function openings(
     fresh: { frame: sourceOffsets(family).port, keys: [32, 34] },
   };
 }
+
+/** What is left of a packet's cost when a cube does nothing: the entry, the way into the cube, and the edge. */
+const pass: Scenario = {
+  name: 'pass',
+  known: (family, count) =>
+    plain(
+      times(count, (n) => ends(CLIENT[family], peer(family, n), n, 80)),
+      0,
+    ),
+};
 
 const loadBalancer: Scenario = {
   name: 'load_balancer',
@@ -439,6 +450,7 @@ const mitigator: Scenario = {
 };
 
 export const SCENARIOS: readonly Scenario[] = [
+  pass,
   loadBalancer,
   nat,
   firewall,

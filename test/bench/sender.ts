@@ -86,6 +86,7 @@ export class Sender {
 /** Maps that lookups.bpf.c asks of each cube, and inserts.bpf.c writes, by the names that the cube has for them. */
 const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly string[]>>> = {
   lookups: {
+    pass: ['port_counters'],
     load_balancer: ['port_counters', 'counters', 'established', 'backends'],
     nat: ['port_counters', 'counters', 'established', 'scratch'],
     firewall: ['port_counters', 'counters', 'established', 'rule_bank'],
