@@ -39,12 +39,31 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	return true;
 }
 
+/* Whether the packet changes nothing of an established session but its time, as nearly all do: follow() has no part in it. */
+static __always_inline bool changes_nothing(const struct cube_ctx *c, const struct session *s, u32 now)
+{
+	const struct cube_work *w = c->work;
+	u8 proto = w->tuple.proto;
+
+	if (w->flags & PKT_ICMP_ERROR || cube_is_reported(c) || s->state.flags & SESSION_CLOSING ||
+	    session_syncs(&s->state, now) || session_is_expired(&s->state, proto, now))
+		return false;
+	return proto == IPPROTO_UDP ||
+	       (proto == IPPROTO_TCP && !(w->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)));
+}
+
 static __always_inline int decide(struct cube_ctx *c)
 {
 	struct session *s = bpf_map_lookup_elem(&established, &c->work->tuple);
+	u32 now = coarse_seconds();
 	int verdict = VERDICT_NONE;
 
-	if (likely(s))
+	if (likely(s) && likely(changes_nothing(c, s, now))) {
+		if (s->state.seen != now)
+			s->state.seen = now;
+		return translate(c, s);
+	}
+	if (s)
 		verdict = follow(c->skb, s, true);
 	return verdict == VERDICT_NONE ? begin(c->skb) : verdict;
 }
