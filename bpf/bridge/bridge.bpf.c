@@ -64,13 +64,15 @@ static __always_inline bool exceeds_mtu(struct cube_ctx *c, u32 port)
 CUBE(bridge)
 {
 	u32 now = coarse_seconds(), port = 0;
+	const struct ethernet *head = (void *)(long)c->skb->data;
 	struct ethernet ethernet;
 	struct frame f = {};
 	int reason, found;
 	u32 kind;
 
-	if (bpf_skb_load_bytes(c->skb, 0, &ethernet, sizeof(ethernet)))
+	if ((void *)(head + 1) > (void *)(long)c->skb->data_end)
 		return cube_drop(c, DROP_MALFORMED);
+	ethernet = *head;
 	if (unlikely(mac_is_reserved(&ethernet.dst)))
 		return cube_pass(c);
 	if (unlikely(mac_is_group(&ethernet.src) || mac_is_zero(&ethernet.src)))
