@@ -17,7 +17,8 @@ const CLIENTS = { ipv4: '10.244.1.10', ipv6: 'fd00:244:0:1::10' } as const;
 /** A sender of a chain's packets with the program that makes their lookups alone. */
 export interface ChainSender {
   readonly sender: Sender;
-  readonly lookups: BpfProgram;
+  /** Absent for replies. */
+  readonly lookups?: BpfProgram;
 }
 
 /**
@@ -141,10 +142,19 @@ export class Rig {
     this.#closers.push(sender);
     const cubes = [this.balancer, this.router, ...(this.firewall ? [this.firewall] : [])];
     const variables = { prefix_length: u32(family === 'ipv6' ? 64 : 120) };
-    const object = await openBeside('lookups', sender, this.chain, cubes, variables);
-    this.#closers.push(object);
     const name = this.firewall ? 'load_balancer_firewall_router' : 'load_balancer_router';
-    return { sender, lookups: object.program(name) };
+    // the lookups of a reply are others, which nobody asks for
+    if (way === 'reply') return { sender };
+    const { program: lookups, ...rest } = await openBeside(
+      'lookups',
+      name,
+      sender,
+      this.chain,
+      cubes,
+      variables,
+    );
+    this.#closers.push(rest);
+    return { sender, lookups };
   }
 
   /** Packets that any cube or the entry has dropped. */

@@ -17,7 +17,7 @@ export interface Measure {
   readonly note?: string;
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
 

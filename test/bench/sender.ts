@@ -6,12 +6,14 @@ import {
   loadObject,
 } from '../../src/dataplane/kernel/addon/index.ts';
 import type { Chain, ChainCube } from '../kernel/support/chain.ts';
-import { objectPath, SHARED, u32 } from '../kernel/support/chain.ts';
+import { objectPath, SHARED, u32, Verdict } from '../kernel/support/chain.ts';
 
 /** Bytes of a frame, of a key, and of a row: flows.h. */
 export const FRAME = 80;
 const KEY = 40;
 const ROW = 192;
+/** Packets that a program beside a chain is tried with. */
+const PROOFS = 256;
 
 /** A packet of a flow, and what the maps of cubes are asked by for it. */
 export interface Packet {
@@ -78,6 +80,15 @@ export class Sender {
     return this.#program.testRun({ dataIn: new Uint8Array(FRAME), repeat }).duration;
   }
 
+  /** Throws unless a program beside a chain finds, or inserts, all that it means to: else its time says nothing. */
+  prove(program: BpfProgram, name: string): void {
+    this.#object.map('next').setProgram(0, program);
+    for (let n = 0; n < PROOFS; n++) {
+      const { retval } = this.#program.testRun({ dataIn: new Uint8Array(FRAME) });
+      if (retval !== Verdict.ok) throw new Error(`${name} misses a row of its maps`);
+    }
+  }
+
   close(): void {
     this.#object.close();
   }
@@ -105,22 +116,29 @@ const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly strin
   },
 };
 
-/**
- * The programs of a fixture that do nothing but what cubes do with their maps, on the maps of these cubes: they find the
- * keys of the sender's packets there.
- */
-export function openBeside(
+/** A program that does nothing but what cubes do with their maps. */
+export interface Beside {
+  readonly program: BpfProgram;
+  close(): void;
+}
+
+/** Opens the program of this name of a fixture; it finds the keys of the sender's packets in the maps of these cubes. */
+export async function openBeside(
   fixture: 'lookups' | 'inserts',
+  name: string,
   sender: Sender,
   chain: Chain,
   cubes: readonly ChainCube[],
   variables: Readonly<Record<string, Uint8Array>> = {},
-): Promise<BpfObject> {
+): Promise<Beside> {
   const reuseMaps: Record<string, BpfMap> = { sent: sender.sent };
   for (const name of SHARED) reuseMaps[name] = chain.shared(name);
   for (const cube of cubes) {
     const type = cube.name.replaceAll('-', '_');
     for (const map of MAPS[fixture][type] ?? []) reuseMaps[`${type}_${map}`] = cube.map(map);
   }
-  return loadObject({ path: objectPath(fixture), reuseMaps, variables });
+  const object = await loadObject({ path: objectPath(fixture), reuseMaps, variables });
+  const program = object.program(name);
+  sender.prove(program, `${fixture} of ${name}`);
+  return { program, close: () => object.close() };
 }

@@ -45,7 +45,7 @@ async function measures(
       enter();
       return sender.time(rig.chain.entry, repeat);
     };
-    if (kind !== 'reply') alternatives[`${kind}-lookups`] = () => sender.time(lookups, repeat);
+    if (lookups) alternatives[`${kind}-lookups`] = () => sender.time(lookups, repeat);
   }
   const { request } = connections[0] as (typeof connections)[number];
   alternatives.call = () => calibration.call(request, repeat);

@@ -80,9 +80,10 @@ class Bench {
     this.#objects.push(sender);
     if (!fixture) return { name, traffic, sender };
     const variables = fixture === 'lookups' ? { rows_tried: u32(this.scenario.rows ?? 1) } : {};
-    const object = await openBeside(fixture, sender, this.chain, [this.cube], variables);
-    this.#objects.push(object);
-    return { name, traffic, sender, beside: object.program(this.scenario.name) };
+    const { name: program } = this.scenario;
+    const beside = await openBeside(fixture, program, sender, this.chain, [this.cube], variables);
+    this.#objects.push(beside);
+    return { name, traffic, sender, beside: beside.program };
   }
 
   enter(port: number): void {
