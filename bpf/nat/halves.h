@@ -85,8 +85,14 @@ __noinline int claim(struct __sk_buff *skb)
 	if (error)
 		return error;
 	other = bpf_map_lookup_elem(&established, &x->other_key);
-	if (!other || same_half(other, &x->other)) /* ours: promoted this moment, on another CPU */
+	if (!other)
 		return 0;
+	if (same_half(other, &x->other)) {
+		/* ours: promoted this moment, on another CPU; or left over from the same session before */
+		if (session_is_expired(&other->state, x->key.proto, now))
+			cube_map_delete(c, &established, &x->other_key);
+		return 0;
+	}
 	if (is_free(other, x->key.proto, now)) {
 		cube_map_delete(c, &established, &x->other_key);
 		return 0;

@@ -168,6 +168,20 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(nat.inside(foreign).drops).toEqual(['nat NotTranslatable']);
   });
 
+  test('a session that begins anew is not ended by a half that is left of its predecessor', () => {
+    const ask = () => nat.outside(packet(f.peer, f.own, udp({ sport: 4000, dport: 53, payload: 8 })));
+    const answer = () => nat.inside(packet(f.server, f.peer, udp({ sport: 5353, dport: 4000, payload: 8 })));
+    ask();
+    answer();
+    expect(ask().counts).toContain('nat promoted');
+    nat.age(3600);
+    nat.remove((half) => !half.reply); // reclaimed a moment before the other one, which is a little younger
+    expect(ask().counts).toContain('nat newSessions');
+    const result = answer();
+    expect(result).toMatchObject({ drops: [], counts: ['nat reverseTranslated'] });
+    expect(dissect(result.frame).ip).toMatchObject({ src: f.own, udp: { sport: 53 } });
+  });
+
   test('a later fragment whose session is gone is dropped', () => {
     const l4 = udp({ sport: 4001, dport: 80, payload: 3000 });
     const [first, second] = fragments({ src: f.client, dst: f.peer }, l4, 1400, 55) as [Buffer, Buffer];
