@@ -157,8 +157,11 @@ export function packetOf(r: Random, flow: Flow): Shot {
 }
 
 /** A packet of one side, of a kind that both may send at any time; whole. */
-export function plainPacketOf(flow: Flow, isThere: boolean): Shot {
-  const { tuple, port } = isThere ? flow : backOf(flow);
+export function plainPacketOf(
+  flow: Flow,
+  isThere: boolean,
+  { tuple, port }: { tuple: Tuple; port: number } = isThere ? flow : backOf(flow),
+): Shot {
   const { sport, dport, proto } = tuple;
   const [seq, ack] = isThere ? [flow.initial + 1, flow.answer + 1] : [flow.answer + 1, flow.initial + 1];
   const v6 = isV6Raw(tuple.src);

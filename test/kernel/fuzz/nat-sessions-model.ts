@@ -276,7 +276,7 @@ export class SessionsModel {
   }
 }
 
-function tupleOfKey(key: HalfKey): Tuple {
+export function tupleOfKey(key: HalfKey): Tuple {
   const port = (at: number) => (key.charCodeAt(at) << 8) | key.charCodeAt(at + 1);
   return {
     src: key.slice(0, 16),

@@ -28,7 +28,14 @@ import {
   rawOf,
   translated,
 } from './nat-model.ts';
-import { type Half, type HalfKey, keyOf, type RawAddress, SessionsModel } from './nat-sessions-model.ts';
+import {
+  type Half,
+  type HalfKey,
+  keyOf,
+  type RawAddress,
+  SessionsModel,
+  tupleOfKey,
+} from './nat-sessions-model.ts';
 import { damaged, randomFrame, type World } from './packets.ts';
 import { Random } from './random.ts';
 import { checksumsOf, sameBytes } from './rewrite-model.ts';
@@ -276,7 +283,7 @@ class NatSubject implements Subject {
       this.#kernel.table(other.table).delete(bytesOf(other.key));
       if (isSeen && half.table === 'embryonic') return undefined;
     }
-    return plainPacketOf(flow, isThere);
+    return plainPacketOf(flow, isThere, { tuple: tupleOfKey(half.key), port: half.key.charCodeAt(37) });
   }
 
   #age(half: Half, steps: number): void {
