@@ -64,10 +64,11 @@ export class FirewallChain {
     return { namespace: 'n', name: 'fw', uid: 'u', spec: specOf(spec), ports };
   }
 
-  static async open(spec: object = {}): Promise<FirewallChain> {
+  /** @param path another build of the object file. */
+  static async open(spec: object = {}, path?: string): Promise<FirewallChain> {
     const input = FirewallChain.input(spec);
     const chain = await Chain.open();
-    const cube = await FirewallChain.#load(chain, input, 1);
+    const cube = await FirewallChain.#load(chain, input, 1, path === undefined ? {} : { path });
     const opened = new FirewallChain(chain, cube, new FirewallImage(input), input.spec);
     opened.image.settle();
     opened.apply(opened.image.take());
@@ -78,7 +79,7 @@ export class FirewallChain {
     chain: Chain,
     input: CubeInput<Firewall>,
     slot: number,
-    reuseMaps?: CubeOptions['reuseMaps'],
+    options: Pick<CubeOptions, 'path' | 'reuseMaps'> = {},
   ): Promise<ChainCube> {
     const [problem] = firewall.check(input);
     if (problem) throw new Error(problem.message);
@@ -89,7 +90,7 @@ export class FirewallChain {
       slot,
       variables: rodata,
       mapSizes: sizes,
-      ...(reuseMaps ? { reuseMaps } : {}),
+      ...options,
     });
     chain.watch(slot, OUTSIDE, INSIDE);
     return cube;
@@ -99,8 +100,8 @@ export class FirewallChain {
   async respec(spec: object): Promise<void> {
     const input = FirewallChain.input(spec);
     const state = Object.entries(firewall.maps).filter(([, map]) => map.class === 'state');
-    const reuse = Object.fromEntries(state.map(([name]) => [name, this.cube.map(name)]));
-    const cube = await FirewallChain.#load(this.chain, input, this.cube.slot + 1, reuse);
+    const reuseMaps = Object.fromEntries(state.map(([name]) => [name, this.cube.map(name)]));
+    const cube = await FirewallChain.#load(this.chain, input, this.cube.slot + 1, { reuseMaps });
     this.cube = cube;
     this.image = new FirewallImage(input);
     this.#spec = input.spec;
