@@ -55,10 +55,10 @@ const TABLES = ['test/a', 'test/b', 'test/c'] as const;
 const COUNTS = [0, 0, 1, 2, 4, 8];
 
 /**
- * The clock of buckets moves in ticks, of 10 ms at most, and may lag behind the one that is read here; on a busy machine
- * a little more. In ns.
+ * The clock of buckets moves in ticks, of 10 ms at most, and lags behind the one that is read here; on a busy machine
+ * by more. In ns.
  */
-const LAG = 50_000_000n;
+const LAG = 200_000_000n;
 
 function randomRow(r: Random): Listed {
   const address = r.pick(ADDRESSES);
