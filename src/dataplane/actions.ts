@@ -25,6 +25,14 @@ export type XdpAction =
       readonly entry: string;
     }
   | { readonly op: 'UpdateXdp'; readonly pin: string; readonly entry: string }
+  /** As TakeOverLink. */
+  | {
+      readonly op: 'TakeOverXdp';
+      readonly abi: number;
+      readonly pin: string;
+      readonly ifindex: number;
+      readonly entry: string;
+    }
   | { readonly op: 'DetachXdp'; readonly pin: string }
   | { readonly op: 'RemoveXdpEntry'; readonly hash: string };
 
@@ -143,6 +151,8 @@ export function describeAction(action: Action): string {
       return `attach the entry program of XDP to interface ${action.name} (${action.ifindex})`;
     case 'UpdateXdp':
       return `give the attachment ${action.pin} at XDP the entry program ${action.entry}`;
+    case 'TakeOverXdp':
+      return `take over the attachment ${action.pin} at XDP from cube ABI ${action.abi}`;
     case 'DetachXdp':
       return `detach the entry program of XDP from interface ${action.pin}`;
     case 'RemoveXdpEntry':

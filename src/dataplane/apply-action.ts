@@ -75,9 +75,10 @@ export function applyAction(state: KernelState, action: Action): KernelState {
       return { ...state, xdp: { ...state.xdp, entry: action.hash, oldEntries } };
     }
     case 'AttachXdp':
+    case 'TakeOverXdp':
     case 'UpdateXdp': {
       const ifindex =
-        action.op === 'AttachXdp' ? action.ifindex : (state.xdp.links.get(action.pin)?.ifindex ?? 0);
+        action.op !== 'UpdateXdp' ? action.ifindex : (state.xdp.links.get(action.pin)?.ifindex ?? 0);
       const links = new Map(state.xdp.links).set(action.pin, { ifindex, entry: action.entry });
       return { ...state, xdp: { ...state.xdp, links } };
     }

@@ -6,10 +6,11 @@ import type { KernelState } from './state.ts';
 /** What is there, with whose it is: which programs at XDP are not the agent's, and which interfaces lead to pods. */
 export function withOwners<Network extends { readonly interfaces: ReadonlyMap<string, InterfaceInfo> }>(
   network: Network,
-  observed: Pick<KernelState, 'xdp'>,
+  observed: Pick<KernelState, 'xdp' | 'older'>,
   plugged: { values(): Iterable<PodRecord> },
 ): Network {
-  const own = new Set([...observed.xdp.links.values()].map(({ ifindex }) => ifindex));
+  const links = [...observed.xdp.links.values()].map(({ ifindex }) => ifindex);
+  const own = new Set([...links, ...(observed.older?.xdp.values() ?? [])]);
   const pods = new Set([...plugged.values()].map((pod) => pod.interface));
   const interfaces = new Map(network.interfaces);
   for (const [name, info] of network.interfaces) {

@@ -11,6 +11,7 @@ export const PRUNING = new Set<Action['op']>([
   'DeleteRows',
   'RemoveEntry',
   'TakeOverLink',
+  'TakeOverXdp',
   'RemoveAbi',
   'DetachXdp',
   'RemoveXdpEntry',

@@ -165,7 +165,10 @@ class Planner {
     const { entry = '', links } = this.#desired.xdp;
     for (const [pin, { ifindex, name }] of links) {
       const there = this.#observed.xdp.links.get(pin);
-      if (there?.ifindex !== ifindex) this.#do({ op: 'AttachXdp', pin, name, ifindex, entry });
+      const { older } = this.#observed;
+      if (there?.ifindex !== ifindex && older?.xdp.get(pin) === ifindex)
+        this.#do({ op: 'TakeOverXdp', abi: older.abi, pin, ifindex, entry });
+      else if (there?.ifindex !== ifindex) this.#do({ op: 'AttachXdp', pin, name, ifindex, entry });
       else if (there.entry !== entry) this.#do({ op: 'UpdateXdp', pin, entry });
     }
   }

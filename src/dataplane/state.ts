@@ -55,7 +55,14 @@ export interface KernelState {
   /** Pin name of an interface → where the entry program sits; ifindex 0: its device is gone. */
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly entry: string | undefined }>;
   /** What an agent of an older cube ABI has pinned, until ours has taken over from it. */
-  readonly older: { readonly abi: number; readonly links: ReadonlyMap<string, number> } | undefined;
+  readonly older:
+    | {
+        readonly abi: number;
+        readonly links: ReadonlyMap<string, number>;
+        /** The same at XDP. */
+        readonly xdp: ReadonlyMap<string, number>;
+      }
+    | undefined;
   /** The same at XDP. */
   readonly xdp: {
     readonly entry: string | undefined;

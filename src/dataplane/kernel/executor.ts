@@ -190,6 +190,7 @@ export class Executor {
       }
       case 'LoadXdpEntry':
       case 'AttachXdp':
+      case 'TakeOverXdp':
       case 'UpdateXdp':
       case 'DetachXdp':
       case 'RemoveXdpEntry':

@@ -6,13 +6,15 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { programOfPin } from '../names.ts';
-import { BpfMap, BpfProgram, TcxLink, unpin } from './addon/index.ts';
+import { BpfMap, BpfProgram, TcxLink, unpin, XdpLink } from './addon/index.ts';
 import { names, type Pins, removeIfEmpty } from './pins.ts';
 
 export interface OlderAbi {
   readonly abi: number;
   /** Pin name of an interface → ifindex of its attachment; 0: the device is gone. */
   readonly links: ReadonlyMap<string, number>;
+  /** The same at XDP. */
+  readonly xdp: ReadonlyMap<string, number>;
 }
 
 /** The newest ABI below ours that has pins; undefined where there is none. */
@@ -49,28 +51,51 @@ export function inheritState(pins: Pins): void {
 export function observeOlder(pins: Pins): OlderAbi | undefined {
   const abi = olderAbi(pins);
   if (abi === undefined) return undefined;
-  const folder = join(rootOf(pins, abi), 'links');
+  const root = rootOf(pins, abi);
+  return {
+    abi,
+    links: attachments(join(root, 'links'), TcxLink),
+    xdp: attachments(join(root, 'xdp'), XdpLink),
+  };
+}
+
+type Link = typeof TcxLink | typeof XdpLink;
+
+function attachments(folder: string, type: Link): Map<string, number> {
   const links = new Map<string, number>();
   for (const name of names(folder)) {
-    const link = TcxLink.openPinned(join(folder, name));
+    const link = type.openPinned(join(folder, name));
     try {
       links.set(name, link.info().ifindex);
     } finally {
       link.close();
     }
   }
-  return { abi, links };
+  return links;
 }
 
 /** Gives an attachment of the older one our entry program, in one step, and pins it among ours. */
 export function takeOverLink(pins: Pins, abi: number, pin: string, entry: string): void {
-  const path = join(rootOf(pins, abi), 'links', pin);
-  const program = BpfProgram.openPinned(pins.program(programOfPin(pin), entry));
+  takeOver(
+    join(rootOf(pins, abi), 'links', pin),
+    TcxLink,
+    pins.program(programOfPin(pin), entry),
+    pins.link(pin),
+  );
+}
+
+/** The same at XDP. */
+export function takeOverXdp(pins: Pins, abi: number, pin: string, entry: string): void {
+  takeOver(join(rootOf(pins, abi), 'xdp', pin), XdpLink, pins.program('xdp', entry), pins.xdpLink(pin));
+}
+
+function takeOver(path: string, type: Link, entry: string, target: string): void {
+  const program = BpfProgram.openPinned(entry);
   try {
-    const link = TcxLink.openPinned(path);
+    const link = type.openPinned(path);
     try {
       link.update(program);
-      link.pin(pins.link(pin), { replace: true });
+      link.pin(target, { replace: true });
     } finally {
       link.close();
     }
@@ -83,7 +108,7 @@ export function takeOverLink(pins: Pins, abi: number, pin: string, entry: string
 /** Removes all pins of the older one: links first, which detaches those that nobody took over. */
 export function removeOlder(pins: Pins, abi: number): void {
   const root = rootOf(pins, abi);
-  for (const folder of ['links', 'programs', 'cubes', 'node']) removeTree(join(root, folder));
+  for (const folder of ['xdp', 'links', 'programs', 'cubes', 'node']) removeTree(join(root, folder));
   removeTree(root);
 }
 

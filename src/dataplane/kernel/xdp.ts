@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { XdpAction } from '../actions.ts';
 import type { KernelState } from '../state.ts';
 import { BpfMap, BpfProgram, loadObject, unpin, XdpLink } from './addon/index.ts';
+import { takeOverXdp } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS, XDP_MAPS } from './pins.ts';
 
 export interface XdpOptions {
@@ -41,6 +42,8 @@ export async function runXdp(action: XdpAction, { pins, objects }: XdpOptions): 
           link.close();
         }
       });
+    case 'TakeOverXdp':
+      return takeOverXdp(pins, action.abi, action.pin, action.entry);
     case 'UpdateXdp':
       return withEntry(pins, action.entry, (program) => {
         const link = XdpLink.openPinned(pins.xdpLink(action.pin));

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { ddosMitigator } from '../../../src/cubes/ddos-mitigator/type.ts';
 import { Agent } from '../../../src/dataplane/agent.ts';
 import { AgentError } from '../../../src/dataplane/errors.ts';
 import { AgentServer } from '../../../src/dataplane/server.ts';
@@ -37,6 +38,7 @@ const agent = new Agent({
   types: new Map([
     ['Turn', turnType as never],
     ['Tap', tapType],
+    ['DDoSMitigator', ddosMitigator as never],
   ]),
   log: { debug: say, info: say, warn: say, error: say },
   ...(BPFFS === undefined ? {} : { bpffs: BPFFS }),
