@@ -5,6 +5,7 @@ import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError } from './errors.ts';
+import type { CubeEvent } from './generated/tcx.ts';
 import { type NodeCounters, readCounters } from './inspect/counters.ts';
 import { metricsText, type ObjectCount, objectCounts } from './inspect/metrics.ts';
 import {
@@ -16,7 +17,7 @@ import {
   type TablesInput,
   type TablesRequest,
 } from './inspect/tables.ts';
-import { BPFFS } from './kernel/kernel.ts';
+import { BPFFS, OBJECTS } from './kernel/kernel.ts';
 import { Pins } from './kernel/pins.ts';
 import { setTracing, TraceRing } from './kernel/trace-ring.ts';
 import type { PodStore } from './pods.ts';
@@ -26,8 +27,8 @@ import { type FilterRequest, filterOf } from './trace/live-filter.ts';
 import { LiveTrace } from './trace/live-trace.ts';
 import { type TraceNames, traceNames } from './trace/names.ts';
 import type { PacketSpec } from './trace/packet-spec.ts';
-import { startOf, type TraceWorld } from './trace/start.ts';
-import { type Story, storyOf } from './trace/story.ts';
+import { type Start, startOf, type TraceWorld } from './trace/start.ts';
+import { leavesXdp, type Story, storyOf } from './trace/story.ts';
 
 /** A live trace that nobody has asked for so long ends: its reader was killed. */
 const IDLE_MS = 5000;
@@ -85,7 +86,7 @@ export class Inspection {
   }
 
   /** Where a packet would go. Throws AgentError. */
-  dryRun({ from, packet, frame }: DryRunRequest): DryRun {
+  async dryRun({ from, packet, frame }: DryRunRequest): Promise<DryRun> {
     const { entry } = this.#reconciler.inKernel;
     if (entry === undefined)
       throw new AgentError(
@@ -99,7 +100,7 @@ export class Inspection {
     const start = startOf(from, packet?.src ?? sourceOf(captured), this.#world());
     const bytes = packet ? frameOf(packet, start.macs) : withMacs(captured ?? Buffer.alloc(0), start.macs);
     this.#ring ??= new TraceRing(this.#pins);
-    const events = this.#ring.dryRun(entry, bytes, start);
+    const events = await this.#dryEvents(this.#ring, entry, bytes, start);
     if (events.length === 0)
       throw new AgentError(
         'KernelError',
@@ -107,6 +108,17 @@ export class Inspection {
         'try again',
       );
     return { from: start.name, ...storyOf(events, this.#names()) };
+  }
+
+  /** At XDP first where cubes stand in front of the interface, and then in TC if it gets there. */
+  async #dryEvents(ring: TraceRing, entry: string, frame: Buffer, start: Start): Promise<CubeEvent[]> {
+    const { links, xdp } = this.#reconciler.inKernel;
+    const isAt = ({ ifindex }: { readonly ifindex: number }) => ifindex === start.ifindex;
+    if (start.mode.type !== 'Interface' || ![...xdp.links.values()].some(isAt))
+      return ring.dryRun(entry, frame, start);
+    const { events, isPassed } = await ring.dryRunXdp(this.#options.objects ?? OBJECTS, frame, start.ifindex);
+    const goesOn = (isPassed || leavesXdp(events)) && [...links.values()].some(isAt);
+    return goesOn ? [...events, ...ring.dryRun(entry, frame, start)] : events;
   }
 
   /**

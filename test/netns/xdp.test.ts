@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { DryRun } from '../../src/dataplane/inspection.ts';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
 import type { Drops } from './support/counters.ts';
@@ -192,6 +193,56 @@ test('in front of the host alone it guards the host', async () => {
   const before = (await drops(LOCAL)).SourceDenied ?? 0;
   expect(await isAnswered(node().namespace, '-I', '127.0.0.7', '127.0.0.1')).toBe(false);
   expect(((await drops(LOCAL)).SourceDenied ?? 0) - before).toBe(2);
+});
+
+describe('a dry run at an interface', () => {
+  const dry = async (from: string, packet: string): Promise<DryRun> => {
+    const args = ['trace', '--dry-run', '--from', from, '--packet', packet, '-o', 'json'];
+    return JSON.parse((await lab.worker(0).agent.cli(args)).stdout) as DryRun;
+  };
+  const cubes = ({ hops }: DryRun) => hops.map(({ cube }) => cube.replace(`${SYSTEM}/`, ''));
+
+  test.each(FAMILIES)(
+    '%s: tells of the cubes at XDP and then of those in TC, and counts nothing',
+    async (family) => {
+      const to = pod.addresses[family] ?? '';
+      deny(enemy.addresses[family]);
+      await until('it is refused', async () => !(await isAnswered(enemy.namespace, to)));
+      const before = await drops();
+      const refused = await dry('eth0', `icmp ${enemy.addresses[family]} > ${to}`);
+      expect(refused).toMatchObject({
+        verdict: 'Dropped',
+        by: `${SYSTEM}/${GUARD}`,
+        drop: { reason: 'SourceDenied' },
+      });
+      expect(cubes(refused)).toEqual([GUARD]);
+
+      const passes = await dry('eth0', `icmp ${outside.addresses[family]} > ${to}`);
+      expect(passes).toMatchObject({
+        verdict: 'Delivered',
+        interface: 'eth0',
+        to: expect.stringContaining('Pod default/server') as unknown,
+      });
+      expect(cubes(passes)).toEqual([GUARD, 'kubernetes.router.node-a', 'kubernetes.ilb.node-a']);
+      expect(passes.hops[0]?.outputs).toMatchObject([{ port: 'inside', to: 'what is behind XDP' }]);
+
+      const host = await dry('eth0', `icmp ${outside.addresses[family]} > ${node().addresses[family]}`);
+      expect(host).toMatchObject({
+        verdict: 'Host',
+        to: expect.stringContaining("the host's own address") as unknown,
+      });
+      expect(cubes(host)).toEqual([GUARD]);
+      expect(await drops()).toEqual(before);
+    },
+  );
+
+  test('in front of the host alone', async () => {
+    const refused = await dry('lo', 'udp 127.0.0.7:1 > 127.0.0.1:2');
+    expect(refused).toMatchObject({ verdict: 'Dropped', by: `${SYSTEM}/${LOCAL}` });
+    const passes = await dry('lo', 'udp 127.0.0.1:1 > 127.0.0.1:2');
+    expect(passes).toMatchObject({ verdict: 'Host' });
+    expect(cubes(passes)).toEqual([LOCAL]);
+  });
 });
 
 test('it works on without an agent, and the next one takes it over as it is', async () => {

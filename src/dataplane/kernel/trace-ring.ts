@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { join } from 'node:path';
 import { addressBytes } from '../../cubes/codec/address.ts';
 import { type CubeEvent, cubeEvent, nodeConfig, traceFilter } from '../generated/tcx.ts';
 import type { Start } from '../trace/start.ts';
-import { BpfMap, BpfProgram, RingBuffer } from './addon/index.ts';
+import { BpfMap, BpfProgram, loadObject, RingBuffer } from './addon/index.ts';
 import type { Pins } from './pins.ts';
+import { xdpMaps } from './xdp.ts';
 
 /** Addresses as text or as bytes. */
 type Filter = Parameters<typeof traceFilter.encodeValue>[0];
@@ -14,6 +17,10 @@ const DRY = 1;
 const MODE = { Interface: 0, Tunnel: 1, Cube: 2 } as const;
 /** Bytes of struct __sk_buff, and where its members lie. */
 const CONTEXT = { size: 192, ingressIfindex: 36, ifindex: 40, cb: 48 } as const;
+
+/** Bytes of struct xdp_md, and where its members lie. */
+const XDP_CONTEXT = { size: 24, dataEnd: 4, ingressIfindex: 12 } as const;
+const XDP_PASS = 2;
 
 /** The node's one reader of the ring buffer `events`, and all that makes programs write there. Does not keep the process alive. */
 export class TraceRing {
@@ -48,6 +55,31 @@ export class TraceRing {
     } finally {
       this.#dry = [];
       program.close();
+    }
+  }
+
+  /**
+   * What a frame would meet at XDP, in front of the interface: as `dryRun`. The program that begins there is loaded for the
+   * run alone. `isPassed`: no cube was there to decide. Throws AgentError, KernelError.
+   */
+  async dryRunXdp(
+    objects: string,
+    frame: Uint8Array,
+    ifindex: number,
+  ): Promise<{ events: CubeEvent[]; isPassed: boolean }> {
+    const object = await loadObject({ path: join(objects, 'xdp.o'), reuseMaps: xdpMaps(this.#pins) });
+    const context = Buffer.alloc(XDP_CONTEXT.size);
+    context.writeUInt32LE(frame.length, XDP_CONTEXT.dataEnd);
+    context.writeUInt32LE(ifindex, XDP_CONTEXT.ingressIfindex);
+    try {
+      this.#drain();
+      this.#dry = [];
+      const { retval } = object.program('xdp_entry_dry').testRun({ dataIn: frame, ctxIn: context });
+      this.#drain();
+      return { events: this.#dry, isPassed: retval === XDP_PASS };
+    } finally {
+      this.#dry = [];
+      object.close();
     }
   }
 

@@ -8,6 +8,7 @@ export interface NamedCube {
   /** `namespace/name`. */
   readonly key: string;
   readonly type: string;
+  readonly hook: 'TC' | 'XDP';
   port(id: number): string;
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
 }
@@ -42,6 +43,7 @@ export function namedCube({ plan, instance, image }: Running): NamedCube {
   return {
     key: instance.cubeKey,
     type: plan.cube.type.type,
+    hook: instance.hook,
     port: (id) => ports.get(id) ?? String(id),
     nameObject: (kind, id, packet) => image.nameObject?.(kind, id, packet),
   };

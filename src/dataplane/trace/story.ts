@@ -114,7 +114,7 @@ function tell(event: CubeEvent, hops: OpenHop[], end: End, names: TraceNames): E
       open?.hop.decisions.push(decisionOf(event, open.cube));
       return undefined;
     case EventKind.Output: {
-      const to = edgeWords(event, names);
+      const to = open?.cube?.hook === 'XDP' ? xdpEdgeWords(event, names) : edgeWords(event, names);
       const port = open?.cube?.port(value) ?? String(value);
       open?.hop.outputs.push({ port, packet: packetWords(event), to: to.text });
       if (to.verdict === undefined) return undefined;
@@ -170,9 +170,25 @@ export function dropOf(type: string, id: number): Drop {
   return { reason: reason.name, description: reason.description, remedy: reason.remedy };
 }
 
+/** Whether a packet of which these are the events at XDP, in order, goes on to TC. */
+export function leavesXdp(events: readonly CubeEvent[]): boolean {
+  const last = events.at(-1);
+  return last?.kind === EventKind.Output && edgeKind(last.object) === EdgeKind.Pass;
+}
+
+/** What comes after XDP tells the rest of the story; without cubes in TC there is the host alone. */
+function xdpEdgeWords(event: CubeEvent, names: TraceNames): ReturnType<typeof edgeWords> {
+  if (edgeKind(event.object) !== EdgeKind.Pass) return edgeWords(event, names);
+  return { text: 'what is behind XDP', verdict: 'Host' };
+}
+
+function edgeKind(word: bigint): number {
+  return Number((word >> 48n) & 0xffn);
+}
+
 function edgeWords(event: CubeEvent, names: TraceNames): { text: string; verdict?: TraceVerdict } {
   const word = event.object;
-  const kind = Number((word >> 48n) & 0xffn);
+  const kind = edgeKind(word);
   const target = Number(word & 0xffffffffn);
   const device = names.interface(target) ?? `interface ${target}`;
   switch (kind) {
