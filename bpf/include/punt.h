@@ -71,6 +71,14 @@ static __noinline int punt_send(struct __sk_buff *skb, u32 kind, u32 code, u64 m
 	return PUNT_SENT;
 }
 
+/* As cube_punt(), for who ends the packet by itself: returns the drop reason that it has to be counted by. */
+static __always_inline u32 cube_hand_over(struct cube_ctx *c, u32 kind, u32 code, u64 metadata)
+{
+	int reason = cube_is_dry(c) ? PUNT_SENT : punt_send(c->skb, kind, code, metadata);
+
+	return reason ? reason : DROP_PUNTED;
+}
+
 /*
  * Ends the packet here and hands it to the agent, which gives it to the cube's type (`punted` of
  * src/cubes/cube-type.ts) together with `code` and `metadata`. Counted as the drop Punted, PuntLimited or PuntLost.
@@ -78,9 +86,7 @@ static __noinline int punt_send(struct __sk_buff *skb, u32 kind, u32 code, u64 m
  */
 static __always_inline int cube_punt(struct cube_ctx *c, u32 code, u64 metadata)
 {
-	int reason = cube_is_dry(c) ? PUNT_SENT : punt_send(c->skb, PUNT_PACKET, code, metadata);
-
-	return cube_drop(c, reason ? reason : DROP_PUNTED);
+	return cube_drop(c, cube_hand_over(c, PUNT_PACKET, code, metadata));
 }
 
 /* Writes a record to the agent's log; the packet goes on. Nothing in a dry run. */

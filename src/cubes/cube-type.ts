@@ -185,6 +185,8 @@ export interface PacketOut {
 export interface PuntAnswer {
   readonly packets?: readonly PacketOut[];
   readonly logs?: readonly PuntLog[];
+  /** When the image wants to be called by `tick` now, as that returns it; without it nothing has changed. */
+  readonly dueAt?: number | undefined;
 }
 
 /** The packet as it was when the cube decided: the tuple that sessions are kept by (docs/cube-abi.md). */
@@ -223,6 +225,8 @@ export interface CubeImage {
    * record is a line of the log that shows `code` and `metadata`.
    */
   punted?(record: PuntRecord): PuntAnswer;
+  /** Packets that time has made due, since the last call; they are sent when the rows of the next `take` are written. */
+  takePackets?(): readonly PacketOut[];
   /** Rows that each map should hold, for pressure and for printing. */
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   /**

@@ -52,6 +52,8 @@ export class Agent {
   #timer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #dueTimer: NodeJS.Timeout | undefined;
+  /** What the timer is for, in seconds of the programs' clock. */
+  #timerDue: number | undefined;
   #housekeeping: NodeJS.Timeout | undefined;
   #upkeep: NodeJS.Timeout | undefined;
   #lastRound = 0;
@@ -204,6 +206,7 @@ export class Agent {
         await this.#reconciler.refreshNetwork();
       }
       await this.#work();
+      await this.#sendDue();
       this.#failures = 0;
       this.#failure = undefined;
       this.#listen();
@@ -271,12 +274,16 @@ export class Agent {
     setTimeout(() => this.#wake(), wait).unref();
   }
 
-  /** Calls images when they want to be called: drains end, affinities expire. */
+  /** Calls images when they want to be called: drains end, affinities expire, neighbours are asked again. */
   #scheduleImages(): void {
-    clearTimeout(this.#dueTimer);
     let due: number | undefined;
     for (const { dueAt } of this.#reconciler.running.values()) due = earlier(due, dueAt);
+    // A timer that is early enough stays: set anew with every record it would never come.
+    if (this.#timerDue !== undefined && due !== undefined && this.#timerDue <= due) return;
+    clearTimeout(this.#dueTimer);
+    this.#timerDue = undefined;
     if (due === undefined || this.#stopped) return;
+    this.#timerDue = due;
     const wait = Math.max(200, (due - clock()) * 1000 + 50);
     this.#dueTimer = setTimeout(
       () => void this.#exclusively(() => this.#tick()),
@@ -286,11 +293,13 @@ export class Agent {
 
   async #tick(): Promise<void> {
     const now = clock();
+    this.#timerDue = undefined;
     try {
       for (const running of this.#reconciler.running.values()) {
         if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
       }
       this.#afterGrace(await this.#reconciler.writeImages());
+      await this.#sendDue();
     } catch (error) {
       this.#failed(error);
     }
@@ -299,7 +308,7 @@ export class Agent {
 
   /** What programs hand over waits for a round to end: images change in one place at a time. */
   #listen(): void {
-    this.#reconciler.listen((punts) => {
+    this.#reconciler.packets.listen((punts) => {
       if (this.#stopped || !this.#slowPath.add(punts)) return;
       void this.#exclusively(() => this.#handlePunts()).catch((error) => this.#failed(error));
     });
@@ -309,7 +318,12 @@ export class Agent {
     const { packets, isChanged } = this.#slowPath.handle(this.#reconciler.running.values(), monotonic());
     // First the rows: the packets may be meant to meet them.
     if (isChanged) this.#afterGrace(await this.#reconciler.writeImages());
-    await this.#reconciler.inject(packets);
+    await this.#reconciler.packets.send(packets);
+    this.#scheduleImages();
+  }
+
+  async #sendDue(): Promise<void> {
+    await this.#reconciler.packets.sendDue(this.#reconciler.running.values());
   }
 
   async #keepHouse(): Promise<void> {

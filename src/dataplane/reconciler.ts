@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { NodeInput } from '../cubes/cube-type.ts';
 import { type Action, describeAction } from './actions.ts';
 import type { AgentOptions } from './agent-options.ts';
+import { AgentPackets } from './agent-packets.ts';
 import { applyAction } from './apply-action.ts';
 import { carriedMaps } from './carry.ts';
 import type { Accepted } from './committed.ts';
@@ -15,13 +16,11 @@ import type { AgentError } from './errors.ts';
 import { agentMaps, feed, parseOnce, type Running, reselect, startImage } from './images.ts';
 import { InForce } from './in-force.ts';
 import { Executor } from './kernel/executor.ts';
-import { Injector } from './kernel/injector.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
 import { inheritState } from './kernel/older-abi.ts';
 import { Pins } from './kernel/pins.ts';
-import { PuntRing } from './kernel/punt-ring.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
@@ -29,8 +28,6 @@ import { withOwners } from './owners.ts';
 import { PLUGGING, PRUNING } from './phases.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
-import type { Punt } from './punt-record.ts';
-import type { Outgoing } from './slow-path.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -47,6 +44,8 @@ export class Reconciler {
   readonly #objectHashes: ReadonlyMap<string, string>;
   readonly running = new Map<string, Running>();
   readonly inForce: InForce;
+  /** What programs hand over, and what goes back. */
+  readonly packets: AgentPackets;
   /** Cubes whose rows do not fit or could not be written; they stay in the kernel as they were. */
   readonly rowFailures = new Map<string, Failure>();
   /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
@@ -54,8 +53,6 @@ export class Reconciler {
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
-  #punts: PuntRing | undefined;
-  #injector: Injector | undefined;
 
   constructor(options: AgentOptions, store: Store, pods: PodStore) {
     this.#options = options;
@@ -73,6 +70,7 @@ export class Reconciler {
       logs: join(options.stateDir, 'logs'),
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
+    this.packets = new AgentPackets(this.#pins, objects, options.redirectPeer ?? true);
     this.#upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
   }
 
@@ -104,24 +102,8 @@ export class Reconciler {
     return this.#upkeep;
   }
 
-  /** Tells the listener what programs hand over, from now on. The shared maps must be there. */
-  listen(listener: (punts: Punt[]) => void): void {
-    this.#punts ??= new PuntRing(this.#pins.sharedMap('punts'), listener);
-  }
-
-  /** Sends packets into the graph. Throws AgentError, KernelError. */
-  async inject(packets: readonly Outgoing[]): Promise<void> {
-    if (packets.length === 0) return;
-    this.#injector ??= await Injector.open(this.#pins, this.#options.objects ?? OBJECTS, {
-      redirectPeer: this.#options.redirectPeer ?? true,
-      gatewayMac: GATEWAY_MAC,
-    });
-    for (const packet of packets) this.#injector.send(packet);
-  }
-
   close(): void {
-    this.#injector?.close();
-    this.#punts?.close();
+    this.packets.close();
     this.#upkeep.close();
     this.#executor.close();
   }

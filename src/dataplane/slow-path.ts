@@ -6,7 +6,7 @@
 import type { PacketOut, PuntAnswer, PuntLog, PuntRecord } from '../cubes/cube-type.ts';
 import type { AgentLog } from './agent-options.ts';
 import { finishChecksum } from './checksum.ts';
-import type { Running } from './images.ts';
+import { earlier, type Running } from './images.ts';
 import { LogLimit } from './log-limit.ts';
 import type { Punt } from './punt-record.ts';
 
@@ -88,6 +88,7 @@ export class SlowPath {
     if (record.kind === 'Packet' && record.packet.length === record.length)
       finishChecksum(record.packet, record.l3Offset);
     const answer: PuntAnswer = cube.image.punted?.(record) ?? { logs: [unexplained(record)] };
+    cube.dueAt = earlier(cube.dueAt, answer.dueAt);
     for (const line of answer.logs ?? []) this.#write(cube, record, line, now);
     return answer;
   }
