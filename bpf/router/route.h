@@ -3,7 +3,7 @@
 #ifndef CUBEPLANE_ROUTER_ROUTE_H
 #define CUBEPLANE_ROUTER_ROUTE_H
 
-#include "router.h"
+#include "resolve.h"
 
 /* Longest match. */
 static __always_inline const struct route *route_find(const struct cube_ctx *c, const addr_t *dst)
@@ -151,6 +151,8 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 	}
 	route_follow(w, route);
 	*port = route->port;
+	if (resolving_ports)
+		o->length = route->length;
 	count(c, COUNT_FORWARDED);
 	if (route->kind == ROUTE_TUNNEL)
 		count(c, COUNT_TUNNELLED);
@@ -165,7 +167,7 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
  * Our own packets are routed like others; what has no route goes back to where its cause came from.
  * An own address is the host's then: nobody else may send from it.
  */
-static __always_inline u32 route_reply(struct cube_ctx *c)
+static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o)
 {
 	const addr_t *dst = packet_dst(c->work);
 	const struct own_address *own = own_lookup(dst);
@@ -174,10 +176,44 @@ static __always_inline u32 route_reply(struct cube_ctx *c)
 	if (own)
 		return own->delivery == NO_DELIVERY ? c->port : own->delivery;
 	route = route_find(c, dst);
-	if (!route || route->kind >= ROUTE_BLACKHOLE)
+	if (!route || route->kind >= ROUTE_BLACKHOLE) {
+		if (port_resolves(c->port))
+			c->work->flags |= PKT_FRAME_READY; /* its MACs have been exchanged */
 		return c->port;
+	}
 	route_follow(c->work, route);
+	if (resolving_ports)
+		o->length = route->length;
 	return route->port;
+}
+
+/*
+ * A packet that waited for the MAC of its next hop, or an answer of ours that did: it was admitted before, and its TTL is
+ * what it has to be. Returns 0 with *port set, or fills *o.
+ */
+static __always_inline int route_resume(struct cube_ctx *c, struct outcome *o, u32 *port)
+{
+	const struct route *route;
+	u64 asked;
+
+	*o = (struct outcome){DROP_MALFORMED, 0, 0};
+	if (!cube_metadata(c, &asked))
+		return -1;
+	if (asked == RESUME_DISCARD)
+		o->reason = DROP_NEIGHBOUR_QUEUE_FULL;
+	if (asked == RESUME_UNREACHABLE)
+		*o = (struct outcome){DROP_NEIGHBOUR_UNREACHABLE,
+				      own_lookup(packet_src(c->work)) ? 0 : ERROR_HOST_UNREACHABLE, 0};
+	if (asked != RESUME_SEND)
+		return -1;
+	o->reason = DROP_NO_ROUTE; /* since it was handed over */
+	route = route_find(c, packet_dst(c->work));
+	if (!route || route->kind >= ROUTE_BLACKHOLE)
+		return -1;
+	route_follow(c->work, route);
+	*port = route->port;
+	o->length = route->length;
+	return 0;
 }
 
 #endif

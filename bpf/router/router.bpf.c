@@ -6,6 +6,7 @@
  *
  *   router.h     maps
  *   route.h      longest match, MTU, TTL
+ *   resolve.h    MACs of next hops, on ports that ask for them
  *
  * Decisions that a reader may wonder about:
  * - IPv4 packets over the MTU are never cut, also without DF: a program cannot. They are dropped
@@ -20,8 +21,8 @@
  * - No redirects are sent.
  */
 #define CUBE_WRITES
-#include "route.h"
 #include "neighbour.h"
+#include "route.h"
 
 static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *addr)
 {
@@ -37,6 +38,7 @@ static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *
 #define ADMIT_ND      3
 #define ADMIT_PASS    4 /* control traffic that is not ours */
 #define ADMIT_DROP    5
+#define ADMIT_RESUME  6 /* from the agent, see resolve.h */
 
 #define PACKET_HOST 0
 #define MAX_OPTIONS 40 /* bytes in an IPv4 header (RFC 791 3.1) */
@@ -163,7 +165,7 @@ static __always_inline int deliver(struct cube_ctx *c, struct outcome *o, u32 *p
 	if (answer == REPLY_READY) {
 		cube_decide(c, DECIDE_ECHO_REPLY, 0);
 		count(c, COUNT_ECHO_REPLIES);
-		*port = route_reply(c);
+		*port = route_reply(c, o);
 		return 0;
 	}
 	if (answer == REPLY_FAILED) {
@@ -198,7 +200,7 @@ static __always_inline bool error_source(struct cube_ctx *c, addr_t *source)
 }
 
 /* Tells the sender. Returns 0 when the packet is now the answer and to be sent by *port. */
-static __always_inline int tell_sender(struct cube_ctx *c, const struct outcome *o, u32 *port)
+static __noinline int tell_sender(struct cube_ctx *c, struct outcome *o, u32 *port)
 {
 	addr_t source;
 	int answer;
@@ -219,7 +221,7 @@ static __always_inline int tell_sender(struct cube_ctx *c, const struct outcome 
 		return -1;
 	count(c, COUNT_ICMP_ERRORS);
 	cube_decide(c, DECIDE_ICMP_ERROR, 0);
-	*port = route_reply(c);
+	*port = route_reply(c, o);
 	return 0;
 }
 
@@ -227,16 +229,23 @@ CUBE(router)
 {
 	struct outcome o;
 	u32 port = c->port;
-	int verdict = admit(c, &o);
+	int verdict;
 
+	if (unlikely(c->work->flags & PKT_FRAME_READY)) /* its MACs were for the way here */
+		c->work->flags &= ~PKT_FRAME_READY;
+	verdict = resolving_ports && c->flags & CUBE_F_INJECTED ? ADMIT_RESUME : admit(c, &o);
 	if (likely(verdict == ADMIT_FORWARD)) {
 		verdict = route_forward(c, &o, &port);
 	} else if (verdict == ADMIT_LOCAL) {
 		cube_decide(c, DECIDE_OWN_ADDRESS, 0);
 		verdict = deliver(c, &o, &port);
 	} else if (verdict == ADMIT_ARP || verdict == ADMIT_ND) {
-		int reason = verdict == ADMIT_ARP ? answer_arp(c) : answer_solicitation(c);
+		u32 heard = port_resolves(c->port) ? hear_neighbour(c) : 0;
+		int reason;
 
+		if (heard)
+			return cube_drop(c, heard);
+		reason = verdict == ADMIT_ARP ? answer_arp(c) : answer_solicitation(c);
 		if (reason == NEIGHBOUR_FOREIGN)
 			return cube_pass(c);
 		if (reason != NEIGHBOUR_ANSWERED)
@@ -246,6 +255,8 @@ CUBE(router)
 		verdict = 0;
 	} else if (verdict == ADMIT_PASS) {
 		return cube_pass(c);
+	} else if (resolving_ports && verdict == ADMIT_RESUME) {
+		verdict = route_resume(c, &o, &port);
 	} else {
 		return cube_drop(c, o.reason);
 	}
@@ -253,6 +264,20 @@ CUBE(router)
 		cube_count_drop(c, o.reason);
 		if (!o.error || tell_sender(c, &o, &port))
 			return TC_ACT_SHOT;
+	}
+	if (resolving_ports && needs_neighbour(c, port)) {
+		u32 reason = resolve(c, port, o.length);
+
+		/* nobody is there: the sender is told, whose way may need a MAC too */
+		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !own_lookup(packet_src(c->work))) {
+			cube_count_drop(c, reason);
+			o = (struct outcome){reason, ERROR_HOST_UNREACHABLE, 0};
+			if (tell_sender(c, &o, &port))
+				return TC_ACT_SHOT;
+			reason = needs_neighbour(c, port) ? resolve(c, port, o.length) : 0;
+		}
+		if (reason)
+			return cube_drop(c, reason);
 	}
 	return cube_output(c, port);
 }

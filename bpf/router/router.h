@@ -137,6 +137,7 @@ struct outcome {
 	u32 reason; /* DROP_*: why it ends here */
 	u32 error;  /* ERROR_* that its sender gets; 0: none */
 	u32 info;   /* of the error */
+	u32 length; /* of the prefix that it was routed by, of 128 bits; for ports that resolve */
 };
 
 #endif

@@ -30,6 +30,8 @@ export const ACCEPTED_REASONS = {
   InvalidRoute: 'A route contradicts itself; the message names the field.',
   NextHopUnreachable: 'No port of the router has a prefix that holds the gateway of a route.',
   NoOverlay: 'A route goes through a tunnel, and no port of the router is linked to the overlay.',
+  InvalidNeighbour:
+    'A port or neighbour of a router cannot be what neighbours says of it; the message says why.',
   DuplicateRoute: 'Two routes have the same destination.',
   TooManyRoutes: 'There are more routes than the router can hold.',
   InvalidRule: 'A rule of a firewall contradicts itself; the message names the field.',

@@ -10,6 +10,7 @@ import {
   type Verified,
   verifyAll,
 } from '../../scripts/generate/verifier-table.ts';
+import { loadObject } from '../../src/dataplane/kernel/addon/index.ts';
 
 const root = join(import.meta.dirname, '../..');
 let verified: Verified[];
@@ -27,6 +28,13 @@ test('every object of bpf/ loads', () => {
 test('none uses more than its share of the limit', () => {
   const over = verified.filter(({ instructions }) => instructions > LIMIT * ALLOWED);
   expect(over).toEqual([]);
+});
+
+test('nor does a router with ports that resolve neighbours, which is off unless asked for', async () => {
+  const resolving_ports = Buffer.from(new BigUint64Array([2n]).buffer);
+  const path = join(root, 'build/bpf/router.o');
+  using object = await loadObject({ path, variables: { resolving_ports } });
+  expect(object.program('router').info().verifiedInstructions).toBeLessThan(LIMIT * ALLOWED);
 });
 
 test('docs/reference/verifier.md says so; write it anew with node scripts/generate/verifier-table.ts', () => {

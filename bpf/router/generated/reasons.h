@@ -24,6 +24,10 @@
 #define DROP_LOCAL_DELIVERY 40
 /* An ARP request or neighbour solicitation for an own address is malformed, or its sender claims that address. */
 #define DROP_ARP_INVALID 41
+/* The next hop on a port of `neighbours` does not answer ARP or neighbour discovery. The sender is told by ICMP. */
+#define DROP_NEIGHBOUR_UNREACHABLE 42
+/* More packets than are kept wait for the MAC address of their next hop, or more next hops are asked for than fit. */
+#define DROP_NEIGHBOUR_QUEUE_FULL 43
 
 /* Packets sent on by a route. */
 #define COUNT_FORWARDED 0
@@ -50,5 +54,9 @@
 #define DECIDE_NEIGHBOUR_REPLY 4
 /* The packet becomes an ICMP error to its sender. */
 #define DECIDE_ICMP_ERROR 5
+/* What is known of the next hop on a port of `neighbours`. */
+#define DECIDE_NEIGHBOUR 6
+/* The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on. */
+#define DECIDE_UNRESOLVED 7
 
 #endif

@@ -442,6 +442,18 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "name": "ArpInvalid",
     "description": "An ARP request or neighbour solicitation for an own address is malformed, or its sender claims that address.",
     "remedy": "Look for a host that uses an address of the router."
+  },
+  {
+    "id": 42,
+    "name": "NeighbourUnreachable",
+    "description": "The next hop on a port of `neighbours` does not answer ARP or neighbour discovery. The sender is told by ICMP.",
+    "remedy": "See whether the host is up, has that address, and is in the network behind the port."
+  },
+  {
+    "id": 43,
+    "name": "NeighbourQueueFull",
+    "description": "More packets than are kept wait for the MAC address of their next hop, or more next hops are asked for than fit.",
+    "remedy": "Normal for a burst to a host that has just been silent; otherwise look for somebody who scans addresses, or raise maxNeighbours."
   }
 ],
 };
@@ -995,6 +1007,18 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 5,
     "name": "IcmpError",
     "description": "The packet becomes an ICMP error to its sender."
+  },
+  {
+    "id": 6,
+    "name": "Neighbour",
+    "description": "What is known of the next hop on a port of `neighbours`.",
+    "object": "neighbour"
+  },
+  {
+    "id": 7,
+    "name": "Unresolved",
+    "description": "The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on.",
+    "object": "neighbour"
   }
 ],
 };

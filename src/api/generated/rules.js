@@ -402,6 +402,7 @@ export const RULES = {
         { "path": ["spec", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
         { "path": ["spec", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
     ],
     CubeLink: [
         { "path": ["spec"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin59 },
@@ -556,6 +557,8 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
         { "path": ["spec", "links", "*"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin59 },
         { "path": ["spec", "links", "*"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin60 },
         { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin63 },
@@ -640,6 +643,7 @@ export const LISTS = {
         { "path": ["spec", "nat", "sourceRules", "*", "snat", "addresses"], "keys": [] },
         { "path": ["spec", "nat", "forwardRules", "*", "sources"], "keys": [] },
         { "path": ["spec", "nat", "exclusions"], "keys": [] },
+        { "path": ["spec", "router", "neighbours", "ports"], "keys": [] },
     ],
     CubeLink: [
         { "path": ["spec", "spliceFrom"], "keys": [] },
@@ -663,6 +667,7 @@ export const LISTS = {
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses"], "keys": [] },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources"], "keys": [] },
         { "path": ["spec", "cubes", "*", "nat", "exclusions"], "keys": [] },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "ports"], "keys": [] },
         { "path": ["spec", "links"], "keys": ["name"] },
     ],
     CubeTable: [

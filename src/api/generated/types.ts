@@ -836,6 +836,34 @@ export interface IcmpLimit {
   /** Errors that may be sent at once after a silence. */
   burst: number;
 }
+/** One neighbour. */
+export interface StaticNeighbour {
+  /** Port that it is on, one of `ports`. */
+  port: string;
+  /** Its address. */
+  address: string;
+  /** Its MAC address. */
+  mac: string;
+}
+/**
+ * Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.
+ */
+export interface RouterNeighbours {
+  /** Names of the ports. Each needs an address of every family that it is to find neighbours of. */
+  ports: string[];
+  /**
+   * Neighbours whose MAC address is fixed: nobody is asked for it, and what others say of it does not count.
+     */
+  static: StaticNeighbour[];
+  /**
+   * How long a MAC address counts as right after its host has confirmed it. One that is used after that is asked again; if it stays silent, everybody on the port is asked.
+   */
+  reachableSeconds: number;
+  /**
+   * Neighbours that fit, those included that are asked for or do not answer, which are at most half of them.
+   */
+  maxNeighbours: number;
+}
 /**
  * A router for IPv4 and IPv6 (RFC 1812, RFC 8200). It answers ARP, neighbour discovery and echo for the addresses of its ports; every address with its prefix length is a connected route.
  */
@@ -852,6 +880,10 @@ export interface Router {
   mtu?: number;
   /** Routes that fit: connected, static and from tables together. */
   maxRoutes: number;
+  /**
+   * Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.
+   */
+  neighbours: RouterNeighbours;
 }
 /** What every CubeSpec has. */
 export interface CubeSpecCommon {

@@ -13,7 +13,13 @@ function cube(ports: Partial<CubePort>[], spec: Partial<Router> = {}): CubeInput
     namespace: 'net',
     name: 'router',
     uid: 'u',
-    spec: { routes: [], icmp: { errorsPerSecond: 100, burst: 50 }, maxRoutes: 16384, ...spec },
+    spec: {
+      routes: [],
+      icmp: { errorsPerSecond: 100, burst: 50 },
+      neighbours: { ports: [], static: [], reachableSeconds: 30, maxNeighbours: 1024 },
+      maxRoutes: 16384,
+      ...spec,
+    },
     ports: ports.map((port, id) => ({ name: `p${id}`, id, addresses: [], ...port })),
   };
 }

@@ -17,6 +17,7 @@ import {
   parsePrefix,
 } from '../../api/ip.ts';
 import type { CubeInput, CubePort, NodeInput, Problem } from '../cube-type.ts';
+import { type Resolving, resolving } from './resolving.ts';
 
 export const RouteKind = { Port: 1, NextHop: 2, Tunnel: 3, Blackhole: 4, Unreachable: 5 } as const;
 export const CONNECTED = 1;
@@ -59,6 +60,7 @@ export interface Desired {
   readonly ports: readonly PortRow[];
   /** Connected and static routes, one a prefix. */
   readonly routes: readonly RouteRow[];
+  readonly resolving: Resolving;
   readonly problems: readonly Problem[];
   /** A row of a table: the route, or why there is none. `where` names the object and row. */
   resolve(route: Route, where: string, field: string): RouteRow | Problem;
@@ -276,6 +278,8 @@ export function desired(cube: CubeInput<Router>, node: Pick<NodeInput, 'overlayV
     if (!routes.has(prefixName(connected))) routes.set(prefixName(connected), connected);
   }
 
+  const resolves = resolving(cube);
+  problems.push(...resolves.problems);
   const delivery = new Map<string, number>();
   const statics = new Map<string, number>();
   spec.routes.forEach((route, i) => {
@@ -300,6 +304,8 @@ export function desired(cube: CubeInput<Router>, node: Pick<NodeInput, 'overlayV
     statics.set(name, i);
     // a host that shares an address of the router: no route, but where packets for the address end
     if (resolved.length === 128 && ownNames.has(resolved.addr) && resolved.kind === RouteKind.Port) {
+      const port = resolves.ports.find(({ id }) => id === resolved.port);
+      if (port !== undefined) problems.push(sharedAddress(port.name, route.destination, field));
       delivery.set(resolved.addr, resolved.port);
     } else if (!routes.has(name)) {
       routes.set(name, resolved);
@@ -322,9 +328,19 @@ export function desired(cube: CubeInput<Router>, node: Pick<NodeInput, 'overlayV
     }),
     ports: portRows(ports, own),
     routes: [...routes.values()],
+    resolving: resolves,
     problems,
     resolve,
   };
+}
+
+/** The router would have to ask for its own address. */
+function sharedAddress(port: string, destination: string, field: string): Problem {
+  return problem(
+    'InvalidNeighbour',
+    field,
+    `the host with the address ${destination} of the router is on port ${port} of neighbours.ports, where nobody could tell the two apart; give the host an address of its own`,
+  );
 }
 
 /** Errors come from the first address of the port that the packet came in by, else from the router's first one. */

@@ -15,7 +15,13 @@ function cube(spec: Partial<Router> = {}): CubeInput<Router> {
     namespace: 'net',
     name: 'router',
     uid: 'u',
-    spec: { routes: [], icmp: { errorsPerSecond: 100, burst: 50 }, maxRoutes: 16384, ...spec },
+    spec: {
+      routes: [],
+      icmp: { errorsPerSecond: 100, burst: 50 },
+      neighbours: { ports: [], static: [], reachableSeconds: 30, maxNeighbours: 1024 },
+      maxRoutes: 16384,
+      ...spec,
+    },
     ports: [
       { name: 'pods', id: 0, addresses: ['10.244.1.1/24', 'fd00:244:1::1/64'], mtu: 1450, endpoint: 'Pods' },
       { name: 'overlay', id: 1, addresses: [], mtu: 1450, endpoint: 'Overlay' },

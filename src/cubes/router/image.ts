@@ -17,20 +17,38 @@ import type {
   ImageChange,
   MapWrite,
   NodeInput,
+  PacketOut,
   Problem,
+  PuntAnswer,
+  PuntRecord,
 } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { type Desired, desired, isProblem, prefixName, type RouteRow, routeName } from './desired.ts';
-import { ownAddresses, routeLengths, routerPorts, routesHash, routesLpm } from './generated/codec.ts';
+import {
+  neighbours,
+  ownAddresses,
+  routeLengths,
+  routerPorts,
+  routesHash,
+  routesLpm,
+} from './generated/codec.ts';
 import { familyOf, Lengths, type RouteFamily } from './lengths.ts';
 import { matchOf, routeText } from './names.ts';
+import { listen } from './neighbour-frames.ts';
+import { Neighbours } from './neighbours.ts';
+import { destinationOf, nextHopOf } from './next-hop.ts';
+import { neighboursOf } from './resolving.ts';
 import { RouteSet, SPEC } from './route-set.ts';
+
+/** PUNT_* of bpf/router/resolve.h. */
+const Punt = { Unresolved: 1, Stale: 2, Heard: 3 } as const;
 
 const FAMILIES: readonly RouteFamily[] = [0, 1];
 
 export class RouterImage implements CubeImage {
   readonly #name: string;
   readonly #maxRoutes: number;
+  readonly #maxNeighbours: number;
   readonly #cubePorts: readonly CubePort[];
   readonly #desired: Desired;
   readonly #routes = new RouteSet();
@@ -40,12 +58,17 @@ export class RouterImage implements CubeImage {
   readonly #own: PackedTable;
   readonly #ports = new ArrayRows(routerPorts.name, routerPorts.maxEntries, routerPorts.valueSize);
   readonly #words = new ArrayRows(routeLengths.name, routeLengths.maxEntries, routeLengths.valueSize);
+  readonly #neighbours: Neighbours;
+  /** Neighbours of an agent before this one, until it is known what time it is. */
+  #adopted: [key: Uint8Array, value: Uint8Array][] = [];
+  #before: Neighbours | undefined;
+  #now = 0;
   /** Lengths whose rows lie in the hash as of the last take. */
   readonly #placed: [Set<number>, Set<number>] = [new Set(), new Set()];
   /** Prefixes to look at in the next take. */
   #touched = new Set<string>();
 
-  constructor(cube: CubeInput<Router>, node: NodeInput) {
+  constructor(cube: CubeInput<Router>, node: NodeInput, previous?: RouterImage) {
     this.#name = `${cube.namespace}/${cube.name}`;
     this.#maxRoutes = cube.spec.maxRoutes;
     this.#cubePorts = cube.ports;
@@ -59,6 +82,12 @@ export class RouterImage implements CubeImage {
       ownAddresses.valueSize,
       ownAddresses.maxEntries,
     );
+    const { reachableSeconds, maxNeighbours: max } = neighboursOf(cube.spec);
+    const { ports, statics } = this.#desired.resolving;
+    this.#maxNeighbours = max;
+    const { gatewayMac } = node;
+    this.#neighbours = new Neighbours({ ports, statics, gatewayMac, reachableSeconds, max });
+    if (previous !== undefined) this.#before = previous.#neighbours;
     for (const { port, ...value } of this.#desired.ports)
       this.#ports.set(port, encodeValue(routerPorts, value));
     for (const route of this.#desired.routes) this.#add(SPEC, route);
@@ -71,10 +100,17 @@ export class RouterImage implements CubeImage {
       [ownAddresses.name]: this.#own,
       [routerPorts.name]: this.#ports,
       [routeLengths.name]: this.#words,
+      [neighbours.name]: this.#neighbours.rows,
     };
     const table = tables[map];
     if (!table) throw new Error(`a router has no map ${map} whose rows could be taken over`);
     table.adopt(count, keys, values);
+    if (map !== neighbours.name) return;
+    const { keySize, valueSize } = neighbours;
+    for (let i = 0; i < count; i++) {
+      const key = keys.slice(i * keySize, (i + 1) * keySize);
+      this.#adopted.push([key, values.slice(i * valueSize, (i + 1) * valueSize)]);
+    }
   }
 
   setTable(key: string, rows: readonly unknown[] | undefined): readonly Problem[] {
@@ -138,10 +174,41 @@ export class RouterImage implements CubeImage {
     this.#hash.settle();
     this.#trie.settle();
     this.#own.settle();
+    this.#neighbours.addStatics();
+    for (const [key, value] of this.#adopted) this.#neighbours.adopt(key, value, this.#now);
+    if (this.#before) this.#neighbours.inherit(this.#before, this.#now);
+    this.#adopted = [];
+    this.#before = undefined;
+    this.#neighbours.rows.settle();
   }
 
-  tick(): undefined {
-    return undefined;
+  tick(now: number): number | undefined {
+    this.#now = now;
+    return this.#neighbours.tick(now);
+  }
+
+  punted({ code, metadata, packet, length, l3Offset, port, time }: PuntRecord): PuntAnswer {
+    const now = time / 1000;
+    if (code === Punt.Heard) {
+      const heard = listen(packet, l3Offset, (address) => this.#isOwn(port, address));
+      if (heard) this.#neighbours.heard(port, heard, now);
+    } else {
+      const destination = destinationOf(packet, l3Offset);
+      const hop = destination === undefined ? undefined : nextHopOf(metadata, destination, this.#routes);
+      if (hop && code === Punt.Stale) this.#neighbours.stale(hop.port, hop.address, now);
+      // what was cut off, because a record holds no more, cannot be sent on; its neighbour is asked for all the same
+      const held = packet.length === length ? { port, packet: packet.slice() } : undefined;
+      if (hop && code === Punt.Unresolved) this.#neighbours.unresolved(hop.port, hop.address, held, now);
+    }
+    return { packets: this.takePackets(), dueAt: this.#neighbours.dueAt };
+  }
+
+  takePackets(): PacketOut[] {
+    return this.#neighbours.takePackets();
+  }
+
+  #isOwn(port: number, address: string): boolean {
+    return this.#desired.own.some((own) => own.port === port && own.addr === address);
   }
 
   /** Puts the rows of touched prefixes, and of lengths that change their map, where they belong. */
@@ -196,12 +263,16 @@ export class RouterImage implements CubeImage {
     const hash = this.#hash.take();
     const trie = this.#trie.take();
     const own = this.#own.take();
+    const known = this.#neighbours.rows.take();
     const writes: MapWrite[] = [
       ...own.updates,
       ...this.#ports.take(),
       ...hash.updates,
       ...trie.updates,
       ...this.#words.take(),
+      // the places of those that are gone may be needed at once
+      ...known.deletes,
+      ...known.updates,
     ];
     return { writes, afterGrace: [...trie.deletes, ...hash.deletes, ...own.deletes] };
   }
@@ -212,10 +283,16 @@ export class RouterImage implements CubeImage {
       [routesHash.name]: { used: this.#hash.size, max: this.#maxRoutes },
       [routesLpm.name]: { used: this.#trie.size, max: this.#maxRoutes },
       [ownAddresses.name]: { used: this.#own.size, max: ownAddresses.maxEntries },
+      [neighbours.name]: { used: this.#neighbours.size, max: this.#maxNeighbours },
     };
   }
 
-  nameObject(kind: string, _id: bigint, packet: DecidedPacket): string | undefined {
+  nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
+    if (kind === 'neighbour') {
+      const hop = nextHopOf(id, packet.dst, this.#routes);
+      const name = this.#cubePorts.find(({ id }) => id === hop?.port)?.name;
+      return hop && `${hop.address} on port ${name}, ${this.#neighbours.describe(hop.port, hop.address)}`;
+    }
     if (kind === 'route') {
       const row = matchOf(this.#routes, packet.dst);
       return row && routeText(row, this.#routes, this.#cubePorts);

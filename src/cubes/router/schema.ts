@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { atomicList, integer, object } from '../../api/schemas/build.ts';
+import { atomicList, dnsLabel, integer, ip, mac, object, setOf } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import { route } from '../../api/schemas/route.ts';
 
@@ -42,6 +42,46 @@ export const schema: CubeTypeSchema = {
         default: 16384,
         unit: 'routes',
       }),
+      neighbours: object(
+        'Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.',
+        {
+          ports: setOf(
+            'Names of the ports. Each needs an address of every family that it is to find neighbours of.',
+            dnsLabel('Name of a port of the router.'),
+            32,
+            { default: [] },
+          ),
+          static: atomicList(
+            'Neighbours whose MAC address is fixed: nobody is asked for it, and what others say of it does not count.',
+            object(
+              'One neighbour.',
+              {
+                port: dnsLabel('Port that it is on, one of `ports`.'),
+                address: ip('Its address.'),
+                mac: mac('Its MAC address.'),
+              },
+              ['port', 'address', 'mac'],
+              { typeName: 'StaticNeighbour' },
+            ),
+            256,
+            { default: [] },
+          ),
+          reachableSeconds: integer(
+            'How long a MAC address counts as right after its host has confirmed it. One that is used after that is asked again; if it stays silent, everybody on the port is asked.',
+            1,
+            3600,
+            { default: 30, unit: 'seconds' },
+          ),
+          maxNeighbours: integer(
+            'Neighbours that fit, those included that are asked for or do not answer, which are at most half of them.',
+            16,
+            16384,
+            { default: 1024, unit: 'neighbours' },
+          ),
+        },
+        [],
+        { typeName: 'RouterNeighbours', default: {} },
+      ),
     },
     [],
     { typeName: 'Router' },
@@ -122,6 +162,21 @@ export const schema: CubeTypeSchema = {
         'An ARP request or neighbour solicitation for an own address is malformed, or its sender claims that address.',
       remedy: 'Look for a host that uses an address of the router.',
     },
+    {
+      id: 42,
+      name: 'NeighbourUnreachable',
+      description:
+        'The next hop on a port of `neighbours` does not answer ARP or neighbour discovery. The sender is told by ICMP.',
+      remedy: 'See whether the host is up, has that address, and is in the network behind the port.',
+    },
+    {
+      id: 43,
+      name: 'NeighbourQueueFull',
+      description:
+        'More packets than are kept wait for the MAC address of their next hop, or more next hops are asked for than fit.',
+      remedy:
+        'Normal for a burst to a host that has just been silent; otherwise look for somebody who scans addresses, or raise maxNeighbours.',
+    },
   ],
   counters: [
     { id: 0, name: 'forwarded', description: 'Packets sent on by a route.' },
@@ -151,6 +206,19 @@ export const schema: CubeTypeSchema = {
       object: 'address',
     },
     { id: 5, name: 'IcmpError', description: 'The packet becomes an ICMP error to its sender.' },
+    {
+      id: 6,
+      name: 'Neighbour',
+      description: 'What is known of the next hop on a port of `neighbours`.',
+      object: 'neighbour',
+    },
+    {
+      id: 7,
+      name: 'Unresolved',
+      description:
+        'The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on.',
+      object: 'neighbour',
+    },
   ],
   maps: [
     {
@@ -192,6 +260,14 @@ export const schema: CubeTypeSchema = {
       value: 'IPv4 and IPv6 source of errors',
       writer: 'agent',
       description: 'What the router sends ICMP errors from.',
+    },
+    {
+      name: 'neighbours',
+      class: 'config',
+      key: 'address of a next hop, port',
+      value: 'MAC, state, when it is to be checked, when it was used',
+      writer: 'agent',
+      description: 'Next hops on ports of `neighbours`.',
     },
     {
       name: 'reply_buckets',

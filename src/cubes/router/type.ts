@@ -7,18 +7,36 @@ import { desired } from './desired.ts';
 import { constants, maps } from './generated/codec.ts';
 import { RouterImage } from './image.ts';
 import { ownFilter } from './own-filter.ts';
+import { neighboursOf } from './resolving.ts';
+
+/** Of records of what neighbours say: all may answer at once. */
+const HEARD = { interval: 1_000_000n, tolerance: 999_000_000n };
 
 function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
   const { icmp, ...spec } = cube.spec;
   const interval = icmp.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / icmp.errorsPerSecond));
-  const { own } = desired(cube, node);
+  const { own, resolving } = desired(cube, node);
+  const { maxNeighbours } = neighboursOf(cube.spec);
+  const isResolving = resolving.ports.length > 0;
   return {
     rodata: {
       own_filter: constants.own_filter.encode(ownFilter(own.map(({ addr }) => addr))),
       reply_limit: constants.reply_limit.encode({ interval, tolerance: interval * BigInt(icmp.burst - 1) }),
+      ...(isResolving
+        ? {
+            resolving_ports: constants.resolving_ports.encode(
+              resolving.ports.reduce((bits, { id }) => bits | (1n << BigInt(id)), 0n),
+            ),
+            log_limit: constants.log_limit.encode(HEARD),
+          }
+        : {}),
     },
     // twice the limit: rows are added before others leave
-    sizes: { routes_hash: 2 * spec.maxRoutes, routes_lpm: 2 * spec.maxRoutes },
+    sizes: {
+      routes_hash: 2 * spec.maxRoutes,
+      routes_lpm: 2 * spec.maxRoutes,
+      neighbours: isResolving ? maxNeighbours : 1,
+    },
     config: { spec, ports: cube.ports, overlayVni: node.overlayVni },
   };
 }
@@ -46,9 +64,10 @@ export const router: CubeType<Router> = {
       version: 1,
       isCache: true,
     },
+    neighbours: { class: 'config', writer: 'agent', codec: maps.neighbours, version: 1 },
     reply_scratch: { class: 'config', writer: 'program', codec: maps.reply_scratch, version: 1 },
   },
   check: (cube) => desired(cube, { overlayVni: 1 }).problems,
   instance,
-  image: (cube, node) => new RouterImage(cube, node),
+  image: (cube, node, previous) => new RouterImage(cube, node, previous as RouterImage | undefined),
 };

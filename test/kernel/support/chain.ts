@@ -438,10 +438,19 @@ export class Chain {
 
   /** Sends one frame through the chain. */
   run(frame: Uint8Array, options: RunOptions = {}): RunResult {
+    return this.#told(() => this.#testRun(frame, options));
+  }
+
+  /** Sends one frame by another program than the entry. */
+  runBy(program: BpfProgram, frame: Uint8Array): RunResult {
+    return this.#told(() => program.testRun({ dataIn: frame, dataOutSize: frame.length + 512 }));
+  }
+
+  #told(testRun: () => TestRunResult): RunResult {
     const before = this.tally();
     const seenBefore = this.#probed().readUInt32LE(0);
     this.#newEvents();
-    const result = this.#testRun(frame, options);
+    const result = testRun();
     const events = this.#newEvents();
     const after = this.tally();
     const probed = this.#probed();

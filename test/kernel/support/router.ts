@@ -22,6 +22,10 @@ export interface RouterOptions {
 export interface TestRouter {
   cube: ChainCube;
   image: RouterImage;
+  input: CubeInput<Router>;
+  node: typeof NODE;
+  /** An image of the same router that knows nothing yet. */
+  imageAnew(): RouterImage;
   /** Writes what the image wants changed. */
   write(): void;
 }
@@ -42,7 +46,13 @@ export async function addRouter(chain: Chain, options: RouterOptions): Promise<T
     namespace: 'test',
     name: 'router',
     uid: 'u',
-    spec: { routes: [], icmp: { errorsPerSecond: 100, burst: 50 }, maxRoutes: 1024, ...options.spec },
+    spec: {
+      routes: [],
+      icmp: { errorsPerSecond: 100, burst: 50 },
+      neighbours: { ports: [], static: [], reachableSeconds: 30, maxNeighbours: 1024 },
+      maxRoutes: 1024,
+      ...options.spec,
+    },
     ports: options.ports,
   };
   const problems = router.check(input);
@@ -66,5 +76,6 @@ export async function addRouter(chain: Chain, options: RouterOptions): Promise<T
   const write = () => apply(cube, image.take());
   write();
   chain.watch(slot, ...options.ports.map(({ id }) => id));
-  return { cube, image, write };
+  const imageAnew = () => router.image(input, NODE) as RouterImage;
+  return { cube, image, input, node: NODE, imageAnew, write };
 }

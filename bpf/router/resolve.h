@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * MACs of next hops on ports behind which no table of the kernel has them: those that lead through another cube, as a Bridge,
+ * to an Ethernet segment. The agent asks and keeps the table (src/cubes/router/neighbours.ts); here it is looked up, packets
+ * without a MAC are handed over, and what neighbours say of themselves is passed on.
+ */
+#ifndef CUBEPLANE_ROUTER_RESOLVE_H
+#define CUBEPLANE_ROUTER_RESOLVE_H
+
+#include "router.h"
+#include "punt.h"
+
+/* One bit for each port that resolves. Zero, and the verifier takes all of this out of the program. */
+const volatile u64 resolving_ports = 0;
+
+/* Codes of records. */
+#define PUNT_UNRESOLVED 1 /* packet; metadata: see next_hop_word() */
+#define PUNT_STALE	2 /* log: it was sent to a MAC that is due for a check; metadata as above */
+#define PUNT_HEARD	3 /* log: ARP or neighbour discovery of a neighbour in the table */
+
+/* What the agent wants of a packet that it sends in again (metadata). */
+#define RESUME_SEND	   1 /* the MAC is known now */
+#define RESUME_UNREACHABLE 2 /* nobody answered */
+#define RESUME_DISCARD	   3 /* more wait than there is room for */
+
+#define NEIGHBOUR_INCOMPLETE 1 /* asked for */
+#define NEIGHBOUR_RESOLVED   2
+#define NEIGHBOUR_FAILED     3 /* nobody has answered of late */
+#define NEIGHBOUR_STATIC     4 /* of the spec */
+
+struct neighbour_key {
+	addr_t addr;
+	u32 port;
+	u32 pad0;
+};
+SIZE_ASSERT(struct neighbour_key, 24);
+
+/* All seconds are coarse_seconds(). */
+struct neighbour {
+	mac_t mac;
+	u8 state; /* NEIGHBOUR_* */
+	u8 pad0;
+	u32 stale_at; /* from then on its use is told to the agent, which checks the MAC */
+	u32 used;     /* second of the last packet to it; writer: program */
+	u32 told_at;  /* second that `told` records of packets to it were written in; writer: program */
+	u32 told;
+	u32 heard_at; /* as told_at, of records of packets from it */
+	u32 heard;
+};
+SIZE_ASSERT(struct neighbour, 32);
+
+/* key: address and port. value: neighbour. writer: agent, but for the members that say otherwise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct neighbour_key);
+	__type(value, struct neighbour);
+} neighbours SEC(".maps");
+
+/* Records of each kind that one neighbour may cause in a second: one that is flooded leaves room for the others. */
+#define RECORDS_A_SECOND 8
+
+/* Two CPUs at once may let one more pass. */
+static __always_inline bool may_record(u32 *second, u32 *records, u32 now, u32 most)
+{
+	if (*second != now) {
+		*second = now;
+		*records = 0;
+	}
+	if (*records >= most)
+		return false;
+	(*records)++;
+	return true;
+}
+
+static __always_inline bool port_resolves(u32 port)
+{
+	return resolving_ports && resolving_ports >> (port & (CUBE_PORTS - 1)) & 1;
+}
+
+/* A packet that a cube before has written the MACs of is none that this router has. */
+static __always_inline bool needs_neighbour(const struct cube_ctx *c, u32 port)
+{
+	return port_resolves(port) && !(c->work->flags & PKT_FRAME_READY);
+}
+
+/*
+ * Tells the agent the next hop, which has no room in the metadata: port, and the length of the prefix whose route has the
+ * gateway; 255: the destination itself.
+ */
+static __always_inline u64 next_hop_word(u32 port, bool is_direct, u32 length)
+{
+	return port | (is_direct ? 255 : length) << 8;
+}
+
+/* Writes the MACs for the next hop on the port. Returns 0, or the reason for which the packet ends here. */
+static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
+{
+	struct cube_work *w = c->work;
+	struct neighbour_key key = {.port = port};
+	bool is_direct = addr_is_zero(&w->next_hop);
+	u64 hop = next_hop_word(port, is_direct, length);
+	u32 now = coarse_seconds();
+	struct neighbour *n;
+	mac_t mac;
+
+	key.addr = is_direct ? *packet_dst(w) : w->next_hop;
+	n = bpf_map_lookup_elem(&neighbours, &key);
+	if (!n || n->state == NEIGHBOUR_INCOMPLETE) {
+		cube_decide(c, DECIDE_UNRESOLVED, hop);
+		if (n && !cube_is_dry(c) && !may_record(&n->told_at, &n->told, now, RECORDS_A_SECOND))
+			return DROP_NEIGHBOUR_QUEUE_FULL;
+		return cube_hand_over(c, PUNT_PACKET, PUNT_UNRESOLVED, hop);
+	}
+	cube_decide(c, DECIDE_NEIGHBOUR, hop);
+	if (n->state == NEIGHBOUR_FAILED)
+		return DROP_NEIGHBOUR_UNREACHABLE;
+	mac = n->mac;
+	if (!cube_is_dry(c)) {
+		if (n->used != now)
+			n->used = now;
+		if (n->state == NEIGHBOUR_RESOLVED && (s32)(now - n->stale_at) >= 0 &&
+		    may_record(&n->told_at, &n->told, now, 1))
+			punt_send(c->skb, PUNT_LOG, PUNT_STALE, hop);
+	}
+	if (cube_set_macs(c, &mac))
+		return DROP_REWRITE_FAILED;
+	w->flags |= PKT_FRAME_READY;
+	return 0;
+}
+
+#define ND_TARGET_OFF 8 /* in solicitations and advertisements (RFC 4861 4.3, 4.4) */
+
+/*
+ * ARP or neighbour discovery from somebody whose address is in the table: the agent hears of answers, and of requests that
+ * tell something new (RFC 826, RFC 4861 7.2.3). Others teach nothing: entries are made by packets to a neighbour alone.
+ * Returns 0, or for an answer the reason for which it ends here.
+ */
+static __noinline u32 hear_neighbour(struct cube_ctx *c)
+{
+	struct cube_work *w = c->work;
+	struct neighbour_key key = {.port = c->port};
+	struct neighbour *n;
+	bool is_answer;
+	mac_t mac;
+
+	if (w->l3_off != ETH_HLEN)
+		return 0;
+	key.addr = w->tuple.src;
+	if (w->flags & PKT_ARP) {
+		be16_t operation;
+
+		if (bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, operation), &operation,
+				       sizeof(operation)) ||
+		    bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, sender_mac), &mac,
+				       sizeof(mac)))
+			return 0;
+		is_answer = operation == bpf_htons(2);
+	} else {
+		is_answer = w->icmp_type == ND_ADVERTISEMENT;
+		if (!is_answer && w->icmp_type != ND_SOLICITATION)
+			return 0;
+		if ((is_answer &&
+		     bpf_skb_load_bytes(c->skb, w->l4_off + ND_TARGET_OFF, &key.addr, sizeof(key.addr))) ||
+		    bpf_skb_load_bytes(c->skb, sizeof(mac), &mac, sizeof(mac)))
+			return 0;
+	}
+	n = bpf_map_lookup_elem(&neighbours, &key);
+	if (!n || n->state == NEIGHBOUR_STATIC)
+		return 0;
+	if (!is_answer && n->state == NEIGHBOUR_RESOLVED && mac_equal(&n->mac, &mac))
+		return 0;
+	if (!cube_is_dry(c) && !may_record(&n->heard_at, &n->heard, coarse_seconds(), RECORDS_A_SECOND))
+		return is_answer ? DROP_PUNT_LIMITED : 0;
+	/* as a log, whose rate no flood of packets without a MAC takes away */
+	u32 reason = cube_hand_over(c, PUNT_LOG, PUNT_HEARD, 0);
+
+	return is_answer ? reason : 0;
+}
+
+#endif
