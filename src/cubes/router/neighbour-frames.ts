@@ -25,7 +25,7 @@ export interface Heard {
   readonly override: boolean;
 }
 
-export interface Question {
+interface Question {
   readonly address: string;
   /** Of the router, on the port. */
   readonly source: string;

@@ -40,7 +40,7 @@ const RowState = { Incomplete: 1, Resolved: 2, Failed: 3, Static: 4 } as const;
 export const Resume = { Send: 1n, Unreachable: 2n, Discard: 3n } as const;
 
 /** A packet as its program handed it over. */
-export interface HeldPacket {
+interface HeldPacket {
   /** Port that it came in by. */
   readonly port: number;
   readonly packet: Uint8Array;
@@ -60,7 +60,7 @@ interface Entry {
   staleAt: number;
 }
 
-export interface NeighbourOptions {
+interface NeighbourOptions {
   readonly ports: readonly ResolvingPort[];
   readonly statics: readonly StaticNeighbour[];
   readonly gatewayMac: string;

@@ -4,7 +4,7 @@ import { getAddress } from '../codec/address.ts';
 import { prefixName } from './desired.ts';
 import type { RouteSet } from './route-set.ts';
 
-export interface NextHop {
+interface NextHop {
   readonly port: number;
   readonly address: string;
 }
