@@ -101,7 +101,7 @@ export const MIRROR_BUGS: readonly Bug[] = [
   {
     what: 'after a copy that was cut the packet is of another graph',
     file: clone,
-    from: 'skb->cb[CB_COPY_LENGTH] = epoch;',
-    to: 'skb->cb[CB_COPY_LENGTH] = length | (epoch & 2);',
+    from: 'skb->cb[CB_CUT_LENGTH] = epoch;',
+    to: 'skb->cb[CB_CUT_LENGTH] = length | (epoch & 2);',
   },
 ];

@@ -32,8 +32,8 @@ export const MITIGATOR_BUGS: readonly Bug[] = [
   {
     what: 'an ICMP error is judged by the sender of what it quotes',
     file: CHECK,
-    from: 'list_lookup(&source_hosts, &source_prefixes, packet_src(w),',
-    to: 'list_lookup(&source_hosts, &source_prefixes, &w->tuple.src,',
+    from: 'source_lookup(packet_src(w), v4, has)',
+    to: 'source_lookup(&w->tuple.src, v4, has)',
   },
   {
     what: 'prefixes of destinations are only looked at where there are some of the other family',
@@ -94,5 +94,11 @@ export const MITIGATOR_BUGS: readonly Bug[] = [
     file: CHECK,
     from: '\tif (c->port != OUTSIDE)\n\t\treturn cube_output(c, OUTSIDE);\n',
     to: '',
+  },
+  {
+    what: 'an IPv4 source that its cache line does not tell of is unlisted',
+    file: CHECK,
+    from: 'has_hosts = said == V4_ELSEWHERE;',
+    to: 'has_hosts = false;',
   },
 ];
