@@ -51,31 +51,41 @@ static __always_inline u32 bit_number(u32 bit)
 	return bit_numbers[bit * 0x077cb531 >> 27];
 }
 
+static __always_inline struct cube_work *kept_work(const struct cube_ctx *c)
+{
+	u32 depth = (c->flags & CUBE_F_COPY_DEPTH) >> CUBE_F_COPY_SHIFT;
+
+	return bpf_map_lookup_elem(&kept, &depth);
+}
+
 static long send_copy(u32 round, struct trial *t)
 {
 	u32 bit = t->copies & -t->copies, copy = bit_number(bit) & (COPY_PORTS - 1), most;
+	struct cube_work *work = kept_work(t->c);
 	long error;
 
-	if (!bit)
+	if (!bit || !work)
 		return 1;
 	t->copies &= ~bit;
 	most = t->last[copy] == WHOLE ? 0 : t->last[copy] + 1;
 	if (most && most < t->headers)
 		most = t->headers;
+	*t->c->work = *work; /* a copy for a cube takes it along, and may write it anew */
 	error = cube_clone_cut(t->c, FIRST_COPY + copy, most);
 	cube_count(t->c, &counters, error ? COUNT_COPY_FAILURES : COUNT_COPIES);
 	return 0;
 }
 
-/* A function of its own, for its stack. */
-static __noinline int send_copies(struct cube_ctx *c, struct trial *t)
+static __always_inline void send_copies(struct cube_ctx *c, struct trial *t)
 {
-	struct cube_work kept = *c->work; /* copies may write it anew on their way */
+	struct cube_work *work = kept_work(c);
 
+	if (!work)
+		return;
+	*work = *c->work;
 	t->headers = copy_headers(c->work);
 	bpf_loop(COPY_PORTS, send_copy, t, 0);
-	*c->work = kept;
-	return 0;
+	*c->work = *work;
 }
 
 CUBE(mirror)

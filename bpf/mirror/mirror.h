@@ -32,6 +32,17 @@ struct {
 	__type(value, struct row);
 } rules SEC(".maps");
 
+/*
+ * key: how many copies deep the packet is itself (CUBE_F_COPY_DEPTH): a copy may come by here again before the packet that
+ * it is of goes on. value: the work area of the packet whose copies are on their way. writer: this program.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, (CUBE_F_COPY_DEPTH >> CUBE_F_COPY_SHIFT) + 1);
+	__type(key, u32);
+	__type(value, struct cube_work);
+} kept SEC(".maps");
+
 struct mirror_settings {
 	u32 rows; /* in `rules` */
 };

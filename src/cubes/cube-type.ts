@@ -263,6 +263,8 @@ export interface CubeType<Spec = unknown> {
   readonly firstNamedPort: number;
   readonly tableTypes: readonly string[];
   readonly maps: Readonly<Record<string, MapDeclaration>>;
+  /** Whether it sends copies of packets to cubes, by the node's device for copies (bpf/include/clone.h). Absent: never. */
+  copiesToCubes?(cube: CubeInput<Spec>): boolean;
   /** What the schema cannot say: an empty list means accepted. */
   check(cube: CubeInput<Spec>): readonly Problem[];
   instance(cube: CubeInput<Spec>, node: NodeInput): InstanceConfig;

@@ -97,7 +97,7 @@ class Resolver {
         port: overlay.overlay?.port ?? 4789,
       },
       stack: terminating.some((link) => link.ends.some((end) => end.type === 'Stack')),
-      copies: [...cubes.values()].some(copiesToCubes),
+      copies: [...cubes.values()].some(({ type, input }) => type.copiesToCubes?.(input) === true),
     };
   }
 
@@ -375,11 +375,6 @@ class Resolver {
       }
     }
   }
-}
-
-/** One cube gets a flooded frame itself, any other one a copy. */
-function copiesToCubes({ type, input }: GraphCube): boolean {
-  return type.segment === 'joins' && input.ports.filter(({ endpoint }) => endpoint === 'Cube').length > 1;
 }
 
 function wrongNode(asked: string, here: string): [string, string] {

@@ -642,10 +642,10 @@ export interface MirrorRule {
   /** Copies one packet in so many that match, chosen at random. 1: every one. */
   oneIn: number;
   /**
-   * Longest copy; what is longer is cut off, but never its headers, up to 20 bytes of TCP or 8 of another protocol. Lengths inside the copy stay those of the packet. A large packet of many segments becomes one frame that the interface takes. Where several rules copy to one port, the longest of them holds. Without it the whole packet.
+   * Longest copy; what is longer is cut off, but never its headers, up to 20 bytes of TCP or 8 of another protocol. Lengths inside the copy stay those of the packet. A large packet of many segments becomes one frame that the interface takes. A port that is linked to a cube takes whole copies only. Where several rules copy to one port, the longest of them holds. Without it the whole packet.
    */
   truncate?: number;
-  /** Port that the copies leave by; it is linked to an interface. */
+  /** Port that the copies leave by; it is linked to an interface or a cube. */
   port: string;
 }
 /**

@@ -33,6 +33,8 @@ export const bridge: CubeType<Bridge> = {
     storm_limits: { class: 'config', writer: 'agent', codec: maps.storm_limits, version: 1 },
     storm_buckets: { class: 'config', writer: 'program', codec: maps.storm_buckets, version: 1 },
   },
+  // one cube gets a flooded frame itself, any other one a copy
+  copiesToCubes: ({ ports }) => ports.filter(({ endpoint }) => endpoint === 'Cube').length > 1,
   check: (cube) => desired(cube).problems,
   instance,
   image: (cube) => new BridgeImage(cube),

@@ -30,12 +30,14 @@ function cube(rules: Partial<MirrorRule>[], probe: CubePort['endpoint'] = 'Inter
 const problems = (...given: Parameters<typeof cube>) =>
   mirror.check(cube(...given)).map(({ reason, field }) => `${reason} ${field}`);
 
-test('copies go to a port for copies that is linked to an interface', () => {
+test('copies go to a port for copies that is linked to an interface or a cube', () => {
   expect(problems([{ port: 'inside' }, { port: 'elsewhere' }, {}])).toEqual([
     'UnknownPort spec.mirror.rules[0].port',
     'UnknownPort spec.mirror.rules[1].port',
   ]);
-  expect(problems([{}], 'Cube')).toEqual(['NotSupported spec.ports[probe]']);
+  expect(problems([{}], 'Cube')).toEqual([]);
+  expect(problems([{ truncate: 128 }], 'Cube')).toEqual(['NotSupported spec.mirror.rules[0].truncate']);
+  expect(problems([{}], 'Pods')).toEqual(['NotSupported spec.ports[probe]']);
 });
 
 test('what no packet matches and what is too much is refused', () => {

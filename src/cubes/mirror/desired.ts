@@ -29,17 +29,21 @@ export interface Desired {
   readonly problems: readonly Problem[];
 }
 
+/** Whether some of its copies go to cubes. */
+export const copiesToCubes = ({ ports }: Pick<CubeInput<Mirror>, 'ports'>): boolean =>
+  ports.some(({ id, endpoint }) => id >= FIRST_COPY_PORT && endpoint === 'Cube');
+
 export const ruleName = ({ name }: MirrorRule, place: number): string => name ?? `rules[${place}]`;
 
 export function desired({ spec, ports }: Pick<CubeInput<Mirror>, 'spec' | 'ports'>): Desired {
   const problems: Problem[] = [];
   const copyPorts = new Map(ports.filter(({ id }) => id >= FIRST_COPY_PORT).map((port) => [port.name, port]));
   for (const { name, endpoint } of copyPorts.values()) {
-    if (endpoint === undefined || endpoint === 'Interface') continue;
+    if (endpoint === undefined || endpoint === 'Interface' || endpoint === 'Cube') continue;
     problems.push({
       reason: 'NotSupported',
       field: `spec.ports[${name}]`,
-      message: `port ${name} is linked to a ${endpoint} endpoint, and a copy can go to an interface only; link it to one`,
+      message: `port ${name} is linked to a ${endpoint} endpoint, and a copy can go to an interface or a cube only; link it to one`,
     });
   }
   const rows: Row[] = [];
@@ -52,6 +56,12 @@ export function desired({ spec, ports }: Pick<CubeInput<Mirror>, 'spec' | 'ports
         reason: 'UnknownPort',
         field: `${field}.port`,
         message: `the mirror has no port ${rule.port} for copies (it has ${[...copyPorts.keys()].join(', ') || 'none'}); name one of them or link ${rule.port} to an interface`,
+      });
+    if (rule.truncate !== undefined && port?.endpoint === 'Cube')
+      problems.push({
+        reason: 'NotSupported',
+        field: `${field}.truncate`,
+        message: `copies of rule ${name} go to a cube, and only an interface cuts copies; leave truncate out, or link port ${rule.port} to an interface`,
       });
     const matches = matchRows(rule, ENTRIES[rule.direction]);
     if (matches.length === 0)

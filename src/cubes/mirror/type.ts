@@ -3,7 +3,7 @@
 /** The mirror as the agent knows it. */
 import type { Mirror } from '../../api/generated/types.ts';
 import type { CubeInput, CubeType, InstanceConfig } from '../cube-type.ts';
-import { desired, FIRST_COPY_PORT, FIXED_PORTS } from './desired.ts';
+import { copiesToCubes, desired, FIRST_COPY_PORT, FIXED_PORTS } from './desired.ts';
 import { constants, maps } from './generated/codec.ts';
 import { MirrorImage } from './image.ts';
 
@@ -28,7 +28,9 @@ export const mirror: CubeType<Mirror> = {
   tableTypes: [],
   maps: {
     rules: { class: 'config', writer: 'agent', codec: maps.rules, version: 1 },
+    kept: { class: 'config', writer: 'program', codec: maps.kept, version: 1 },
   },
+  copiesToCubes,
   check: (cube) => desired(cube).problems,
   instance,
   image: (cube) => new MirrorImage(cube),

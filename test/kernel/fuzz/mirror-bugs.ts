@@ -59,8 +59,8 @@ export const MIRROR_BUGS: readonly Bug[] = [
   {
     what: 'the next cube finds what the copies left behind',
     file,
-    from: '*c->work = kept;',
-    to: 'c->work->tuple = kept.tuple;',
+    from: '*c->work = *work;\n}',
+    to: 'c->work->tuple = work->tuple;\n}',
   },
   {
     what: 'copies and failures are confused',
