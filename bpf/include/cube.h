@@ -109,6 +109,12 @@ static __always_inline bool cube_is_dry(const struct cube_ctx *c)
 	return unlikely(c->flags & CUBE_F_DRY);
 }
 
+/* Bytes from the IP header to the end of the packet by it; jumbograms and large GSO packets say 0 there. */
+static __always_inline u32 packet_length(const struct cube_ctx *c)
+{
+	return c->work->ip_len ?: hook_length(c->skb) - c->work->l3_off;
+}
+
 /* A decision worth telling: `value` is the cube's own EVENT code, `object` an id that user space
  * can name. */
 static __always_inline void cube_decide(struct cube_ctx *c, u32 value, u64 object)

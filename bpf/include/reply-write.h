@@ -104,12 +104,6 @@ static __always_inline bool may_reply(const struct cube_ctx *c)
 	       type != ETHER_BROADCAST && type != ETHER_MULTICAST && addr_is_host(packet_src(w));
 }
 
-/* The packet's length by its IP header; jumbograms and large GSO packets say 0 there. */
-static __always_inline u32 packet_length(const struct cube_ctx *c)
-{
-	return c->work->ip_len ?: c->skb->len - c->work->l3_off;
-}
-
 /* The tuple the other way round; who has led the packet here has no say in where its answer goes. */
 static __always_inline void turn_around(struct cube_work *w)
 {

@@ -181,7 +181,7 @@ static __always_inline bool session_proof(const struct cube_ctx *c, u8 chunk, u3
 		if (w->tcp_flags & TCP_RST || !(w->tcp_flags & TCP_ACK) ||
 		    bpf_skb_load_bytes(c->skb, w->l4_off + TCP_SEQ_OFF, tcp, sizeof(tcp)))
 			return false;
-		length = w->ip_len - (w->l4_off - w->l3_off) - (bpf_ntohl(tcp[2]) >> 28) * 4;
+		length = packet_length(c) - (w->l4_off - w->l3_off) - (bpf_ntohl(tcp[2]) >> 28) * 4;
 		/* SYN and FIN take a number each (RFC 9293 3.4) */
 		*proof =
 		    bpf_ntohl(tcp[0]) + (w->tcp_flags & TCP_SYN ? 1 : length) + !!(w->tcp_flags & TCP_FIN);

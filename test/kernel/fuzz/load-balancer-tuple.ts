@@ -130,7 +130,7 @@ export function proofOf(frame: Buffer, packet: Parsed, segment: Segment): number
   if (protocol === TCP) {
     if (segment.resets || !(segment.tcpFlags & ACK)) return undefined;
     const sequence = frame.readUInt32BE(l4 + 4);
-    const payload = packet.length - (l4 - l3) - (frame.readUInt8(l4 + 12) >> 4) * 4;
+    const payload = (packet.length || frame.length - l3) - (l4 - l3) - (frame.readUInt8(l4 + 12) >> 4) * 4;
     const taken = segment.tcpFlags & SYN ? 1 : payload;
     return (sequence + taken + (segment.finishes ? 1 : 0)) >>> 0;
   }
