@@ -552,17 +552,17 @@ export interface RejectLimit {
 }
 /** How long a session lives without a packet. */
 export interface SessionTimeouts {
-  /** TCP before it is established. */
+  /** TCP and SCTP before they are established. */
   tcpSyn: number;
   /** TCP, established. */
   tcpEstablished: number;
-  /** TCP after a FIN or RST. */
+  /** TCP after a FIN or RST, SCTP after a SHUTDOWN or ABORT. */
   tcpClosing: number;
   /** UDP before the client has answered a reply. */
   udp: number;
   /** UDP after that. */
   udpStream: number;
-  /** SCTP. */
+  /** SCTP, established. */
   sctp: number;
   /** ICMP echo. */
   icmp: number;
@@ -728,17 +728,17 @@ export interface NatRejectLimit {
 }
 /** How long a session lives without a packet. */
 export interface NatTimeouts {
-  /** TCP before it is established. */
+  /** TCP and SCTP before they are established. */
   tcpSyn: number;
   /** TCP, established (RFC 5382 asks for at least 7,440). */
   tcpEstablished: number;
-  /** TCP after a FIN or RST. */
+  /** TCP after a FIN or RST, SCTP after a SHUTDOWN or ABORT. */
   tcpClosing: number;
   /** UDP before the initiator has answered a reply. */
   udp: number;
   /** UDP after that (RFC 4787 asks for at least 120). */
   udpStream: number;
-  /** SCTP. */
+  /** SCTP, established. */
   sctp: number;
   /** ICMP echo, and protocols without ports. */
   icmp: number;

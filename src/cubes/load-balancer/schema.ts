@@ -117,12 +117,12 @@ export const schema: CubeTypeSchema = {
           timeouts: object(
             'How long a session lives without a packet.',
             {
-              tcpSyn: seconds('TCP before it is established.', 60),
+              tcpSyn: seconds('TCP and SCTP before they are established.', 60),
               tcpEstablished: seconds('TCP, established.', 86400),
-              tcpClosing: seconds('TCP after a FIN or RST.', 120),
+              tcpClosing: seconds('TCP after a FIN or RST, SCTP after a SHUTDOWN or ABORT.', 120),
               udp: seconds('UDP before the client has answered a reply.', 30),
               udpStream: seconds('UDP after that.', 180),
-              sctp: seconds('SCTP.', 3600),
+              sctp: seconds('SCTP, established.', 3600),
               icmp: seconds('ICMP echo.', 30),
             },
             [],
