@@ -167,14 +167,6 @@ static __noinline void promote(struct cube_ctx *c, const struct cube_tuple *key,
 	count(c, COUNT_PROMOTED);
 }
 
-/* Whoever comes in the middle of an SCTP association has missed its INIT ACK: any other answer will do. */
-static __always_inline bool answers_midstream(const struct cube_work *w, const struct session *s, u8 proto,
-					      u8 chunk)
-{
-	return proto == IPPROTO_SCTP && s->state.flags & SESSION_MIDSTREAM && chunk != SCTP_ABORT &&
-	       !(w->flags & PKT_FRAG_LATER);
-}
-
 /*
  * A packet of a session that is there. NONE: the session is over, and the packet is looked at as if it had never been.
  * REOPENS: so it is, but the session stays until rules have let the packet through, which may be forged.
@@ -223,7 +215,7 @@ static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *k
 	if (reply) {
 		u32 proof = 0;
 
-		if (session_proof(c, chunk, &proof) || answers_midstream(w, s, key->proto, chunk)) {
+		if (session_proof(c, &s->state, chunk, &proof)) {
 			s->state.proof = proof;
 			s->state.flags |= SESSION_REPLIED;
 		}

@@ -11,6 +11,9 @@
  *   TCP   the initiator acknowledges the SYN-ACK: it echoes a sequence number it can only have read
  *   SCTP  the initiator's packet carries the tag of the INIT-ACK (RFC 9260 8.5)
  *   UDP   the initiator sends again after a reply
+ * and of a connection that was met in its middle, whose SYN-ACK or INIT-ACK nobody here has seen,
+ *   TCP   the initiator acknowledges after a reply
+ *   SCTP  it sends again after a reply, but such as a host without the association gives, too
  * because a live server answers every SYN of a flood, so that the reply alone proves nothing.
  *
  * FIN and RST (RFC 9293 3.10.7.4) only shorten the timeout: a session is never deleted on a packet
@@ -52,7 +55,7 @@ const volatile struct session_timeouts session_timeouts = {
 #define SESSION_FIN	    (1 << 2) /* from the initiator */
 #define SESSION_FIN_REPLY   (1 << 3) /* from the other side */
 #define SESSION_RST	    (1 << 4) /* from either */
-#define SESSION_MIDSTREAM   (1 << 5) /* TCP without its SYN: there is no SYN-ACK to acknowledge */
+#define SESSION_MIDSTREAM   (1 << 5) /* TCP without its SYN, SCTP without its INIT: no proof is to come */
 #define SESSION_CLOSING	    (SESSION_FIN | SESSION_FIN_REPLY | SESSION_RST)
 
 /* The other half is looked at, and kept alive, when `seen` enters another span of 2^3 units. */
@@ -168,7 +171,8 @@ static __always_inline u8 session_events(const struct cube_work *w, u8 chunk, bo
  * What a reply on an embryonic session tells that only its initiator will know: the number that
  * acknowledges the reply. Written to the forward half. False: this reply proves nothing.
  */
-static __always_inline bool session_proof(const struct cube_ctx *c, u8 chunk, u32 *proof)
+static __always_inline bool session_proof(const struct cube_ctx *c, const struct session_state *s, u8 chunk,
+					  u32 *proof)
 {
 	const struct cube_work *w = c->work;
 
@@ -190,6 +194,11 @@ static __always_inline bool session_proof(const struct cube_ctx *c, u8 chunk, u3
 	if (w->tuple.proto == IPPROTO_SCTP) {
 		struct sctp_header sctp;
 
+		if (s->flags & SESSION_MIDSTREAM) {
+			/* with these two a host answers that knows of no association (RFC 9260 8.4) */
+			*proof = 0;
+			return chunk != SCTP_ABORT && chunk != SCTP_SHUTDOWN_COMPLETE;
+		}
 		if (chunk != SCTP_INIT_ACK || bpf_skb_load_bytes(c->skb, w->l4_off, &sctp, sizeof(sctp)))
 			return false;
 		*proof = sctp.initiate_tag;

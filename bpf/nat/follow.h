@@ -29,7 +29,7 @@ static __noinline bool advance(struct cube_ctx *c, struct session *s, u32 chunk)
 	long error;
 
 	if (s->state.own & HALF_REPLY) {
-		if (session_proof(c, chunk, &proof) &&
+		if (session_proof(c, &s->state, chunk, &proof) &&
 		    (!(s->state.flags & SESSION_REPLIED) || s->state.proof != proof))
 			note_reply(c, s, proof);
 		return false;

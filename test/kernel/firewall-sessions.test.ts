@@ -167,7 +167,11 @@ describe.each(FAMILIES)('%s', (_, f) => {
     fw.egress(out(f, data(3, 2)));
     fw.ingress(back(f, data(2, 3, 6)));
     fw.egress(out(f, data(3, 2)));
-    expect(tables().sort()).toEqual(['embryonic', 'established']); // an ABORT is no answer
+    fw.egress(out(f, data(4, 2)));
+    fw.ingress(back(f, data(2, 4, 14)));
+    fw.egress(out(f, data(4, 2)));
+    // an ABORT is no answer, nor a SHUTDOWN COMPLETE
+    expect(tables().sort()).toEqual(['embryonic', 'embryonic', 'established']);
   });
 
   test('an ICMP error about a known connection is Related and passes, any other is Invalid', () => {

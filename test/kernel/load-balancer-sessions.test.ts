@@ -227,6 +227,30 @@ describe.each(FAMILIES)('%s', (_, f) => {
     for (const half of lb.halves()) expect(half.session.state.flags & 4).not.toBe(0);
   });
 
+  test.each([
+    ['an answer', 0, ['established', 'established']],
+    ['no ABORT', 6, ['embryonic', 'embryonic']],
+    ['no SHUTDOWN COMPLETE', 14, ['embryonic', 'embryonic']],
+  ])(
+    'SCTP in its middle, which Maglev lets in, is established by %s and what follows',
+    (_answer, type, expected) => {
+      const sig = frontend([f.vip], { port: 2905, protocol: 'SCTP', algorithm: 'Maglev' });
+      lb.set(service('web', [sig], [backend(f.backend, { port: 2905 })]));
+      const data = (src: string, dst: string, sport: number, dport: number, chunk = 0) =>
+        ethernet(
+          {},
+          ip({ src, dst }, sctp({ sport, dport, tag: 7, chunks: [sctpChunk(chunk, Buffer.alloc(16))] })),
+        );
+      const there = data(f.client, f.vip, PORT, 2905);
+      expect(lb.client(there).counts).toContain('load-balancer newSessions');
+      expect(lb.client(there).counts).not.toContain('load-balancer promoted');
+      expect(dissect(lb.server(data(f.backend, f.client, 2905, PORT, type)).frame).ip?.src).toBe(f.vip);
+      expect(tables()).toEqual(['embryonic', 'embryonic']);
+      lb.client(there);
+      expect(tables()).toEqual(expected);
+    },
+  );
+
   test('a reply longer than its IP header can say is acknowledged by its real length', () => {
     // no frame of a test is longer than 64 KiB, but the length of 0 is all that the cube sees of BIG TCP
     const long = down(f, { flags: 'PA', seq: 5001, ack: 101, payload: 1200 });

@@ -100,6 +100,18 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
     to: '*proof = sctp.tag;',
   },
   {
+    what: 'an ABORT is taken for an answer of an association',
+    file: 'include/session.h',
+    from: 'return chunk != SCTP_ABORT && chunk != SCTP_SHUTDOWN_COMPLETE;',
+    to: 'return true;',
+  },
+  {
+    what: 'an association that was met in its middle is never established',
+    file: 'include/session.h',
+    from: 'return chunk != SCTP_ABORT && chunk != SCTP_SHUTDOWN_COMPLETE;',
+    to: 'return false;',
+  },
+  {
     what: 'a session is counted for another backend',
     file: 'load-balancer/client.h',
     from: 'count_pick(c, s.backend);',

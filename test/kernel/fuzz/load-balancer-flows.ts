@@ -310,8 +310,9 @@ function sctpContent(r: Random, flow: Flow, sport: number, dport: number, isUsua
   switch (flow.phase) {
     case 'new':
     case 'asked':
-      flow.phase = 'asked';
-      return chunk(Chunk.init, 0);
+      // an association that another node has had until now
+      flow.phase = flow.phase === 'new' && r.chance(0.3) ? 'open' : 'asked';
+      return flow.phase === 'open' ? chunk(Chunk.data) : chunk(Chunk.init, 0);
     case 'answered':
       flow.phase = 'open';
       return chunk(Chunk.cookieEcho);
@@ -343,5 +344,6 @@ function sctpAnswer(r: Random, flow: Flow, sport: number, dport: number, isUsual
     return chunk(Chunk.initAck, flow.server);
   }
   if (!isUsual) return chunk(r.pick(Object.values(Chunk)));
+  if (r.chance(0.1)) return chunk(r.pick([Chunk.abort, Chunk.complete]));
   return chunk(r.pick([Chunk.data, Chunk.data, Chunk.data, Chunk.shutdown, Chunk.shutdownAck]));
 }

@@ -582,7 +582,7 @@ class Decision {
         return drop('ReverseConflict');
       }
       if (table === 'embryonic') {
-        const proof = proofOf(frame, packet, this.#segment);
+        const proof = proofOf(frame, packet, this.#segment, (half.flags & MIDSTREAM) !== 0);
         const there = this.#state.get('embryonic', forwardKey);
         if (proof !== undefined && there && isSame(there, forward)) {
           this.#state.set('embryonic', forwardKey, { ...there, proof, flags: there.flags | REPLIED });

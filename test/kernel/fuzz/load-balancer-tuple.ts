@@ -19,8 +19,9 @@ export const ACK = 16;
 const INIT = 1;
 const INIT_ACK = 2;
 const ABORT = 6;
+const SHUTDOWN_COMPLETE = 14;
 /** SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE. */
-const SHUTDOWNS = [7, 8, 14];
+const SHUTDOWNS = [7, 8, SHUTDOWN_COMPLETE];
 
 const V4_PREFIX = `${'\0'.repeat(10)}\xff\xff`;
 const NO_PORTS = '\0\0\0\0';
@@ -121,9 +122,15 @@ export function segmentOf(frame: Buffer, packet: Parsed): Segment {
 
 /**
  * The number that will confirm a session, from a reply: TCP the acknowledgement of it, SCTP the tag that the server gives
- * out. A reply that can be acknowledged by somebody who has not seen it gives none.
+ * out. A reply that can be acknowledged by somebody who has not seen it gives none. In the middle of an association any
+ * answer will do but those of a host that knows of none (RFC 9260 8.4).
  */
-export function proofOf(frame: Buffer, packet: Parsed, segment: Segment): number | undefined {
+export function proofOf(
+  frame: Buffer,
+  packet: Parsed,
+  segment: Segment,
+  isMidstream: boolean,
+): number | undefined {
   if (packet.fragment === 'later' || packet.isError) return undefined;
   const { l3, l4, protocol } = packet;
   if (protocol === UDP) return 0;
@@ -134,6 +141,7 @@ export function proofOf(frame: Buffer, packet: Parsed, segment: Segment): number
     const taken = segment.tcpFlags & SYN ? 1 : payload;
     return (sequence + taken + (segment.finishes ? 1 : 0)) >>> 0;
   }
+  if (isMidstream) return [ABORT, SHUTDOWN_COMPLETE].includes(segment.chunk) ? undefined : 0;
   // as it stands there, least byte first
   if (segment.chunk !== INIT_ACK || l4 + 20 > frame.length) return undefined;
   return frame.readUInt32LE(l4 + 16);

@@ -74,8 +74,9 @@ export type Opening = 'New' | 'Midstream' | 'Invalid';
 const INIT = 1;
 const INIT_ACK = 2;
 const ABORT = 6;
+const SHUTDOWN_COMPLETE = 14;
 /** SHUTDOWN, SHUTDOWN ACK, SHUTDOWN COMPLETE. */
-const SHUTDOWNS = [7, 8, 14];
+const SHUTDOWNS = [7, 8, SHUTDOWN_COMPLETE];
 
 /** A SYN, or an INIT. */
 const opens = (protocol: number, { flags, chunk }: Segment): boolean =>
@@ -170,8 +171,11 @@ export class ModelSession {
       if (!flags.includes('A') || flags.includes('R')) return;
       this.proof = next;
     } else if (this.protocol === 132) {
-      if (chunk === INIT_ACK && initTag !== undefined) this.proof = initTag;
-      else if (!this.isMidstream || chunk === ABORT) return; // an association in its middle has no INIT ACK
+      if (this.isMidstream) {
+        // it has no INIT ACK any more; these two come from hosts that know of no association (RFC 9260 8.4)
+        if (chunk === ABORT || chunk === SHUTDOWN_COMPLETE) return;
+      } else if (chunk === INIT_ACK && initTag !== undefined) this.proof = initTag;
+      else return;
     }
     this.hasReplied = true;
   }
