@@ -156,11 +156,16 @@ static __always_inline int answer_neighbour(struct cube_ctx *c)
 	return w->flags & PKT_ND ? answer_solicitation(c) : NEIGHBOUR_FOREIGN;
 }
 
+static __always_inline u32 opposite(u32 port)
+{
+	return port == PORT_INSIDE ? PORT_OUTSIDE : PORT_INSIDE;
+}
+
 CUBE(nat)
 {
 	struct cube_work *w = c->work;
-	u32 port = c->port == PORT_INSIDE ? PORT_OUTSIDE : PORT_INSIDE;
-	int verdict = VERDICT_CROSS;
+	u32 port;
+	int verdict;
 
 	if (unlikely(is_link_traffic(w))) {
 		int answer = answer_neighbour(c);
@@ -168,28 +173,29 @@ CUBE(nat)
 		if (answer == NEIGHBOUR_ANSWERED) {
 			count(c, COUNT_NEIGHBOUR_REPLIES);
 			cube_decide(c, DECIDE_NEIGHBOUR_REPLY, 0);
-			port = c->port;
-		} else if (answer != NEIGHBOUR_FOREIGN) {
-			return cube_drop(c, answer == NEIGHBOUR_INVALID ? DROP_NEIGHBOUR_INVALID : answer);
-		} else if (cube_is_shared(c)) {
-			return cube_pass(c);
-		} else {
-			count(c, COUNT_PASSED);
+			return cube_output(c, c->port);
 		}
-	} else if (unlikely(cube_lacks_ports(c))) {
-		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
-	} else {
-		w->tuple.pad[0] = c->port;
-		verdict = decide(c);
-		w->tuple.pad[0] = 0;
+		if (answer != NEIGHBOUR_FOREIGN)
+			return cube_drop(c, answer == NEIGHBOUR_INVALID ? DROP_NEIGHBOUR_INVALID : answer);
+		if (cube_is_shared(c))
+			return cube_pass(c);
+		count(c, COUNT_PASSED);
+		return cube_output(c, opposite(c->port));
 	}
+	if (unlikely(cube_lacks_ports(c)))
+		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
+	w->tuple.pad[0] = c->port;
+	verdict = decide(c);
+	w->tuple.pad[0] = 0;
 	if (likely(verdict & VERDICT_TRANSLATE)) {
 		struct scratch *x = get_scratch();
 
 		if (!x || apply(c, &x->out))
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		port = x->out.port;
-	} else if (!(verdict & VERDICT_CROSS)) {
+	} else if (verdict & VERDICT_CROSS) {
+		port = opposite(c->port);
+	} else {
 		if (!(verdict & VERDICT_REFUSE) || !refuse(c, verdict & VERDICT_VALUE))
 			return cube_drop(c, verdict & VERDICT_VALUE);
 		port = c->port;
