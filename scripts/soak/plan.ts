@@ -24,17 +24,15 @@ const fuzz = (name: string): Soak => ({
 });
 
 const FUZZED = [
-  ...[
-    'rewrite',
-    'router',
-    'load-balancer',
-    'nat',
-    'firewall',
-    'ddos-mitigator',
-    'bridge',
-    'forwarder',
-    'mirror',
-  ],
+  'rewrite',
+  'router',
+  'load-balancer',
+  'nat',
+  'firewall',
+  'ddos-mitigator',
+  'bridge',
+  'forwarder',
+  'mirror',
 ];
 
 export const SOAKS: readonly Soak[] = [
