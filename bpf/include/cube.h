@@ -31,10 +31,17 @@ struct cube_constants {
 	u8 transparent;	  /* 1: of a type that is spliced in: the cube behind it knows nothing of it */
 	u8 pad[2];
 	mac_t gateway_mac; /* of every router port, of cube0 and of the overlay device */
-	u16 pad1;
+	u16 pad1;	   /* 0 */
 };
+SIZE_ASSERT(struct cube_constants, 16);
 
 const volatile struct cube_constants cube = {};
+
+/* As mac_value(). */
+static __always_inline u64 cube_gateway(void)
+{
+	return *(const volatile u64 *)&cube.gateway_mac;
+}
 
 struct port_counter {
 	u64 rx_packets;
@@ -244,15 +251,12 @@ static __always_inline int cube_follow(struct cube_ctx *c, u64 edge)
 		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_neighbour(c, edge_target(edge));
 	case EDGE_DEVICE:
 		return cube_is_dry(c) ? TC_ACT_SHOT : bpf_redirect(edge_target(edge), 0);
-	case EDGE_STACK: {
-		mac_t mac = cube.gateway_mac;
-
+	case EDGE_STACK:
 		if (cube_is_dry(c))
 			return TC_ACT_SHOT;
-		if (cube_set_macs(c, &mac))
+		if (cube_set_macs(c, cube_gateway(), cube_gateway()))
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		return bpf_redirect(edge_target(edge), BPF_F_INGRESS);
-	}
 	case EDGE_PASS:
 		return cube_is_dry(c) ? TC_ACT_SHOT : CUBE_PASS;
 	case EDGE_CUT:

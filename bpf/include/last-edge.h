@@ -3,29 +3,23 @@
 #ifndef CUBEPLANE_LAST_EDGE_H
 #define CUBEPLANE_LAST_EDGE_H
 
-/* Writes the MACs of a frame whose next device is known. Returns 0 or a negative errno. */
-static __always_inline long cube_set_macs_from(struct cube_ctx *c, const mac_t *dst, const mac_t *src)
+/* Writes the MACs of a frame whose next device is known, both as mac_value(). Returns 0 or a negative errno. */
+static __always_inline long cube_set_macs(struct cube_ctx *c, u64 dst, u64 src)
 {
-	struct {
-		mac_t dst;
-		mac_t src;
-	} macs = {.dst = *dst, .src = *src};
+	u64 first = dst | src << 48;
+	u32 rest = src >> 16;
 #ifdef CUBE_WRITES
 	void *data = (void *)(long)c->skb->data;
 
-	if (likely(data + sizeof(macs) <= (void *)(long)c->skb->data_end)) {
-		__builtin_memcpy(data, &macs, sizeof(macs));
+	if (likely(data + sizeof(first) + sizeof(rest) <= (void *)(long)c->skb->data_end)) {
+		*(u64 *)data = first;
+		*(u32 *)(data + sizeof(first)) = rest;
 		return 0;
 	}
 #endif
-	return bpf_skb_store_bytes(c->skb, 0, &macs, sizeof(macs), 0);
-}
+	u32 macs[3] = {first, first >> 32, rest};
 
-static __always_inline long cube_set_macs(struct cube_ctx *c, const mac_t *dst)
-{
-	mac_t src = cube.gateway_mac;
-
-	return cube_set_macs_from(c, dst, &src);
+	return bpf_skb_store_bytes(c->skb, 0, macs, sizeof(macs), 0);
 }
 
 static __always_inline int cube_output_pod(struct cube_ctx *c)
@@ -38,10 +32,10 @@ static __always_inline int cube_output_pod(struct cube_ctx *c)
 		return cube_drop(c, DROP_UNKNOWN_POD);
 	if (cube_is_dry(c))
 		return TC_ACT_SHOT;
-	mac_t mac = pod->mac;
+	u64 mac = mac_value(&pod->mac);
 	u32 ifindex = pod->ifindex;
 
-	if (cube_set_macs(c, &mac))
+	if (cube_set_macs(c, mac, cube_gateway()))
 		return cube_drop(c, DROP_REWRITE_FAILED);
 	if (skb->pkt_type !=
 	    0) /* PACKET_HOST: a frame flooded or sent to another MAC would be ignored in the pod */
@@ -70,13 +64,9 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 		__builtin_memcpy(key.remote_ipv6, w->tunnel_remote.words, sizeof(key.remote_ipv6));
 		flags = BPF_F_TUNINFO_IPV6;
 	}
-	mac_t mac = cube.gateway_mac;
-	mac_t src = mac;
-
 	/* All overlay devices have the gateway MAC, and vxlan_set_mac() takes a frame that comes
 	 * from the device's own MAC for a loop and drops it without a count. */
-	src.bytes[5] ^= 0xff;
-	if (cube_set_macs_from(c, &mac, &src))
+	if (cube_set_macs(c, cube_gateway(), cube_gateway() ^ 0xffULL << 40))
 		return cube_drop(c, DROP_REWRITE_FAILED);
 	if (bpf_skb_set_tunnel_key(c->skb, &key, sizeof(key), flags))
 		return cube_drop(c, DROP_REDIRECT_FAILED);

@@ -137,8 +137,11 @@ static __always_inline int rewrite_plain_side(struct __sk_buff *skb, const addr_
 
 		if (proto == IPPROTO_UDP ? l4 + 8 > end : l4 + 20 > end)
 			return 0;
-		__builtin_memcpy(ip + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF), addr,
-				 sizeof(*addr));
+		u64 *halves = (u64 *)(ip + (side == REWRITE_DST ? IPV6_DST_OFF : IPV6_SRC_OFF));
+
+		/* a memcpy() to an address that is known not to be aligned goes byte by byte */
+		halves[0] = addr->halves[0];
+		halves[1] = addr->halves[1];
 		plain_l4(l4, proto, state, diff, port_off, old_port, port);
 	}
 	return 1;

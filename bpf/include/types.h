@@ -70,11 +70,22 @@ static __always_inline bool addr_equal(const addr_t *a, const addr_t *b)
 	return a->halves[0] == b->halves[0] && a->halves[1] == b->halves[1];
 }
 
+/*
+ * A MAC as a number: its bytes from the lowest on. Read two bytes at a time, and volatile: left to itself the compiler reads
+ * byte by byte, and puts them together again.
+ */
+static __always_inline u64 mac_value(const mac_t *mac)
+{
+	const volatile u16 *words = (const volatile u16 *)mac;
+
+	return words[0] | (u64)words[1] << 16 | (u64)words[2] << 32;
+}
+
 static __always_inline bool mac_equal(const mac_t *a, const mac_t *b)
 {
-	return *(const u16 *)&a->bytes[0] == *(const u16 *)&b->bytes[0] &&
-	       *(const u16 *)&a->bytes[2] == *(const u16 *)&b->bytes[2] &&
-	       *(const u16 *)&a->bytes[4] == *(const u16 *)&b->bytes[4];
+	const volatile u16 *left = (const volatile u16 *)a, *right = (const volatile u16 *)b;
+
+	return !((left[0] ^ right[0]) | (left[1] ^ right[1]) | (left[2] ^ right[2]));
 }
 
 #endif

@@ -103,7 +103,7 @@ static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
 	u64 hop = next_hop_word(port, is_direct, length);
 	u32 now = coarse_seconds();
 	struct neighbour *n;
-	mac_t mac;
+	u64 mac;
 
 	key.addr = is_direct ? *packet_dst(w) : w->next_hop;
 	n = bpf_map_lookup_elem(&neighbours, &key);
@@ -116,7 +116,7 @@ static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
 	cube_decide(c, DECIDE_NEIGHBOUR, hop);
 	if (n->state == NEIGHBOUR_FAILED)
 		return DROP_NEIGHBOUR_UNREACHABLE;
-	mac = n->mac;
+	mac = mac_value(&n->mac);
 	if (!cube_is_dry(c)) {
 		if (n->used != now)
 			n->used = now;
@@ -124,7 +124,7 @@ static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
 		    may_record(&n->told_at, &n->told, now, 1))
 			punt_send(c->skb, PUNT_LOG, PUNT_STALE, hop);
 	}
-	if (cube_set_macs(c, &mac))
+	if (cube_set_macs(c, mac, cube_gateway()))
 		return DROP_REWRITE_FAILED;
 	w->flags |= PKT_FRAME_READY;
 	return 0;

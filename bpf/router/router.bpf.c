@@ -47,14 +47,13 @@ static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *
 
 static __always_inline bool is_for_router(struct __sk_buff *skb)
 {
-	mac_t gateway = cube.gateway_mac;
-	void *data;
+	const mac_t *dst;
 
 	/* the device's own MAC, or the gateway MAC, which devices of pods do not have */
 	if (skb->pkt_type == PACKET_HOST)
 		return true;
-	data = packet_head(skb, ETH_HLEN);
-	return data && mac_equal(data, &gateway);
+	dst = packet_head(skb, ETH_HLEN);
+	return dst && mac_value(dst) == cube_gateway();
 }
 
 /*
