@@ -83,12 +83,11 @@ static __always_inline void plain_l4(u8 *l4, u32 proto, u8 state, u32 diff, u32 
 	*(be16_t *)(l4 + port_off) = port;
 	if (proto == IPPROTO_UDP && !sum)
 		return; /* IPv4's "no checksum" (RFC 768) */
-	if (state == CHECKSUM_PARTIAL) {
-		sum = fold_sum((u32)sum + (diff & 0xffff) + (diff >> 16));
-	} else {
-		sum = checksum_add(sum, diff);
-		sum = checksum_add(sum, (u32)(u16)~old_port + port);
-	}
+	diff = (diff & 0xffff) + (diff >> 16);
+	if (state == CHECKSUM_PARTIAL)
+		sum = fold_sum((u32)sum + diff);
+	else
+		sum = checksum_add(sum, diff + (u16)~old_port + port);
 	if (proto == IPPROTO_UDP && !sum)
 		sum = 0xffff;
 	*field = sum;

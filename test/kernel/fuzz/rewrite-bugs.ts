@@ -21,8 +21,8 @@ export const REWRITE_BUGS: readonly Bug[] = [
   {
     what: 'the change of a port is not in the checksum',
     file: plain,
-    from: 'sum = checksum_add(sum, (u32)(u16)~old_port + port);',
-    to: '',
+    from: 'sum = checksum_add(sum, diff + (u16)~old_port + port);',
+    to: 'sum = checksum_add(sum, diff);',
   },
   {
     what: 'packets with options are taken for plain ones',
