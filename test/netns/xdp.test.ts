@@ -208,7 +208,12 @@ describe('a dry run at an interface', () => {
       const to = pod.addresses[family] ?? '';
       deny(enemy.addresses[family]);
       await until('it is refused', async () => !(await isAnswered(enemy.namespace, to)));
-      const before = await drops();
+      // the refused host may still look for its neighbours meanwhile, which counts; a dry run would count each time
+      await until('a dry run of what is dropped counts nothing', async () => {
+        const before = JSON.stringify(await drops());
+        await dry('eth0', `icmp ${enemy.addresses[family]} > ${to}`);
+        return JSON.stringify(await drops()) === before;
+      });
       const refused = await dry('eth0', `icmp ${enemy.addresses[family]} > ${to}`);
       expect(refused).toMatchObject({
         verdict: 'Dropped',
@@ -232,7 +237,6 @@ describe('a dry run at an interface', () => {
         to: expect.stringContaining("the host's own address") as unknown,
       });
       expect(cubes(host)).toEqual([GUARD]);
-      expect(await drops()).toEqual(before);
     },
   );
 
