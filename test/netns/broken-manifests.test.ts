@@ -11,7 +11,7 @@ import { graphFixtures } from '../fixtures/graph.ts';
 import { fixtures } from '../fixtures/manifests.ts';
 import type { Pod } from '../harness/topology.ts';
 import { type Load, startLoad, startServer } from '../harness/traffic.ts';
-import { type KernelState, kernelState, pinned } from './support/kernel-state.ts';
+import { type KernelState, kernelState } from './support/kernel-state.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { conditionOf, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
@@ -42,10 +42,10 @@ async function settled(): Promise<KernelState> {
   }
 }
 
-/** Names of what is pinned; undefined while something is being removed. */
-function pinNames(): string | undefined {
+/** Names of pins and devices; undefined while something is being removed. */
+async function kernelNames(): Promise<string | undefined> {
   try {
-    return pinned(lab.worker(0).counters.pins.nodeRoot).join();
+    return Object.keys(await currentKernel()).join();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -133,7 +133,7 @@ describe('a file that the schema refuses', () => {
       const valid = fixtures('valid').find(({ name }) => name === old);
       const { kind, metadata } = (valid?.manifest ?? {}) as { kind: string; metadata: { name: string } };
       const objects = (await lab.report(0))?.objects ?? 0;
-      const pins = await until('nothing is being removed', async () => pinNames());
+      const names = await until('nothing is being removed', kernelNames);
       lab.manifests.writeText(FILE, readFileSync(valid?.path ?? '', 'utf8'));
       await until('the old object is in force', async () =>
         ((await lab.report(0))?.objects ?? 0) > objects ? true : undefined,
@@ -156,7 +156,9 @@ describe('a file that the schema refuses', () => {
       lab.manifests.remove(FILE);
       await until('the problem is gone', noProblems);
       // Programs and maps of the old object are gone; what it left behind in shared maps is nobody's.
-      await until('the pins are as they were', async () => (pinNames() === pins ? true : undefined));
+      await until('the pins are as they were', async () =>
+        (await kernelNames()) === names ? true : undefined,
+      );
     },
   );
 });
