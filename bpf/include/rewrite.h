@@ -128,13 +128,20 @@ static __always_inline long cube_rewrite_error_source(struct cube_ctx *c, const 
 	return rewrite_outer(c, REWRITE_SRC, addr, rewrite_diff(c->work, &old, addr));
 }
 
-/*
- * Changes one side of the packet (REWRITE_SRC, REWRITE_DST) to addr:port, in the packet and in its
- * tuple. port is ignored where there is none; an echo identifier may be changed on the side that
- * holds it. addr must be of the packet's own family, and must not point into the work area. Returns
- * 0 or a negative errno: then the packet is not fit to be sent.
- */
-static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
+/* The tuple follows what has been written into the packet. */
+static __always_inline void rewrite_tuple(struct cube_work *w, u32 side, const addr_t *addr, be16_t port)
+{
+	if (side == REWRITE_DST) {
+		w->tuple.dst = *addr;
+		w->tuple.dport = port;
+	} else {
+		w->tuple.src = *addr;
+		w->tuple.sport = port;
+	}
+}
+
+/* cube_rewrite() of a packet that rewrite_plain() has left alone. */
+static __always_inline long cube_rewrite_other(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
 {
 	struct cube_work *w = c->work;
 	const addr_t *old = side == REWRITE_DST ? &w->tuple.dst : &w->tuple.src;
@@ -145,9 +152,7 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 	long error = 0;
 	s64 diff;
 
-	if (likely(rewrite_plain(c->skb, addr, side, port))) {
-		error = 0;
-	} else if (unlikely(w->flags & PKT_ICMP_ERROR)) {
+	if (unlikely(w->flags & PKT_ICMP_ERROR)) {
 		error = rewrite_error(c, side, addr, port);
 	} else {
 		diff = rewrite_diff(w, old, addr);
@@ -172,14 +177,22 @@ static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const add
 		if (!error)
 			error = rewrite_l3(c, w->l3_off, side, addr, diff);
 	}
-	if (side == REWRITE_DST) {
-		w->tuple.dst = *addr;
-		w->tuple.dport = port;
-	} else {
-		w->tuple.src = *addr;
-		w->tuple.sport = port;
-	}
+	rewrite_tuple(w, side, addr, port);
 	return error;
+}
+
+/*
+ * Changes one side of the packet (REWRITE_SRC, REWRITE_DST) to addr:port, in the packet and in its
+ * tuple. port is ignored where there is none; an echo identifier may be changed on the side that
+ * holds it. addr must be of the packet's own family, and must not point into the work area. Returns
+ * 0 or a negative errno: then the packet is not fit to be sent.
+ */
+static __always_inline long cube_rewrite(struct cube_ctx *c, u32 side, const addr_t *addr, be16_t port)
+{
+	if (unlikely(!rewrite_plain(c->skb, addr, side, port)))
+		return cube_rewrite_other(c, side, addr, port);
+	rewrite_tuple(c->work, side, addr, port);
+	return 0;
 }
 
 #endif

@@ -68,14 +68,14 @@ static __always_inline int decide(struct cube_ctx *c)
 	return verdict == VERDICT_NONE ? begin(c->skb) : verdict;
 }
 
-/* cube_rewrite() of one side, global: see get_context(). Returns 0 or a negative errno. */
+/* cube_rewrite_other() of one side, global: see get_context(). Returns 0 or a negative errno. */
 __noinline int rewrite_side(struct __sk_buff *skb, const addr_t *addr, u32 side, u32 port)
 {
 	struct cube_ctx context = {}, *c = &context;
 
 	if (!addr || !get_context(skb, c))
 		return -EINVAL;
-	return cube_rewrite(c, side, addr, port);
+	return cube_rewrite_other(c, side, addr, port);
 }
 
 __noinline int rewrite_error_source(struct __sk_buff *skb, const addr_t *addr)
@@ -87,20 +87,12 @@ __noinline int rewrite_error_source(struct __sk_buff *skb, const addr_t *addr)
 	return cube_rewrite_error_source(c, addr);
 }
 
-/* One side of the packet: in place where that can be done, which is one call, else by rewrite_side(). */
+/* cube_rewrite(), with what is rare in a function of its own. */
 static __always_inline int rewrite(struct cube_ctx *c, const addr_t *addr, u32 side, be16_t port)
 {
-	struct cube_work *w = c->work;
-
 	if (unlikely(!rewrite_plain(c->skb, addr, side, port)))
 		return rewrite_side(c->skb, addr, side, port);
-	if (side == REWRITE_DST) {
-		w->tuple.dst = *addr;
-		w->tuple.dport = port;
-	} else {
-		w->tuple.src = *addr;
-		w->tuple.sport = port;
-	}
+	rewrite_tuple(c->work, side, addr, port);
 	return 0;
 }
 
