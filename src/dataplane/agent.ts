@@ -199,6 +199,7 @@ export class Agent {
   async #round(): Promise<void> {
     this.#isScheduled = false;
     this.#rounds++;
+    if (this.#store.beginRound()) this.#isWhole = true;
     try {
       if (this.#networkChanged) {
         this.#networkChanged = false;
@@ -227,10 +228,10 @@ export class Agent {
       releaseMemory();
     }
     const { holdsTables, guarded } = this.#reconciler.inForce;
-    if (this.#store.takeGraphChange() || holdsTables || guarded !== undefined) this.#isWhole = true;
+    if (holdsTables || guarded !== undefined) this.#isWhole = true;
     if (this.#isWhole) {
+      this.#isWhole = false; // who wants another one meanwhile is heard
       await this.#reconciler.reconcile();
-      this.#isWhole = false;
       if (this.#store.isSynced && this.#isLoading) {
         this.#isLoading = false;
         releaseMemory();

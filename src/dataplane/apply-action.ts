@@ -13,6 +13,7 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         ...EMPTY_KERNEL,
         instances: state.instances,
         stateMaps: state.stateMaps,
+        older: state.older,
         xdp: state.xdp,
         ready: true,
       };

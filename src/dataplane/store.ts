@@ -16,18 +16,21 @@ export class Store implements SourceHandler {
   readonly statuses = new Map<string, unknown>();
   cubeNode: CubeNodeObject | undefined;
   node: NodeObject | undefined;
+  /** Whether all objects have been seen, as of the beginning of the round: a round that does not yet know ends as one. */
   isSynced = false;
   readonly #name: string;
   readonly #wake: () => void;
   #graphChanged = false;
+  #sawAll = false;
 
   constructor(nodeName: string, wake: () => void) {
     this.#name = nodeName;
     this.#wake = wake;
   }
 
-  /** Whether anything but tables changed since the last call. */
-  takeGraphChange(): boolean {
+  /** Begins a round: says whether anything but tables changed since the last one. */
+  beginRound(): boolean {
+    this.isSynced = this.#sawAll;
     const changed = this.#graphChanged;
     this.#graphChanged = false;
     return changed;
@@ -70,7 +73,7 @@ export class Store implements SourceHandler {
   }
 
   synced(): void {
-    this.isSynced = true;
+    this.#sawAll = true;
     this.#changed();
   }
 

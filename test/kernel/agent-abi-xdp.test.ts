@@ -84,6 +84,21 @@ afterAll(async () => {
   await lab?.close();
 }, 60_000);
 
+test('the newer one waits for its objects, and the list holds meanwhile', async () => {
+  await agent.kill();
+  agent = await lab.start({ ABI: '2' });
+  const { actions } = await agent.ask<Settled>('settled');
+  expect(actions).toContain('CreateMaps');
+  expect([await pings(friend), await pings(enemy)]).toEqual([6, 0]);
+  await agent.ask('set', { objects: [...guard(), cubeNode()] });
+  await agent.ask('synced');
+  const then = await agent.ask<Settled>('settled');
+  expect(then.actions).toEqual(expect.arrayContaining(['TakeOverXdp', 'RemoveAbi']));
+  expect(then.actions).not.toContain('AttachXdp');
+  expect(versions()).toEqual(['v2']);
+  expect([await pings(friend), await pings(enemy)]).toEqual([6, 0]);
+}, 60_000);
+
 test('the newer one takes over the link at XDP: no packet is lost, none slips through', async () => {
   await agent.kill();
   const { promise: taken, resolve: done } = Promise.withResolvers<void>();
@@ -96,7 +111,7 @@ test('the newer one takes over the link at XDP: no packet is lost, none slips th
   ];
   let settled: Settled;
   try {
-    settled = await start(2);
+    settled = await start(3);
   } finally {
     done();
   }
@@ -112,14 +127,14 @@ test('the newer one takes over the link at XDP: no packet is lost, none slips th
     expect(sent).toBeGreaterThan(20);
     expect(received).toBe(0);
   }
-  expect(versions()).toEqual(['v2']);
+  expect(versions()).toEqual(['v3']);
   expect([await pings(friend), await pings(enemy)]).toEqual([6, 0]);
   expect(await agent.ask('plan')).toEqual([]);
 }, 120_000);
 
 test('killed after any action on the way, the next one ends it, and the list holds all the time', async () => {
   await agent.kill();
-  let abi = 3;
+  let abi = 4;
   for (const after of [2, 5, 8, 10, 11, 12]) {
     const victim = await lab.start({ ABI: String(abi), CUBEPLANE_FAIL_AFTER: String(after) });
     await victim.ask('set', { objects: [...guard(), cubeNode()] });

@@ -79,12 +79,31 @@ test('the newer one takes over links and state, and no packet is lost', async ()
   expect(await agent.ask('plan')).toEqual([]);
 }, 60_000);
 
+test('it waits for its objects first, and lets the older one work until then', async () => {
+  await agent.kill();
+  agent = await lab.start({ ABI: '3', VISIT_SECONDS: '3600' });
+  const first = await agent.ask<Settled>('settled');
+  expect(first.actions).toContain('CreateMaps');
+  expect(first.actions).not.toContain('Attach');
+  expect(await pings(...pods)).toBe(6);
+  await agent.ask('set', { objects: [...hubChain(), cubeNode(), table('rows', { 0: NOTE })] });
+  const { sent, received } = await meanwhile(async () => {
+    await agent.ask('synced');
+    const { actions } = await agent.ask<Settled>('settled');
+    expect(actions).toEqual(expect.arrayContaining(['TakeOverLink', 'RemoveAbi']));
+    expect(actions).not.toContain('Attach');
+  });
+  expect(received).toBe(sent);
+  expect(versions()).toEqual(['v3']);
+  expect(await agent.ask('plan')).toEqual([]);
+}, 60_000);
+
 test('the older one refuses the pins of the newer, names the version and changes nothing', async () => {
   await agent.kill();
   const before = lab.pins();
   const { health, actions } = await start(1);
   expect(health.failure?.reason).toBe('AbiMismatch');
-  expect(health.failure?.message).toContain('holds pins of cube ABI 2, and this agent speaks 1');
+  expect(health.failure?.message).toContain('holds pins of cube ABI 3, and this agent speaks 1');
   expect(actions).toEqual([]);
   expect(lab.pins()).toEqual(before);
   expect(await pings(...pods)).toBe(6);
@@ -93,7 +112,7 @@ test('the older one refuses the pins of the newer, names the version and changes
 test('killed after any action on the way, the next one ends it, and packets pass all the time', async () => {
   await agent.kill();
   // a take-over is some 20 actions; each version is one more step
-  let abi = 3;
+  let abi = 4;
   for (const after of [2, 6, 9, 12, 15, 17, 19]) {
     const victim = await lab.start({
       ABI: String(abi),
