@@ -21,7 +21,7 @@ struct question {
 	u8 state;
 	u8 tcp_flags;
 	u32 bank;
-	u32 pad;
+	u32 is_untyped; /* a later fragment of an ICMP message: nothing but its protocol is known */
 };
 SIZE_ASSERT(struct question, 48);
 
@@ -221,7 +221,7 @@ __noinline int classify(struct classify_scratch *x)
 		}
 	}
 	if (set->dimensions & DIM_SERVICE) {
-		table = service_table(q->proto);
+		table = q->is_untyped ? TABLE_SERVICE_OTHER : service_table(q->proto);
 		service = table_bitmap(base, table, table == TABLE_SERVICE_OTHER ? q->proto : q->dport);
 	}
 	/* of packets without ports, the kind excludes rules with source ports */

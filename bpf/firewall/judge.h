@@ -69,9 +69,11 @@ static __always_inline void ask_about_packet(const struct cube_ctx *c, struct cl
 	q->state = state;
 	q->bank = rules_bank(word);
 	q->tcp_flags = w->tcp_flags;
+	q->is_untyped = 0;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
 		q->dport = w->icmp_type << 8 | w->icmp_code;
+		q->is_untyped = w->flags & PKT_FRAG_LATER;
 	} else {
 		q->sport = bpf_ntohs(w->tuple.sport);
 		q->dport = bpf_ntohs(w->tuple.dport);
@@ -92,6 +94,7 @@ static __always_inline void ask_about_opening(struct classify_scratch *x, const 
 	q->state = STATE_NEW;
 	q->bank = rules_bank(word);
 	q->tcp_flags = key->proto == IPPROTO_TCP ? s->opening : 0;
+	q->is_untyped = 0;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
 		q->dport = (q->proto == IPPROTO_ICMP ? ICMP_ECHO : 128) << 8 | (s->opening & 0xff);

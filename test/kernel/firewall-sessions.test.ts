@@ -240,6 +240,32 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(fw.ingress(orphan).drops).toEqual(['firewall FragmentWithoutFirst']);
   });
 
+  test('later fragments of ICMP messages have no type that a rule could name, but they are of their protocol', () => {
+    const family = f.v6 ? 'IPv6' : 'IPv4';
+    const allow: RuleInput = { action: 'Allow', direction: 'Ingress' };
+    const drop: RuleInput = { ...allow, action: 'Drop', states: ['Established'] };
+    const types = (list: number[]) => list.map((type) => ({ family, type }) as const);
+    const sent = () => fragments({ src: f.out, dst: f.in }, echo({ v6: f.v6, payload: 2500 }), 1000, ++id);
+    let id = 90;
+    fw.set(allow, { ...drop, icmp: types([0, 1, 128, 129, 255]) });
+    const [first, ...later] = sent().map((frame) => fw.ingress(frame).drops);
+    expect(first).toEqual([]); // it opens a session, as New
+    expect(later).toEqual([[], []]);
+    fw.clear();
+    fw.set(allow, { ...drop, protocols: [f.v6 ? 'ICMPv6' : 'ICMP'] });
+    const refused = [['firewall DroppedByRule'], ['firewall DroppedByRule']];
+    expect(
+      sent()
+        .slice(1)
+        .map((frame) => fw.ingress(frame).drops),
+    ).toEqual([['firewall FragmentWithoutFirst'], ['firewall FragmentWithoutFirst']]);
+    expect(
+      sent()
+        .map((frame) => fw.ingress(frame).drops)
+        .slice(1),
+    ).toEqual(refused);
+  });
+
   test.each([
     ['TCP', () => down({ flags: 'S', payload: 2000 })],
     ['SCTP', () => sctp({ sport: 80, dport: 40000, chunks: [sctpChunk(1, Buffer.alloc(2000))] })],

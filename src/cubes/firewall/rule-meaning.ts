@@ -96,12 +96,12 @@ function portRanges(list: readonly PortRange[], offset: number): Range[] {
 function serviceRanges(rule: FirewallRule): Range[] | undefined {
   const { protocols = [], ports = [], icmp = [] } = rule;
   if (protocols.length + ports.length + icmp.length === 0) return undefined;
-  const whole = protocols.map((text): Range => {
+  const whole = protocols.flatMap((text): Range[] => {
     const number = PROTOCOLS[text] ?? Number(text);
     const table = TABLE_OF.get(number);
-    return table === undefined
-      ? { table: Table.other, from: number, to: number }
-      : { table, from: 0, to: 65535 };
+    const all = table === undefined ? [] : [{ table, from: 0, to: 65535 }];
+    const hasTypes = table === Table.ICMP || table === Table.ICMPv6; // which later fragments have not
+    return table === undefined || hasTypes ? [...all, { table: Table.other, from: number, to: number }] : all;
   });
   const messages = icmp.map(
     ({ family, type, code }): Range => ({
