@@ -10,6 +10,7 @@
  *
  * A difference names its seed: the same campaign, run with this seed alone, ends at the same packet.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Random } from './random.ts';
 
 export const PACKETS = Number(process.env.CUBEPLANE_FUZZ_PACKETS ?? 100_000);
@@ -44,13 +45,14 @@ export async function campaign(
   options: { packets?: number; seed?: number; stretch?: number } = {},
 ): Promise<CampaignResult> {
   const { packets: wanted = PACKETS, seed: first = SEED } = options;
-  const stretch = Number(STRETCH ?? options.stretch ?? 1_000);
+  const stretch = Number((options.packets === undefined && STRETCH) || (options.stretch ?? 1_000));
   let packets = 0;
   let changes = 0;
   for (let seed = first; packets < wanted; seed++) {
     const random = new Random(seed);
     const subject = await open(random);
     try {
+      await nextTurn(); // memory of buffers is given back
       for (let n = 0; n < stretch; n++, packets++) {
         if (subject.change && random.chance(0.005)) {
           await subject.change(random);

@@ -18,11 +18,18 @@ std::span<uint8_t> bytesOf(const Napi::Value &value, const std::string &what, si
 	return bytes;
 }
 
+namespace
+{
+
+constexpr size_t COPIED = 4096; // bytes
+
+} // namespace
+
 Napi::Value toBuffer(Napi::Env env, Bytes &&bytes)
 {
-	if (bytes.empty())
-		return Napi::Buffer<uint8_t>::New(env, 0);
-	// Moves the vector behind the buffer: dumps of maps are large.
+	// Copied, unless it is a dump of a map: memory behind a buffer is given back only when the event loop turns.
+	if (bytes.size() <= COPIED)
+		return Napi::Buffer<uint8_t>::Copy(env, bytes.data(), bytes.size());
 	auto *owner = new Bytes(std::move(bytes));
 	return Napi::Buffer<uint8_t>::NewOrCopy(
 	    env, owner->data(), owner->size(), [](Napi::Env, uint8_t *, Bytes *data) { delete data; }, owner);
