@@ -345,6 +345,32 @@ describe('objects without a chain', () => {
     expect([...after.links.keys()]).toEqual(['ns/first']);
   });
 
+  test('a new cube that its links make impossible is not in force without them either, round after round', () => {
+    const lonely: CubeType = {
+      ...plain,
+      check: ({ ports }) =>
+        ports.length > 1 ? [{ reason: 'TooManyPorts', message: 'it can have no links' }] : [],
+    };
+    const types = { ...input, types: new Map([['Plain', lonely]]) };
+    const objects = {
+      cubes: keyed(cube('one'), cube('two')),
+      links: keyed(link('l', [at('one', 'a'), { type: 'Pods' }])),
+      cubeNode: node(),
+    };
+    let before = NOTHING;
+    for (let round = 0; round < 3; round++) {
+      const { findings, graph, set } = accept(advance(objects, before).set, before, types);
+      expect(findings.get('Cube ns/one')?.[0]).toMatchObject({
+        condition: 'Accepted',
+        reason: 'TooManyPorts',
+      });
+      expect(findings.get('CubeLink ns/l')?.[0]).toMatchObject({ reason: 'CubeNotAccepted' });
+      expect([...graph.cubes.keys()]).toEqual(['ns/two']);
+      expect([...set.cubes.keys()]).toEqual(['ns/two']);
+      before = set;
+    }
+  });
+
   test('get port numbers by name, after the fixed ports of the type', () => {
     const { graph } = round(
       NOTHING,

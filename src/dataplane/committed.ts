@@ -126,7 +126,8 @@ export function accept(
   for (;;) {
     const graph = resolveGraph({ ...input, cubes: cubes.values(), links: links.values() });
     for (const [ref, list] of graph.findings) if (!findings.has(ref)) findings.set(ref, list);
-    let changed = false;
+    let changed = takeOutRefused(graph.findings, cubes, before);
+    if (changed) continue;
     const withhold = (key: string, link: LinkObject): void => {
       const chain = chainOf(link);
       const old = before.links.get(key);
@@ -231,6 +232,25 @@ function staysOut(
     const cube = cubes.get(`${link.metadata.namespace ?? ''}/${end.cube.name}`);
     return cube !== undefined && isInForce(cube, before.cubes);
   });
+}
+
+/**
+ * Takes new cubes out that are not accepted: one that is refused for its links must not come into force without them, when
+ * they are kept out because of it.
+ */
+function takeOutRefused(
+  findings: ReadonlyMap<string, readonly Finding[]>,
+  cubes: Map<string, CubeObject>,
+  before: EffectiveSet,
+): boolean {
+  const refused = [...cubes].filter(
+    ([key, cube]) =>
+      chainOf(cube) === undefined &&
+      before.cubes.get(key)?.metadata.uid !== cube.metadata.uid &&
+      findings.get(`Cube ${key}`)?.some(({ condition }) => condition === 'Accepted'),
+  );
+  for (const [key] of refused) cubes.delete(key);
+  return refused.length > 0;
 }
 
 /** The links that keep a cube from being accepted as it was: those to it that were not in force before. */
