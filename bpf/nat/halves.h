@@ -133,14 +133,15 @@ static __noinline long sync_other(struct cube_ctx *c, const struct session *s, u
 		return -ENOMEM;
 	other = is_established ? bpf_map_lookup_elem(&established, &x->other_key)
 			       : bpf_map_lookup_elem(&embryonic, &x->other_key);
-	if (!other) {
+	if (unlikely(!other || !same_half(other, &x->other))) {
+		if (other && !is_free(other, x->key.proto, x->half.state.seen))
+			return -EEXIST;
 		if (is_established)
-			return cube_map_update(c, &established, &x->other_key, &x->other, BPF_NOEXIST);
+			return cube_map_update(c, &established, &x->other_key, &x->other,
+					       other ? BPF_ANY : BPF_NOEXIST);
 		/* pushed out: another session may have claimed the port, and be established by now */
 		return claim(c->skb);
 	}
-	if (!same_half(other, &x->other))
-		return -EEXIST;
 	if (!cube_is_dry(c)) {
 		other->state.seen = x->half.state.seen;
 		other->state.flags |= x->half.state.flags;

@@ -251,6 +251,25 @@ describe.each(FAMILIES)('%s', (_, f) => {
     },
   );
 
+  test.each(['established', 'embryonic'])(
+    'where somebody else had the claim and is long gone, an %s session gets it back',
+    (table) => {
+      const port =
+        table === 'established' ? connect(f) : (dissect(nat.inside(ask(f)).frame).ip?.udp?.sport ?? 0);
+      nat.change(
+        (half) => half.reply,
+        ({ session }) => ({ ...session, dst: f.other }),
+      );
+      nat.age(200_000, (half) => half.reply);
+      nat.age(20, (half) => !half.reply);
+      const late = nat.inside(table === 'established' ? up(f, { flags: 'A', seq: 101, ack: 5001 }) : ask(f));
+      expect(late).toMatchObject({ drops: [], seen: { port: OUTSIDE } });
+      expect(tables()).toEqual([table, table]);
+      const back = table === 'established' ? down(f, port, { flags: 'A', seq: 5001 }) : answer(f, port);
+      expect(dissect(nat.outside(back).frame).ip?.dst).toBe(f.client);
+    },
+  );
+
   test('a dry run changes nothing', () => {
     const dry = nat.inside(up(f, { flags: 'S', seq: 100 }), { dry: true });
     expect(dry.counts).toEqual([]);
