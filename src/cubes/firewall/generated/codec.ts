@@ -124,6 +124,7 @@ export interface Question<A = string> {
   readonly state: number;
   readonly tcpFlags: number;
   readonly bank: number;
+  readonly isUntyped: number;
 }
 
 function putQuestion(bytes: Uint8Array, at: number, row: Question<string | Uint8Array>): void {
@@ -136,7 +137,7 @@ function putQuestion(bytes: Uint8Array, at: number, row: Question<string | Uint8
   putU8(bytes, at + 38, row.state, 'Question.state');
   putU8(bytes, at + 39, row.tcpFlags, 'Question.tcpFlags');
   putU32(bytes, at + 40, row.bank, 'Question.bank');
-  putZeros(bytes, at + 44, 4);
+  putU32(bytes, at + 44, row.isUntyped, 'Question.isUntyped');
 }
 
 function getQuestion(bytes: Uint8Array, at: number): Question {
@@ -150,6 +151,7 @@ function getQuestion(bytes: Uint8Array, at: number): Question {
     state: getU8(bytes, at + 38),
     tcpFlags: getU8(bytes, at + 39),
     bank: getU32(bytes, at + 40),
+    isUntyped: getU32(bytes, at + 44),
   };
 }
 
