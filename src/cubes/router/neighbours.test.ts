@@ -2,6 +2,7 @@
 /** The bounds of the table of neighbours; what its states do to packets is in test/kernel/router-resolve.test.ts. */
 import { expect, test } from '@jest/globals';
 import { parsePrefix } from '../../api/ip.ts';
+import { neighbours as codec } from './generated/codec.ts';
 import { HELD_ALL, HELD_EACH, Neighbours, Resume } from './neighbours.ts';
 
 const PORT = 3;
@@ -120,4 +121,22 @@ test('one that nobody sends to is forgotten', () => {
   expect(neighbours.size).toBe(1);
   expect(neighbours.tick(191)).toBeUndefined();
   expect(neighbours.size).toBe(0);
+});
+
+test('a row that another agent wrote is taken over as it is, whatever its second', () => {
+  const changed: number[] = [];
+  for (let staleAt = 1; staleAt < 4_000_000; staleAt = Math.ceil(staleAt * 1.07)) {
+    const neighbours = table();
+    const key = new Uint8Array(codec.keySize);
+    const value = new Uint8Array(codec.valueSize);
+    codec.encodeKey({ addr: '10.1.0.1', port: PORT }, key);
+    const noted = { used: 0, toldAt: 0, told: 0, heardAt: 0, heard: 0 };
+    codec.encodeValue({ mac: '02:00:00:00:00:07', state: 2, staleAt, ...noted }, value);
+    neighbours.rows.adopt(1, key, value);
+    neighbours.adopt(key, value, 100);
+    neighbours.rows.settle();
+    const { updates, deletes } = neighbours.rows.take();
+    if (updates.length + deletes.length > 0) changed.push(staleAt);
+  }
+  expect(changed).toEqual([]);
 });

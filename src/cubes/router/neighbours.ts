@@ -68,8 +68,11 @@ interface NeighbourOptions {
   readonly max: number;
 }
 
-/** Seconds → the unit of coarse_seconds() of bpf/include/headers.h. */
-const coarse = (seconds: number): number => Math.max(0, Math.ceil((seconds * 1e9) / 2 ** 30)) >>> 0;
+/**
+ * Seconds → the unit of coarse_seconds() of bpf/include/headers.h, up to the next one: to the microsecond, so that what was
+ * read from a row becomes the same again.
+ */
+const coarse = (seconds: number): number => Math.max(0, Math.ceil((seconds * 1e9) / 2 ** 30 - 1e-6)) >>> 0;
 
 export class Neighbours {
   readonly rows: PackedTable;
