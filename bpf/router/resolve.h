@@ -132,6 +132,61 @@ static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
 
 #define ND_TARGET_OFF 8 /* in solicitations and advertisements (RFC 4861 4.3, 4.4) */
 
+struct nd_option {
+	u8 type; /* 1: source link-layer address */
+	u8 length;
+	mac_t mac;
+};
+SIZE_ASSERT(struct nd_option, 8);
+
+/* What ARP or neighbour discovery tells. */
+struct heard {
+	addr_t address; /* of whom */
+	mac_t mac;	/* of a request, with has_mac */
+	bool is_answer;
+	bool has_mac; /* false: the agent has to look for it */
+};
+
+/* Returns 0 when it tells something of a neighbour. */
+static __always_inline int heard_arp(const struct cube_ctx *c, struct heard *h)
+{
+	struct cube_work *w = c->work;
+	be16_t operation;
+
+	if (bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, operation), &operation,
+			       sizeof(operation)) ||
+	    bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, sender_mac), &h->mac,
+			       sizeof(h->mac)))
+		return -1;
+	h->address = w->tuple.src;
+	h->is_answer = operation == bpf_htons(2);
+	h->has_mac = true;
+	return 0;
+}
+
+/* As heard_arp(). The MAC of the frame tells nothing: the option does (RFC 4861 7.2.3), which is the first one, mostly. */
+static __always_inline int heard_discovery(const struct cube_ctx *c, struct heard *h)
+{
+	struct cube_work *w = c->work;
+	struct nd_option option;
+
+	if (w->icmp_type == ND_ADVERTISEMENT) {
+		h->is_answer = true;
+		/* neighbours of IPv4 have mapped addresses, which nobody may speak of here */
+		return bpf_skb_load_bytes(c->skb, w->l4_off + ND_TARGET_OFF, &h->address,
+					  sizeof(h->address)) ||
+		       addr_is_v4(&h->address);
+	}
+	if (w->icmp_type != ND_SOLICITATION ||
+	    w->l4_off + ND_LENGTH + sizeof(option) > w->l3_off + w->ip_len ||
+	    bpf_skb_load_bytes(c->skb, w->l4_off + ND_LENGTH, &option, sizeof(option)))
+		return -1;
+	h->address = w->tuple.src;
+	h->mac = option.mac;
+	h->has_mac = option.type == 1 && option.length == 1;
+	return 0;
+}
+
 /*
  * ARP or neighbour discovery from somebody whose address is in the table: the agent hears of answers, and of requests that
  * tell something new (RFC 826, RFC 4861 7.2.3). Others teach nothing: entries are made by packets to a neighbour alone.
@@ -139,44 +194,25 @@ static __noinline u32 resolve(struct cube_ctx *c, u32 port, u32 length)
  */
 static __noinline u32 hear_neighbour(struct cube_ctx *c)
 {
-	struct cube_work *w = c->work;
 	struct neighbour_key key = {.port = c->port};
+	struct heard h = {};
 	struct neighbour *n;
-	bool is_answer;
-	mac_t mac;
 
-	if (w->l3_off != ETH_HLEN)
+	if (c->work->l3_off != ETH_HLEN ||
+	    (c->work->flags & PKT_ARP ? heard_arp(c, &h) : heard_discovery(c, &h)))
 		return 0;
-	key.addr = w->tuple.src;
-	if (w->flags & PKT_ARP) {
-		be16_t operation;
-
-		if (bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, operation), &operation,
-				       sizeof(operation)) ||
-		    bpf_skb_load_bytes(c->skb, ETH_HLEN + offsetof(struct arp_header, sender_mac), &mac,
-				       sizeof(mac)))
-			return 0;
-		is_answer = operation == bpf_htons(2);
-	} else {
-		is_answer = w->icmp_type == ND_ADVERTISEMENT;
-		if (!is_answer && w->icmp_type != ND_SOLICITATION)
-			return 0;
-		if ((is_answer &&
-		     bpf_skb_load_bytes(c->skb, w->l4_off + ND_TARGET_OFF, &key.addr, sizeof(key.addr))) ||
-		    bpf_skb_load_bytes(c->skb, sizeof(mac), &mac, sizeof(mac)))
-			return 0;
-	}
+	key.addr = h.address;
 	n = bpf_map_lookup_elem(&neighbours, &key);
 	if (!n || n->state == NEIGHBOUR_STATIC)
 		return 0;
-	if (!is_answer && n->state == NEIGHBOUR_RESOLVED && mac_equal(&n->mac, &mac))
+	if (!h.is_answer && n->state == NEIGHBOUR_RESOLVED && h.has_mac && mac_equal(&n->mac, &h.mac))
 		return 0;
 	if (!cube_is_dry(c) && !may_record(&n->heard_at, &n->heard, coarse_seconds(), RECORDS_A_SECOND))
-		return is_answer ? DROP_PUNT_LIMITED : 0;
+		return h.is_answer ? DROP_PUNT_LIMITED : 0;
 	/* as a log, whose rate no flood of packets without a MAC takes away */
 	u32 reason = cube_hand_over(c, PUNT_LOG, PUNT_HEARD, 0);
 
-	return is_answer ? reason : 0;
+	return h.is_answer ? reason : 0;
 }
 
 #endif
