@@ -115,40 +115,51 @@ static __always_inline long decrement_ttl(struct cube_ctx *c)
 	return 0;
 }
 
-/* Returns 0 with *port set, or fills *o. */
-static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, u32 *port)
+/* The route that the packet may go by. NULL: *o says why there is none. */
+static __always_inline const struct route *route_choose(struct cube_ctx *c, struct outcome *o)
 {
 	struct cube_work *w = c->work;
 	const addr_t *dst = packet_dst(w);
-	const struct route *route;
+	const struct route *route = route_find(c, dst);
 
-	if (unlikely(w->ttl <= 1)) {
-		*o = (struct outcome){DROP_TTL_EXPIRED, ERROR_TIME_EXCEEDED, 0};
-		return -1;
-	}
-	route = route_find(c, dst);
 	if (unlikely(!route)) {
 		*o = (struct outcome){DROP_NO_ROUTE, ERROR_NO_ROUTE, 0};
-		return -1;
+		return NULL;
 	}
 	cube_decide(c, DECIDE_ROUTE, route->length);
 	if (unlikely(route->kind >= ROUTE_BLACKHOLE)) {
 		*o = route->kind == ROUTE_BLACKHOLE
 			 ? (struct outcome){DROP_BLACKHOLE, 0, 0}
 			 : (struct outcome){DROP_UNREACHABLE, ERROR_HOST_UNREACHABLE, 0};
-		return -1;
+		return NULL;
 	}
 	/* the broadcast address of a connected prefix (RFC 2644), not of point-to-point links (RFC
 	 * 3021) */
 	if (route->flags & ROUTE_CONNECTED && w->flags & PKT_IPV4 && route->length < 127 &&
 	    unlikely(!(~bpf_ntohl(dst->words[3]) & (0xffffffff >> ((route->length - 96) & 31))))) {
 		*o = (struct outcome){DROP_NOT_FORWARDABLE, 0, 0};
-		return -1;
+		return NULL;
 	}
 	if (unlikely(route_exceeds(c, route->mtu))) {
 		*o = (struct outcome){DROP_PACKET_TOO_BIG, ERROR_TOO_BIG, route->mtu};
+		return NULL;
+	}
+	return route;
+}
+
+/* Returns 0 with *port set, or fills *o. */
+static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, u32 *port)
+{
+	struct cube_work *w = c->work;
+	const struct route *route;
+
+	if (unlikely(w->ttl <= 1)) {
+		*o = (struct outcome){DROP_TTL_EXPIRED, ERROR_TIME_EXCEEDED, 0};
 		return -1;
 	}
+	route = route_choose(c, o);
+	if (unlikely(!route))
+		return -1;
 	route_follow(w, route);
 	*port = route->port;
 	if (resolving_ports)
@@ -187,9 +198,17 @@ static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o)
 	return route->port;
 }
 
+/* Made by the router itself, not by a host that shares the address: nobody is told what becomes of it. */
+static __always_inline bool is_own_answer(const struct cube_ctx *c)
+{
+	const struct own_address *own = own_lookup(packet_src(c->work));
+
+	return own && own->delivery != c->port;
+}
+
 /*
  * A packet that waited for the MAC of its next hop, or an answer of ours that did: it was admitted before, and its TTL is
- * what it has to be. Returns 0 with *port set, or fills *o.
+ * what it has to be; the routes may be others now. Returns 0 with *port set, or fills *o.
  */
 static __always_inline int route_resume(struct cube_ctx *c, struct outcome *o, u32 *port)
 {
@@ -203,12 +222,15 @@ static __always_inline int route_resume(struct cube_ctx *c, struct outcome *o, u
 		o->reason = DROP_NEIGHBOUR_QUEUE_FULL;
 	if (asked == RESUME_UNREACHABLE)
 		*o = (struct outcome){DROP_NEIGHBOUR_UNREACHABLE,
-				      own_lookup(packet_src(c->work)) ? 0 : ERROR_HOST_UNREACHABLE, 0};
+				      is_own_answer(c) ? 0 : ERROR_HOST_UNREACHABLE, 0};
 	if (asked != RESUME_SEND)
 		return -1;
-	o->reason = DROP_NO_ROUTE; /* since it was handed over */
-	route = route_find(c, packet_dst(c->work));
-	if (!route || route->kind >= ROUTE_BLACKHOLE)
+	if (is_own_answer(c)) {
+		*port = route_reply(c, o);
+		return 0;
+	}
+	route = route_choose(c, o);
+	if (!route)
 		return -1;
 	route_follow(c->work, route);
 	*port = route->port;

@@ -268,7 +268,7 @@ CUBE(router)
 		u32 reason = resolve(c, port, o.length);
 
 		/* nobody is there: the sender is told, whose way may need a MAC too */
-		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !own_lookup(packet_src(c->work))) {
+		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !is_own_answer(c)) {
 			cube_count_drop(c, reason);
 			o = (struct outcome){reason, ERROR_HOST_UNREACHABLE, 0};
 			if (tell_sender(c, &o, &port))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatAddress, masked, parseAddress } from '../../api/ip.ts';
 import { getAddress } from '../codec/address.ts';
-import { prefixName } from './desired.ts';
+import { prefixName, RouteKind } from './desired.ts';
 import type { RouteSet } from './route-set.ts';
 
 interface NextHop {
@@ -11,7 +11,7 @@ interface NextHop {
 
 const DIRECT = 255;
 
-/** What next_hop_word() of bpf/router/resolve.h says of a packet for `destination`. Undefined: that route is gone. */
+/** What next_hop_word() of bpf/router/resolve.h says of a packet for `destination`. Undefined: that route is gone, or leads elsewhere. */
 export function nextHopOf(word: bigint, destination: string, routes: RouteSet): NextHop | undefined {
   const port = Number(word & 0xffn);
   const length = Number((word >> 8n) & 0xffn);
@@ -20,7 +20,9 @@ export function nextHopOf(word: bigint, destination: string, routes: RouteSet): 
   if (address === undefined) return undefined;
   const prefix = masked({ ...address, length: address.family === 4 ? length - 96 : length });
   const route = routes.winner(prefixName({ addr: formatAddress(prefix), length }));
-  return route?.port === port ? { port, address: route.gateway } : undefined;
+  if (route?.port !== port) return undefined;
+  if (route.kind === RouteKind.NextHop) return { port, address: route.gateway };
+  return route.kind === RouteKind.Port ? { port, address: destination } : undefined;
 }
 
 /** Where an IP packet is sent to, by its own header. */
