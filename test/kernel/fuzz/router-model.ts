@@ -47,9 +47,14 @@ export type Outcome =
       readonly frame: Buffer;
       readonly nextHop?: Address;
       readonly tunnel?: Address;
+      /** That it was sent by. Without one the frame has its MACs: it goes to where it came from. */
+      readonly route?: ModelRoute;
       readonly drop?: string;
       readonly counts: readonly string[];
     };
+
+/** What the agent wants of a packet that has waited for the MAC of its next hop. */
+export type Resumed = 'send' | 'unreachable' | 'discard';
 
 export interface Arrival {
   readonly frame: Buffer;
@@ -109,6 +114,13 @@ export class RouterModel {
     if (!parsed.ok) return { kind: 'drop', drop: `entry ${parsed.reason}`, counts: [] };
     return new Decision(this.config, arrival, parsed.packet, actual).outcome();
   }
+
+  /** A packet that comes back from the agent; or one on its way out whose next hop does not answer, as 'unreachable'. */
+  resume(arrival: Arrival, how: Resumed, actual: Buffer): Outcome {
+    const parsed = this.parser.parse(arrival.frame);
+    if (!parsed.ok) return { kind: 'drop', drop: `entry ${parsed.reason}`, counts: [] };
+    return new Decision(this.config, arrival, parsed.packet, actual).resumed(how);
+  }
 }
 
 class Decision {
@@ -154,6 +166,21 @@ class Decision {
     if (own) return this.#local(own.delivery);
     if (isNoHost(dst) || (v6 && isLinkLocal(dst))) return this.#drop('NotForwardable');
     return this.#forward();
+  }
+
+  resumed(how: Resumed): Outcome {
+    const { src, dst } = this.#packet;
+    const own = this.#config.own.get(src);
+    /** Made by the router itself: nobody is told of its end, and no MTU holds it up. */
+    const isAnswer = own !== undefined && own.delivery !== this.#arrival.port;
+    if (how === 'discard') return this.#drop('NeighbourQueueFull');
+    if (how === 'unreachable') {
+      if (isAnswer) return this.#drop('NeighbourUnreachable');
+      return this.#refuse('NeighbourUnreachable', [3, 1], [1, 3]);
+    }
+    if (isAnswer) return { kind: 'output', frame: this.#frame, counts: [], ...this.#backTo(dst) };
+    const route = this.#way();
+    return 'prefix' in route ? { kind: 'output', frame: this.#frame, counts: [], ...sentBy(route) } : route;
   }
 
   get #l3(): number {
@@ -204,17 +231,10 @@ class Decision {
   }
 
   #forward(): Outcome {
-    const { dst, ttl, v6 } = this.#packet;
+    const { ttl, v6 } = this.#packet;
     if (ttl <= 1) return this.#refuse('TtlExpired', [11, 0], [3, 0]);
-    const route = this.#route(dst);
-    if (!route) return this.#refuse('NoRoute', [3, 0], [1, 0]);
-    if (route.kind === 'Blackhole') return this.#drop('Blackhole');
-    if (route.kind === 'Unreachable') return this.#refuse('Unreachable', [3, 1], [1, 3]);
-    const host = (1n << BigInt(128 - route.length)) - 1n;
-    if (route.connected && !v6 && host > 1n && (dst & host) === host) return this.#drop('NotForwardable');
-    if (this.#frame.length - 14 > route.mtu && this.#length() > route.mtu) {
-      return this.#refuse('PacketTooBig', [3, 4], [2, 0], route.mtu);
-    }
+    const route = this.#way();
+    if (!('prefix' in route)) return route;
     const frame = Buffer.from(this.#frame);
     if (v6) {
       frame[this.#l3 + 7] = ttl - 1;
@@ -229,6 +249,21 @@ class Decision {
     }
     const counts = route.kind === 'Tunnel' ? ['forwarded', 'tunnelled'] : ['forwarded'];
     return { kind: 'output', frame, counts, ...sentBy(route) };
+  }
+
+  /** The route that the packet may go by, or why there is none. */
+  #way(): ModelRoute | Outcome {
+    const { dst, v6 } = this.#packet;
+    const route = this.#route(dst);
+    if (!route) return this.#refuse('NoRoute', [3, 0], [1, 0]);
+    if (route.kind === 'Blackhole') return this.#drop('Blackhole');
+    if (route.kind === 'Unreachable') return this.#refuse('Unreachable', [3, 1], [1, 3]);
+    const host = (1n << BigInt(128 - route.length)) - 1n;
+    if (route.connected && !v6 && host > 1n && (dst & host) === host) return this.#drop('NotForwardable');
+    if (this.#frame.length - 14 > route.mtu && this.#length() > route.mtu) {
+      return this.#refuse('PacketTooBig', [3, 4], [2, 0], route.mtu);
+    }
+    return route;
   }
 
   /** A packet for an own address: echo is answered, the rest is for the host that shares the address, if there is one. */
@@ -271,7 +306,7 @@ class Decision {
   }
 
   /** What we make ourselves is routed like the rest; without a route it goes back to where its cause came from. */
-  #backTo(dst: Address): { port: number; nextHop?: Address; tunnel?: Address } {
+  #backTo(dst: Address): { port: number; nextHop?: Address; tunnel?: Address; route?: ModelRoute } {
     const own = this.#config.own.get(dst);
     if (own) return { port: own.delivery ?? this.#arrival.port };
     const route = this.#route(dst);
@@ -342,7 +377,7 @@ class Decision {
   }
 }
 
-function sentBy(route: ModelRoute): { port: number; nextHop?: Address; tunnel?: Address } {
-  if (route.kind === 'Tunnel') return { port: route.port, tunnel: route.gateway ?? 0n };
-  return { port: route.port, nextHop: route.gateway ?? 0n };
+function sentBy(route: ModelRoute): { port: number; nextHop?: Address; tunnel?: Address; route: ModelRoute } {
+  if (route.kind === 'Tunnel') return { port: route.port, tunnel: route.gateway ?? 0n, route };
+  return { port: route.port, nextHop: route.gateway ?? 0n, route };
 }

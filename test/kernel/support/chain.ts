@@ -481,12 +481,21 @@ export class Chain {
 
   /** As {@link run}, without drops, counts and events, which take longer than the packet: {@link tally} has their sums. */
   shoot(frame: Uint8Array, options: RunOptions = {}): Pick<RunResult, 'verdict' | 'frame' | 'seen'> {
+    return this.#shot(() => this.#testRun(frame, options));
+  }
+
+  #shot(testRun: () => TestRunResult): Pick<RunResult, 'verdict' | 'frame' | 'seen'> {
     const before = this.#seenPackets;
-    const result = this.#testRun(frame, options);
+    const result = testRun();
     const value = this.#probed();
     this.#seenPackets = value.readUInt32LE(0);
     const seen = this.#seenPackets === before ? {} : { seen: decodeSeen(value) };
     return { verdict: result.retval >>> 0, frame: result.dataOut, ...seen };
+  }
+
+  /** As {@link shoot}, by another program than the entry. */
+  shootBy(program: BpfProgram, frame: Uint8Array): Pick<RunResult, 'verdict' | 'frame' | 'seen'> {
+    return this.#shot(() => program.testRun({ dataIn: frame, dataOutSize: frame.length + 512 }));
   }
 
   /** A dry run, and what it tells; without the sums of {@link run}, which take longer. */
