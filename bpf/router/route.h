@@ -198,7 +198,7 @@ static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o)
 	return route->port;
 }
 
-/* Made by the router itself, not by a host that shares the address: nobody is told what becomes of it. */
+/* Of one that has waited: whether the router has made it, or a host that shares the address, which sends by its own port. */
 static __always_inline bool is_own_answer(const struct cube_ctx *c)
 {
 	const struct own_address *own = own_lookup(packet_src(c->work));
@@ -227,6 +227,7 @@ static __always_inline int route_resume(struct cube_ctx *c, struct outcome *o, u
 		return -1;
 	if (is_own_answer(c)) {
 		*port = route_reply(c, o);
+		o->is_answer = true;
 		return 0;
 	}
 	route = route_choose(c, o);

@@ -165,6 +165,7 @@ static __always_inline int deliver(struct cube_ctx *c, struct outcome *o, u32 *p
 		cube_decide(c, DECIDE_ECHO_REPLY, 0);
 		count(c, COUNT_ECHO_REPLIES);
 		*port = route_reply(c, o);
+		o->is_answer = true;
 		return 0;
 	}
 	if (answer == REPLY_FAILED) {
@@ -221,6 +222,7 @@ static __noinline int tell_sender(struct cube_ctx *c, struct outcome *o, u32 *po
 	count(c, COUNT_ICMP_ERRORS);
 	cube_decide(c, DECIDE_ICMP_ERROR, 0);
 	*port = route_reply(c, o);
+	o->is_answer = true;
 	return 0;
 }
 
@@ -268,7 +270,7 @@ CUBE(router)
 		u32 reason = resolve(c, port, o.length);
 
 		/* nobody is there: the sender is told, whose way may need a MAC too */
-		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !is_own_answer(c)) {
+		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !o.is_answer) {
 			cube_count_drop(c, reason);
 			o = (struct outcome){reason, ERROR_HOST_UNREACHABLE, 0};
 			if (tell_sender(c, &o, &port))

@@ -134,10 +134,11 @@ static __always_inline void count(const struct cube_ctx *c, u32 index)
 
 /* What becomes of a packet that is not simply forwarded. */
 struct outcome {
-	u32 reason; /* DROP_*: why it ends here */
-	u32 error;  /* ERROR_* that its sender gets; 0: none */
-	u32 info;   /* of the error */
-	u32 length; /* of the prefix that it was routed by, of 128 bits; for ports that resolve */
+	u32 reason;	/* DROP_*: why it ends here */
+	u32 error;	/* ERROR_* that its sender gets; 0: none */
+	u32 info;	/* of the error */
+	u8 length;	/* of the prefix that it was routed by, of 128 bits; for ports that resolve */
+	bool is_answer; /* made by the router itself: nobody is told what becomes of it */
 };
 
 #endif

@@ -35,6 +35,19 @@ describe('the host that shares an address of the router, which it sends from', (
     expect(next).toMatchObject({ ...told, counts: ['router forwarded', 'router icmpErrors'] });
     expect(dissect(next.frame)).toMatchObject({ ip: { dst: '10.244.1.1', icmp: { type: 3, code: 1 } } });
   });
+
+  test('gets no error about an answer of the router itself', () => {
+    bench.enter(HOST, fromHost);
+    bench.records();
+    for (const seconds of [1.1, 2.2, 3.3]) bench.pass(seconds);
+    expect(bench.row('10.9.0.7')).toMatchObject({ state: 3 });
+    const ping = ethernet({}, ip({ src: '10.9.0.7', dst: '10.244.1.1' }, echo({})));
+    const result = bench.enter(HOST, ping);
+    expect(result).toMatchObject({
+      drops: ['router NeighbourUnreachable'],
+      counts: ['router echoReplies'],
+    });
+  });
 });
 
 describe('routes change while a packet waits', () => {
