@@ -220,9 +220,11 @@ class Passage {
     this.#handed.push({ code: 'stale', port: this.#arrival.port, hop, frame });
   }
 
-  /** The sender is told, by a packet that may need a MAC too. */
+  /** The sender is told, by a packet that may need a MAC too; but nobody of what the router has made itself. */
   #unreachable(frame: Buffer): Decided {
     const { router } = this.#model;
+    const isOurs = this.#counts.includes('echoReplies') || this.#counts.includes('icmpErrors');
+    if (isOurs) return this.#end('drop', ['router NeighbourUnreachable'], frame);
     return this.#leave(router.resume({ ...this.#arrival, frame }, 'unreachable', this.#actual));
   }
 }
