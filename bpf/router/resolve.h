@@ -44,10 +44,8 @@ struct neighbour {
 	u32 used;     /* second of the last packet to it; writer: program */
 	u32 told_at;  /* second that `told` records of packets to it were written in; writer: program */
 	u32 told;
-	u32 heard_at; /* as told_at, of records of packets from it */
-	u32 heard;
 };
-SIZE_ASSERT(struct neighbour, 32);
+SIZE_ASSERT(struct neighbour, 24);
 
 /* key: address and port. value: neighbour. writer: agent, but for the members that say otherwise. */
 struct {
@@ -57,6 +55,22 @@ struct {
 	__type(key, struct neighbour_key);
 	__type(value, struct neighbour);
 } neighbours SEC(".maps");
+
+struct heard_count {
+	u32 second; /* that `records` of what the neighbour said were written in */
+	u32 records;
+};
+
+/*
+ * key: as neighbours, of those that have said something. value: heard_count. writer: program. Apart from the rows of the
+ * agent, who writes one anew after what it has heard: a host that says something else each time would never be over its limit.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct neighbour_key);
+	__type(value, struct heard_count);
+} heard_counts SEC(".maps");
 
 /* Records of each kind that one neighbour may cause in a second: one that is flooded leaves room for the others. */
 #define RECORDS_A_SECOND 8
@@ -71,6 +85,17 @@ static __always_inline bool may_record(u32 *second, u32 *records, u32 now, u32 m
 	if (*records >= most)
 		return false;
 	(*records)++;
+	return true;
+}
+
+static __always_inline bool may_hear(const struct cube_ctx *c, const struct neighbour_key *key)
+{
+	struct heard_count first = {.second = coarse_seconds(), .records = 1};
+	struct heard_count *count = bpf_map_lookup_elem(&heard_counts, key);
+
+	if (count)
+		return may_record(&count->second, &count->records, first.second, RECORDS_A_SECOND);
+	cube_map_update(c, &heard_counts, key, &first, BPF_ANY);
 	return true;
 }
 
@@ -207,7 +232,7 @@ static __noinline u32 hear_neighbour(struct cube_ctx *c)
 		return 0;
 	if (!h.is_answer && n->state == NEIGHBOUR_RESOLVED && h.has_mac && mac_equal(&n->mac, &h.mac))
 		return 0;
-	if (!cube_is_dry(c) && !may_record(&n->heard_at, &n->heard, coarse_seconds(), RECORDS_A_SECOND))
+	if (!cube_is_dry(c) && !may_hear(c, &key))
 		return h.is_answer ? DROP_PUNT_LIMITED : 0;
 	/* as a log, whose rate no flood of packets without a MAC takes away */
 	u32 reason = cube_hand_over(c, PUNT_LOG, PUNT_HEARD, 0);

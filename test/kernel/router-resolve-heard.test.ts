@@ -59,3 +59,18 @@ test('an advertisement about an IPv4 address is not heard', () => {
   bench.records();
   expect(bench.row('10.9.0.7')).toMatchObject({ mac: HOST_MAC });
 });
+
+test('eight records a second of one neighbour, however often it changes its MAC', () => {
+  introduce('10.9.0.7');
+  const start = process.hrtime.bigint() >> 30n;
+  let drops: (string | undefined)[] = [];
+  for (let i = 0; i < 40; i++) {
+    const said = arpReply(i % 2 === 0 ? OTHER_MAC : HOST_MAC, '10.9.0.7');
+    drops = [...drops, ...bench.enter(LAN, said).drops];
+    bench.records(); // which makes the agent write the row
+  }
+  const seconds = Number((process.hrtime.bigint() >> 30n) - start) + 1;
+  const heard = drops.filter((drop) => drop === 'router Punted');
+  expect(heard.length).toBeLessThanOrEqual(8 * seconds);
+  expect(drops.filter((drop) => drop === 'router PuntLimited')).toHaveLength(40 - heard.length);
+});

@@ -130,7 +130,7 @@ test('a row that another agent wrote is taken over as it is, whatever its second
     const key = new Uint8Array(codec.keySize);
     const value = new Uint8Array(codec.valueSize);
     codec.encodeKey({ addr: '10.1.0.1', port: PORT }, key);
-    const noted = { used: 0, toldAt: 0, told: 0, heardAt: 0, heard: 0 };
+    const noted = { used: 0, toldAt: 0, told: 0 };
     codec.encodeValue({ mac: '02:00:00:00:00:07', state: 2, staleAt, ...noted }, value);
     neighbours.rows.adopt(1, key, value);
     neighbours.adopt(key, value, 100);

@@ -352,7 +352,7 @@ export class Neighbours {
     const { state, mac = NO_MAC, staleAt } = entry;
     const value = new Uint8Array(codec.valueSize);
     const row = state === 'Reachable' || state === 'Probe' ? 'Resolved' : state;
-    const fresh = { used: 0, toldAt: 0, told: 0, heardAt: 0, heard: 0 };
+    const fresh = { used: 0, toldAt: 0, told: 0 };
     const due = Number.isFinite(staleAt) ? coarse(staleAt) : 0;
     codec.encodeValue({ mac, state: RowState[row], staleAt: due, ...fresh }, value);
     this.rows.set(packedKey(entry), value);

@@ -270,6 +270,14 @@ export const schema: CubeTypeSchema = {
       description: 'Next hops on ports of `neighbours`.',
     },
     {
+      name: 'heard_counts',
+      class: 'config',
+      key: 'address of a next hop, port',
+      value: 'a second, and what was heard in it',
+      writer: 'program',
+      description: 'Limits what a single neighbour may tell the agent.',
+    },
+    {
       name: 'reply_buckets',
       class: 'state',
       key: 'prefix of senders',

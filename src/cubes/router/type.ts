@@ -36,6 +36,8 @@ function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
       routes_hash: 2 * spec.maxRoutes,
       routes_lpm: 2 * spec.maxRoutes,
       neighbours: isResolving ? maxNeighbours : 1,
+      // an LRU as small as the least table would forget rows that are in use
+      heard_counts: isResolving ? Math.max(maxNeighbours, 1024) : 1,
     },
     config: { spec, ports: cube.ports, overlayVni: node.overlayVni },
   };
@@ -65,6 +67,13 @@ export const router: CubeType<Router> = {
       isCache: true,
     },
     neighbours: { class: 'config', writer: 'agent', codec: maps.neighbours, version: 1 },
+    heard_counts: {
+      class: 'config',
+      writer: 'program',
+      codec: maps.heard_counts,
+      version: 1,
+      isCache: true,
+    },
     reply_scratch: { class: 'config', writer: 'program', codec: maps.reply_scratch, version: 1 },
   },
   check: (cube) => desired(cube, { overlayVni: 1 }).problems,

@@ -6,7 +6,7 @@ import { type Chain, Verdict } from '../support/chain.ts';
 import { addressOf } from './parse-model.ts';
 import type { Sent } from './resolve-agent-model.ts';
 import { headOf, RESUME } from './resolve-kernel.ts';
-import type { Decided, Handed, ProgramModel, Row } from './resolve-program-model.ts';
+import type { Decided, Handed, HeardCount, ProgramModel, Row } from './resolve-program-model.ts';
 
 /** Bytes of a packet, and of a record of what was heard, that reach the agent. */
 export const CAPTURED = { unresolved: 2048, stale: 128, heard: 128 } as const;
@@ -66,7 +66,19 @@ export function compareRows(expected: ReadonlyMap<string, Row>, actual: Readonly
   });
 }
 
-const ORDER = ['state', 'mac', 'staleAt', 'used', 'toldAt', 'told', 'heardAt', 'heard'];
+const ORDER = ['state', 'mac', 'staleAt', 'used', 'toldAt', 'told'];
+
+export function compareHeard(
+  expected: ReadonlyMap<string, HeardCount>,
+  actual: ReadonlyMap<string, HeardCount>,
+): string[] {
+  return [...new Set([...expected.keys(), ...actual.keys()])].flatMap((key) => {
+    const [model, kernel] = [expected.get(key), actual.get(key)].map(
+      (count) => count && `${count.records} in ${count.second}`,
+    );
+    return model === kernel ? [] : [`heard of ${key}: model ${model}, kernel ${kernel}`];
+  });
+}
 
 export function compareBuckets(
   expected: ProgramModel['buckets'],

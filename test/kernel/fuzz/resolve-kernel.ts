@@ -4,14 +4,14 @@
  * noted grow older, since nobody can put the clock forward.
  */
 import type { ImageChange } from '../../../src/cubes/cube-type.ts';
-import { neighbours as codec } from '../../../src/cubes/router/generated/codec.ts';
+import { neighbours as codec, heardCounts } from '../../../src/cubes/router/generated/codec.ts';
 import { injectRequest, puntEvent } from '../../../src/dataplane/generated/tcx.ts';
 import { type BpfObject, loadObject, RingBuffer } from '../../../src/dataplane/kernel/addon/index.ts';
 import { GATEWAY_MAC, macBytes, mappedBytes } from '../support/bytes.ts';
 import { type Chain, type ChainCube, objectPath, SHARED, sumPerCpu, u32 } from '../support/chain.ts';
 import { addressOf } from './parse-model.ts';
 import type { Waiting } from './resolve-agent-model.ts';
-import { type Buckets, keyOf, type Row } from './resolve-program-model.ts';
+import { type Buckets, type HeardCount, keyOf, type Row } from './resolve-program-model.ts';
 import type { Resumed } from './router-model.ts';
 
 /** A second of the kernel's tables, in ns. */
@@ -19,7 +19,7 @@ export const UNIT = 1n << 30n;
 const MAGIC = 0x43554249;
 const STATES = { 1: 'Incomplete', 2: 'Resolved', 3: 'Failed', 4: 'Static' } as const;
 /** Where a row has times: all, and the one that the agent writes. */
-const TIMES = [8, 12, 16, 24] as const;
+const TIMES = [8, 12, 16] as const;
 const [STALE_AT] = TIMES;
 const KINDS = ['packets', 'heard'] as const;
 /** RESUME_* of bpf/router/resolve.h. */
@@ -72,6 +72,16 @@ export class ResolveKernel {
     return new Map(this.#dump().map(({ name, value }) => [name, rowOf(value)]));
   }
 
+  heard(): Map<string, HeardCount> {
+    const { keys, values, count } = this.#cube.map(heardCounts.name).dumpSync();
+    return new Map(
+      Array.from({ length: count }, (_, i) => [
+        nameOf(keys.subarray(i * heardCounts.keySize)),
+        heardCounts.decodeValue(values, i * heardCounts.valueSize),
+      ]),
+    );
+  }
+
   /** As the agent finds them when it starts, by its own clock. */
   snapshot(): { keys: Buffer; values: Buffer; count: number } {
     const { keys, values, count } = this.#cube.map(codec.name).dumpSync();
@@ -94,6 +104,10 @@ export class ResolveKernel {
     const { keys, values, count } = this.#cube.map(codec.name).dumpSync();
     for (let at = 0; at < values.length; at += codec.valueSize) shift(values, at, -units, TIMES);
     if (count > 0) this.#cube.map(codec.name).updateBatchSync(keys, values);
+    const heard = this.#cube.map(heardCounts.name).dumpSync();
+    for (let at = 0; at < heard.values.length; at += heardCounts.valueSize)
+      shift(heard.values, at, -units, [0]);
+    if (heard.count > 0) this.#cube.map(heardCounts.name).updateBatchSync(heard.keys, heard.values);
     for (const kind of KINDS) {
       const full = this.buckets()[kind] - UNIT * BigInt(units);
       this.fill(kind, full < 0n ? 0n : full);
@@ -187,9 +201,9 @@ function nameOf(key: Uint8Array): string {
   return keyOf(port, addressOf(mappedBytes(addr)));
 }
 
-function rowOf({ state, mac, staleAt, used, toldAt, told, heardAt, heard }: NeighbourValue): Row {
+function rowOf({ state, mac, staleAt, used, toldAt, told }: NeighbourValue): Row {
   const name = STATES[state as keyof typeof STATES];
-  return { state: name, mac, staleAt, used, toldAt, told, heardAt, heard };
+  return { state: name, mac, staleAt, used, toldAt, told };
 }
 
 function shift(values: Buffer, at: number, by: number, fields: readonly number[]): void {

@@ -13,12 +13,16 @@ import type { Arrival, ModelRoute, Outcome, Resumed, RouterModel } from './route
 export interface Row {
   readonly state: 'Incomplete' | 'Resolved' | 'Failed' | 'Static';
   readonly mac: string;
-  readonly staleAt: number;
+  staleAt: number;
   used: number;
   toldAt: number;
   told: number;
-  heardAt: number;
-  heard: number;
+}
+
+/** What a neighbour has told in a second, as far as the agent was to hear of it. */
+export interface HeardCount {
+  second: number;
+  records: number;
 }
 
 export interface Hop {
@@ -74,26 +78,29 @@ export class ProgramModel {
   readonly router: RouterModel;
   readonly resolving: ReadonlySet<number>;
   rows: Map<string, Row>;
+  /** Kept over what the agent writes. */
+  readonly heard: Map<string, HeardCount>;
   readonly buckets: Buckets;
   readonly punted: Map<string, number>;
 
   constructor(
     router: RouterModel,
     resolving: ReadonlySet<number>,
-    rows: ReadonlyMap<string, Row> = new Map(),
-    buckets: Buckets = { packets: 0n, heard: 0n },
-    punted: ReadonlyMap<string, number> = new Map(),
+    before?: Pick<ProgramModel, 'rows' | 'heard' | 'buckets' | 'punted'>,
   ) {
     this.router = router;
     this.resolving = resolving;
-    this.rows = new Map([...rows].map(([key, row]) => [key, { ...row }]));
-    this.buckets = { ...buckets };
-    this.punted = new Map(punted);
+    const copies = <T>(map: ReadonlyMap<string, T> | undefined): Map<string, T> =>
+      new Map([...(map ?? [])].map(([key, value]) => [key, { ...value }]));
+    this.rows = copies(before?.rows);
+    this.heard = copies(before?.heard);
+    this.buckets = { packets: 0n, heard: 0n, ...before?.buckets };
+    this.punted = new Map(before?.punted);
   }
 
   /** To try a packet at a moment that may be another one. */
   copy(): ProgramModel {
-    return new ProgramModel(this.router, this.resolving, this.rows, this.buckets, this.punted);
+    return new ProgramModel(this.router, this.resolving, this);
   }
 
   decide(arrival: Arrival, how: Resumed | undefined, moment: Moment, actual: Buffer): Decided {
@@ -153,16 +160,24 @@ class Passage {
     if (packet.kind !== 'arp' && !isDiscovery) return undefined;
     const plain = isDiscovery ? withoutTag(frame, packet) : frame;
     const speaker = speakerOf(plain, packet, frame.length - plain.length);
-    const row = speaker && this.#model.rows.get(keyOf(port, speaker.address));
-    if (!row || row.state === 'Static' || !tellsMore(speaker, row)) return undefined;
-    const { second } = this.#moment;
-    if (row.heardAt !== second) Object.assign(row, { heardAt: second, heard: 0 });
-    const isFree = row.heard < MOST;
-    if (isFree) row.heard++;
+    const key = speaker && keyOf(port, speaker.address);
+    const row = key === undefined ? undefined : this.#model.rows.get(key);
+    if (!speaker || key === undefined || !row || row.state === 'Static' || !tellsMore(speaker, row))
+      return undefined;
+    const isFree = this.#mayHear(key);
     const isHeard = isFree && this.#model.take('heard', this.#moment);
     if (isHeard) this.#handed.push({ code: 'heard', port, frame: plain });
     if (!speaker.isAnswer) return undefined;
     return isHeard ? 'router Punted' : 'router PuntLimited';
+  }
+
+  #mayHear(key: string): boolean {
+    const { second } = this.#moment;
+    const before = this.#model.heard.get(key);
+    const records = before?.second === second ? before.records : 0;
+    const isFree = records < MOST;
+    this.#model.heard.set(key, { second, records: isFree ? records + 1 : records });
+    return isFree;
   }
 
   #leave(outcome: Outcome): Decided {

@@ -17,6 +17,7 @@ import {
   CAPTURED,
   compare,
   compareBuckets,
+  compareHeard,
   compareRecords,
   compareRows,
   compareSent,
@@ -37,6 +38,10 @@ const COARSE = 12_000_000n;
 
 const clock = (): bigint => process.hrtime.bigint();
 const secondOf = (ns: bigint): number => Number(ns / UNIT);
+
+/** ARP or ICMPv6, or something that is made to look otherwise: the map of what was heard takes longer to read than the packet. */
+const maySpeak = (frame: Buffer): boolean =>
+  frame.readUInt16BE(12) !== 0x0800 && (frame.readUInt16BE(12) !== 0x86dd || frame[20] === 58);
 
 /** @param path another build of the object file, with a planted bug. */
 export async function openResolvingRouter(r: Random, path?: string): Promise<Subject> {
@@ -119,10 +124,11 @@ class ResolvingRouter implements Subject {
       const units = random.pick([1, 1, 1, 2, 5, 30, 80]);
       this.#kernel.pass(units);
       for (const row of this.#program.rows.values()) {
-        const { used, toldAt, heardAt, staleAt } = row;
-        const [a, b, c, d] = [used, toldAt, heardAt, staleAt].map((time) => (time - units) >>> 0);
-        Object.assign(row, { used: a, toldAt: b, heardAt: c, staleAt: d });
+        row.used = (row.used - units) >>> 0;
+        row.toldAt = (row.toldAt - units) >>> 0;
+        row.staleAt = (row.staleAt - units) >>> 0;
       }
+      for (const count of this.#program.heard.values()) count.second = (count.second - units) >>> 0;
       Object.assign(this.#program.buckets, this.#kernel.buckets());
       const now = this.#now;
       this.#image.tick(now);
@@ -191,6 +197,7 @@ class ResolvingRouter implements Subject {
     const end = clock();
     const records = this.#kernel.records();
     const rows = this.#kernel.rows();
+    const heard = maySpeak(arrival.frame) ? this.#kernel.heard() : undefined;
     const buckets = this.#kernel.buckets();
     let found: string[] = [];
     for (const second of new Set([secondOf(start), secondOf(end)])) {
@@ -201,6 +208,7 @@ class ResolvingRouter implements Subject {
           ...compare(decided, actual),
           ...compareRecords(decided.handed, records),
           ...compareRows(trial.rows, rows),
+          ...(heard ? compareHeard(trial.heard, heard) : []),
           ...compareBuckets(trial.buckets, buckets, end - start),
         ];
         if (differences.length > 0) {
@@ -275,7 +283,7 @@ class ResolvingRouter implements Subject {
     for (const [key, { state, mac = '', staleAt }] of this.#agent.rows()) {
       const old = this.#program.rows.get(key);
       const due = Number.isFinite(staleAt) ? this.#kernel.unitOf(staleAt) : 0;
-      const noted = { used: 0, toldAt: 0, told: 0, heardAt: 0, heard: 0 };
+      const noted = { used: 0, toldAt: 0, told: 0 };
       const kept = written.has(key) || !old ? noted : old;
       rows.set(key, { ...kept, state, mac, staleAt: due });
     }
@@ -287,6 +295,7 @@ class ResolvingRouter implements Subject {
     return [
       ...compareSums(this.#sums, new Map(counted)),
       ...compareSums(this.#program.punted, this.#kernel.punted()),
+      ...compareHeard(this.#program.heard, this.#kernel.heard()),
     ];
   }
 

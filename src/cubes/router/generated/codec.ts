@@ -25,7 +25,25 @@ function getNeighbourKey(bytes: Uint8Array, at: number): NeighbourKey {
   };
 }
 
-/** struct neighbour, 32 bytes */
+/** struct heard_count, 8 bytes */
+export interface HeardCount {
+  readonly second: number;
+  readonly records: number;
+}
+
+function putHeardCount(bytes: Uint8Array, at: number, row: HeardCount): void {
+  putU32(bytes, at, row.second, 'HeardCount.second');
+  putU32(bytes, at + 4, row.records, 'HeardCount.records');
+}
+
+function getHeardCount(bytes: Uint8Array, at: number): HeardCount {
+  return {
+    second: getU32(bytes, at),
+    records: getU32(bytes, at + 4),
+  };
+}
+
+/** struct neighbour, 24 bytes */
 export interface Neighbour {
   readonly mac: string;
   readonly state: number;
@@ -33,8 +51,6 @@ export interface Neighbour {
   readonly used: number;
   readonly toldAt: number;
   readonly told: number;
-  readonly heardAt: number;
-  readonly heard: number;
 }
 
 function putNeighbour(bytes: Uint8Array, at: number, row: Neighbour): void {
@@ -45,8 +61,6 @@ function putNeighbour(bytes: Uint8Array, at: number, row: Neighbour): void {
   putU32(bytes, at + 12, row.used, 'Neighbour.used');
   putU32(bytes, at + 16, row.toldAt, 'Neighbour.toldAt');
   putU32(bytes, at + 20, row.told, 'Neighbour.told');
-  putU32(bytes, at + 24, row.heardAt, 'Neighbour.heardAt');
-  putU32(bytes, at + 28, row.heard, 'Neighbour.heard');
 }
 
 function getNeighbour(bytes: Uint8Array, at: number): Neighbour {
@@ -57,8 +71,6 @@ function getNeighbour(bytes: Uint8Array, at: number): Neighbour {
     used: getU32(bytes, at + 12),
     toldAt: getU32(bytes, at + 16),
     told: getU32(bytes, at + 20),
-    heardAt: getU32(bytes, at + 24),
-    heard: getU32(bytes, at + 28),
   };
 }
 
@@ -293,12 +305,36 @@ function getRateLimit(bytes: Uint8Array, at: number): RateLimit {
   };
 }
 
+export const heardCounts: MapCodec<NeighbourKey, HeardCount, NeighbourKey<string | Uint8Array>> = {
+  name: 'heard_counts',
+  type: 9,
+  maxEntries: 1024,
+  keySize: 24,
+  valueSize: 8,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'heard_counts key');
+    putNeighbourKey(bytes, at, row);
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'heard_counts key');
+    return getNeighbourKey(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'heard_counts value');
+    putHeardCount(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'heard_counts value');
+    return getHeardCount(bytes, at);
+  },
+};
+
 export const neighbours: MapCodec<NeighbourKey, Neighbour, NeighbourKey<string | Uint8Array>> = {
   name: 'neighbours',
   type: 1,
   maxEntries: 1024,
   keySize: 24,
-  valueSize: 32,
+  valueSize: 24,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 24, 'neighbours key');
     putNeighbourKey(bytes, at, row);
@@ -308,11 +344,11 @@ export const neighbours: MapCodec<NeighbourKey, Neighbour, NeighbourKey<string |
     return getNeighbourKey(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 32, 'neighbours value');
+    checkRoom(bytes, at, 24, 'neighbours value');
     putNeighbour(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 32, 'neighbours value');
+    checkRoom(bytes, at, 24, 'neighbours value');
     return getNeighbour(bytes, at);
   },
 };
@@ -570,6 +606,7 @@ export const constants: {
 
 /** All maps by their names in C. */
 export const maps = {
+  heard_counts: heardCounts,
   neighbours: neighbours,
   own_addresses: ownAddresses,
   reply_buckets: replyBuckets,
