@@ -75,6 +75,14 @@ export const SOAKS: readonly Soak[] = [
     times: 1,
   },
   {
+    name: 'cni',
+    what: 'CNI ADDs killed at any moment: nothing left after GC',
+    part: 'netns',
+    files: ['test/netns/cni-faults.test.ts'],
+    env: { CUBEPLANE_CNI_KILLS: '1000' },
+    times: 1,
+  },
+  {
     name: 'swaps',
     what: 'programs of running cubes swapped under the same load, in one of eight rounds by a release: no packet or session lost, nobody let through, nothing leaked',
     part: 'netns',

@@ -191,6 +191,23 @@ function agentCommands(program: Command): void {
         'CUBEPLANE_METRICS_ADDRESS',
       ),
     )
+    .option(
+      '--cni',
+      'give pods a network by CNI: serve the plugin, and configure the runtime when all is ready',
+    )
+    .addOption(
+      new Option('--cni-conf-dir <dir>', 'where the runtime reads network configurations').default(
+        '/etc/cni/net.d',
+      ),
+    )
+    .addOption(
+      new Option('--cni-bin-dir <dir>', 'where the runtime looks for plugins').default('/opt/cni/bin'),
+    )
+    .addOption(
+      new Option('--cni-socket <path>', 'where the plugin finds the agent').default(
+        '/run/cubeplane/cni.sock',
+      ),
+    )
     .addHelpText(
       'after',
       `

@@ -9,6 +9,7 @@ import { Inspection } from './inspection.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
 import { releaseMemory } from './kernel/memory.ts';
 import { NetworkMonitor } from './kernel/netlink.ts';
+import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { Plugging } from './plugging.ts';
 import type { PodRecord } from './pod-record.ts';
@@ -142,6 +143,10 @@ export class Agent {
     return await this.#exclusively(async () => work(this.inspection));
   }
 
+  get facts(): NodeFacts {
+    return nodeFacts(this.#store, this.#reconciler, this.#failure);
+  }
+
   pods(): PodRecord[] {
     return [...this.#pods.values()];
   }
@@ -219,6 +224,7 @@ export class Agent {
     this.#lastRound = performance.now();
     this.#scheduleImages();
     this.#report();
+    this.#options.afterRound?.();
   }
 
   async #work(): Promise<void> {

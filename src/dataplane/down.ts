@@ -3,6 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentLog } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
+import { isOurDevice } from './cni/attachment.ts';
+import { uninstall } from './cni/installation.ts';
 import { COPY_DEVICES, INJECT_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError, textOf } from './errors.ts';
 import { removeKernelState } from './kernel/down.ts';
@@ -39,14 +41,17 @@ export async function down(options: DownOptions): Promise<void> {
       failures.push(textOf(error));
     }
   };
+  // First of all, so that the runtime gives no pod a network any more.
+  await attempt(() => uninstall(options.stateDir));
   await attempt(() => failures.push(...removeKernelState(options.bpffs ?? BPFFS, options.node)));
   await attempt(async () => {
     const { interfaces } = await readNetwork();
     for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0], INJECT_DEVICES[0], COPY_DEVICES[0]]) {
       if (interfaces.has(device)) await ipBatch([`link delete ${device}`]);
     }
+    for (const device of interfaces.keys()) if (isOurDevice(device)) await ipBatch([`link delete ${device}`]);
   });
-  for (const name of ['pods', 'logs', 'committed.json', 'agent.sock']) {
+  for (const name of ['cni', 'pods', 'logs', 'committed.json', 'agent.sock']) {
     await attempt(() => rmSync(join(options.stateDir, name), { recursive: true, force: true }));
   }
   if (failures.length > 0) {

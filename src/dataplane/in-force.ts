@@ -88,6 +88,13 @@ export class InForce {
     return overlayMtu(this.#underlayMtu(network), this.sources.hasIPv6Remote);
   }
 
+  /** Bytes of IP packet: what devices of pods take, and what reaches every pod of the cluster. */
+  podMtu(network: NetworkView): { device: number; route: number } {
+    const device = this.#underlayMtu(network);
+    const isTunnelled = this.accepted?.graph.overlay !== undefined;
+    return { device, route: isTunnelled ? this.#overlayMtu(network) : device };
+  }
+
   /** What would be in force now, resolved. */
   accept(network: NetworkView): Accepted {
     const candidate = this.#store.isSynced

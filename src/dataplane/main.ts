@@ -3,11 +3,16 @@ import { CUBES } from '../cubes/generated/registry.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
+import type { CniOptions } from './cni/installation.ts';
+import { Cni } from './cni/main.ts';
 import { AgentError } from './errors.ts';
 import { serveMetrics } from './inspect/metrics-server.ts';
 import { AgentServer } from './server.ts';
 
-export type RunOptions = Omit<AgentOptions, 'types'> & Partial<Pick<AgentOptions, 'types'>>;
+export interface RunOptions extends Omit<AgentOptions, 'types'>, Partial<Pick<AgentOptions, 'types'>> {
+  /** Serves the CNI plugin. Default: not. */
+  readonly cni?: CniOptions;
+}
 
 export interface RunningAgent {
   readonly agent: Agent;
@@ -29,7 +34,12 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
       'end it first, or choose another --state-dir',
     );
   }
-  const agent = new Agent({ types: CUBES, ...options });
+  let cni: Cni | undefined;
+  const afterRound = () => {
+    options.afterRound?.();
+    cni?.afterRound();
+  };
+  const agent = new Agent({ types: CUBES, ...options, afterRound });
   const server = new AgentServer(agent, options.stateDir);
   await server.start(options.stateDir);
   let metrics: Awaited<ReturnType<typeof serveMetrics>> | undefined;
@@ -37,6 +47,7 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     if (options.metricsAddress !== undefined)
       metrics = await serveMetrics(options.metricsAddress, () => agent.inspection.metrics(agent.health()));
     await agent.start();
+    cni = await startCni(agent, options);
   } catch (error) {
     metrics?.close();
     await server.stop();
@@ -48,8 +59,21 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     stop: async () => {
       metrics?.closeAllConnections();
       metrics?.close();
+      await cni?.stop();
       await server.stop();
       await agent.stop();
     },
   };
+}
+
+async function startCni(agent: Agent, options: RunOptions): Promise<Cni | undefined> {
+  if (options.cni === undefined) return undefined;
+  try {
+    const cni = new Cni(agent, options.cni, options.stateDir, options.log);
+    await cni.start();
+    return cni;
+  } catch (error) {
+    await agent.stop();
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { limitMemory } from '../../dataplane/kernel/memory.ts';
 import { runAgent } from '../../dataplane/main.ts';
 import type { Source } from '../../dataplane/sources/source.ts';
@@ -15,6 +15,10 @@ export interface UpOptions extends SourceOptions {
   readonly logLevel: string;
   readonly redirect: 'peer' | 'plain';
   readonly metricsAddress?: string;
+  readonly cni?: boolean;
+  readonly cniConfDir: string;
+  readonly cniBinDir: string;
+  readonly cniSocket: string;
 }
 
 /** Runs the agent until SIGTERM or SIGINT; what it has put into the kernel stays. */
@@ -37,6 +41,15 @@ export async function up(options: UpOptions): Promise<void> {
     version,
     redirectPeer: options.redirect === 'peer',
     ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
+    ...(options.cni === true
+      ? {
+          cni: {
+            confDir: resolve(options.cniConfDir),
+            binDir: resolve(options.cniBinDir),
+            socket: resolve(options.cniSocket),
+          },
+        }
+      : {}),
   });
   const ended = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));

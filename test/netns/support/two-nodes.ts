@@ -42,6 +42,8 @@ export interface TwoNodesOptions {
   readonly nodes?: number;
   /** More flags for `cubeplane up`. */
   readonly flags?: readonly string[];
+  /** The same for one node. */
+  readonly flagsOf?: (node: Node) => readonly string[];
 }
 
 /** One node of the lab with its agent and counters. */
@@ -178,7 +180,8 @@ export async function openTwoNodes(purpose: string, options: TwoNodesOptions = {
     manifests.write('chain.yaml', chain);
     manifests.write('nodes.yaml', ...nodes.map(nodeObject));
     const workers = nodes.map((node, index): Worker => {
-      const agent = new Agent(node, { manifests: manifests.directory }, options.flags);
+      const flags = [...(options.flags ?? []), ...(options.flagsOf?.(node) ?? [])];
+      const agent = new Agent(node, { manifests: manifests.directory }, flags);
       return { index, node, agent, counters: new Counters(agent.bpffs, node.name) };
     });
     for (const { agent } of workers) await agent.start();

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import { AgentError, textOf } from '../errors.ts';
+import { checkNamespace, deleteDevice, lookAtDevices, makeVeth, setUpInside } from '../kernel/pod-veth.ts';
+import { type Attachment, deviceOf, macOf, podNameOf } from './attachment.ts';
+import { refuseOthersInChain } from './chained.ts';
+import { CniError, CODE, toCniError } from './cni-error.ts';
+import type { CniNode } from './cni-node.ts';
+import { attachmentKey, type Configuration } from './configuration.ts';
+import type { Target } from './environment.ts';
+import { type AddressRange, pickAddress, rangeOf } from './ranges.ts';
+import { type CniResult, resultOf } from './result.ts';
+import { tearDown } from './teardown.ts';
+
+/**
+ * Gives a container an interface. All of it is there at the end, or nothing.
+ *
+ * @param isHeard whether anybody waits for the answer still; an interface that nobody knows of is taken away.
+ */
+export async function add(
+  node: CniNode,
+  configuration: Configuration,
+  target: Target,
+  isHeard: () => Promise<boolean>,
+): Promise<CniResult> {
+  const key = attachmentKey(target.containerId, target.ifname);
+  const existing = node.attachments.get(key);
+  if (existing?.phase === 'Ready') {
+    throw new CniError(
+      CODE.AlreadyAttached,
+      `CNI_CONTAINERID ${target.containerId} has the interface ${target.ifname} of network ${existing.network} already`,
+      'call DEL first: ADD comes once for a container and an interface',
+    );
+  }
+  refuseOthersInChain(node.confDir, configuration.name);
+  checkNamespace(target.netns);
+  const { notReady } = node.agent.facts;
+  if (notReady !== undefined)
+    throw new CniError(
+      CODE.TryAgainLater,
+      notReady,
+      'it is tried again; cubeplane get cubes says what is missing',
+    );
+  if (existing !== undefined) await tearDown(node, existing);
+  const attachment = write(node, configuration, target);
+  try {
+    await make(attachment);
+    await node.agent.plug({
+      ...attachment.pod,
+      interface: attachment.device,
+      mac: attachment.mac,
+      addresses: attachment.addresses,
+      gateways: attachment.gateways,
+    });
+    // Only now: it sends nothing before the chain has it.
+    await setUpInside(attachment).catch((error) => {
+      throw isThere(error) ? taken(attachment, error) : error;
+    });
+    if (!(await isHeard()))
+      throw new CniError(CODE.TryAgainLater, 'the runtime has gone away', 'call ADD again');
+    node.attachments.put({ ...attachment, phase: 'Ready' });
+  } catch (error) {
+    await tearDown(node, node.attachments.get(key) ?? attachment).catch((failure) => {
+      node.log.warn(
+        { ...target, args: undefined, error: textOf(failure) },
+        'a half-made interface stays for now',
+      );
+    });
+    throw toCniError(error);
+  }
+  return resultOf(attachment, configuration.cniVersion, configuration.dns);
+}
+
+/** Chooses addresses and writes them down, in one go: two ADDs never choose the same. */
+function write(node: CniNode, configuration: Configuration, target: Target): Attachment {
+  const { mtu } = node.agent.facts;
+  const key = attachmentKey(target.containerId, target.ifname);
+  const ranges = configuration.ranges ?? rangesOfNode(node);
+  const attachment: Attachment = {
+    phase: 'Making',
+    network: configuration.name,
+    containerId: target.containerId,
+    ifname: target.ifname,
+    netns: target.netns,
+    device: deviceOf(key),
+    mac: macOf(key),
+    addresses: ranges.map((range) => choose(node, range)),
+    gateways: ranges.map(({ gateway }) => gateway),
+    mtu: { device: Math.max(mtu.device, configuration.mtu ?? 0), route: configuration.mtu ?? mtu.route },
+    pod: podNameOf(target, node.agent.pods()),
+    createdAt: Date.now(),
+  };
+  node.attachments.put(attachment);
+  return attachment;
+}
+
+export function rangesOfNode(node: CniNode): AddressRange[] {
+  const ranges = node.ranges().flatMap((cidr) => {
+    const range = rangeOf(cidr);
+    return range.ok ? [range.value] : [];
+  });
+  if (ranges.length > 0) return ranges.sort((a, b) => a.family - b.family);
+  throw new CniError(
+    CODE.NoRange,
+    'there is no range for pods: spec.podCIDRs of the Node object is empty, or not known yet',
+    'run kube-controller-manager with --allocate-node-cidrs, or write ranges into the network configuration',
+  );
+}
+
+function choose({ agent, attachments }: CniNode, range: AddressRange): string {
+  const now = Date.now();
+  const ports = agent.facts.portAddresses.map((text) => text.replace(/\/\d+$/, ''));
+  const pods = agent.pods().flatMap(({ addresses }) => addresses);
+  const pick = pickAddress(
+    {
+      range,
+      taken: new Set([...ports, ...pods, ...attachments.addresses()]),
+      released: attachments.released(now),
+      last: attachments.lastAddress(range.family === 6),
+    },
+    now,
+  );
+  if (pick.ok) return pick.address;
+  throw pick.reason === 'Resting'
+    ? new CniError(CODE.TryAgainLater, pick.message, 'try again in some seconds')
+    : new CniError(
+        CODE.AddressesExhausted,
+        pick.message,
+        'delete pods, run GC if the runtime has lost some, or give the node a larger range',
+      );
+}
+
+/** A pair of that name without a record is what is left of a node's past, and is made anew. */
+async function make(attachment: Attachment): Promise<void> {
+  try {
+    await makeVeth(attachment);
+  } catch (error) {
+    if (!isThere(error)) throw error;
+    if ((await lookAtDevices(attachment.netns)).has(attachment.ifname)) {
+      const isOurs = (await lookAtDevices()).has(attachment.device) && (await isPair(attachment));
+      if (!isOurs)
+        throw new CniError(
+          CODE.InvalidEnvironment,
+          `CNI_IFNAME: ${attachment.netns} has an interface ${attachment.ifname} already`,
+          'choose another name, or delete that interface',
+          error,
+        );
+    }
+    await deleteDevice(attachment.device);
+    await makeVeth(attachment);
+  }
+}
+
+/** The kernel's EEXIST, as iproute2 words it. */
+function isThere(error: unknown): boolean {
+  return error instanceof AgentError && error.message.includes('File exists');
+}
+
+function taken({ netns, gateways }: Attachment, cause: unknown): CniError {
+  return new CniError(
+    CODE.InvalidEnvironment,
+    `CNI_NETNS: ${netns} has a default route, or one to ${gateways.join(' or ')}, already`,
+    'a container takes one interface of this network; leave the others to plugins without a default route',
+    cause,
+  );
+}
+
+async function isPair({ netns, ifname, mac }: Attachment): Promise<boolean> {
+  return (await lookAtDevices(netns)).get(ifname)?.mac === mac;
+}

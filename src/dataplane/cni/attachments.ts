@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The attachments of a node on disk, one file each; they are the leases of addresses at the same time. */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { readJson, writeAtomically } from '../files.ts';
+import { type Attachment, fileOf, keyOf } from './attachment.ts';
+import { FORGET_MS } from './ranges.ts';
+
+/** Released addresses that are remembered. */
+const MOST_RELEASED = 4096;
+
+export class Attachments {
+  readonly #folder: string;
+  readonly #releasedPath: string;
+  readonly #all = new Map<string, Attachment>();
+  readonly #released = new Map<string, number>();
+  /** Family → the address given last. */
+  readonly #last = new Map<boolean, string>();
+
+  /** @param stateDir the node's own folder of state. */
+  constructor(stateDir: string) {
+    this.#folder = join(stateDir, 'cni', 'attachments');
+    this.#releasedPath = join(stateDir, 'cni', 'released.json');
+  }
+
+  /** Reads what is there. Unreadable files are left out and told about; they stay for a person to look at. */
+  load(onProblem: (message: string) => void): void {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    const read = (path: string, take: (value: unknown) => void) => {
+      try {
+        const value = readJson(path);
+        if (value !== undefined) take(value);
+      } catch (error) {
+        onProblem(error instanceof Error ? error.message : String(error));
+      }
+    };
+    const names = readdirSync(this.#folder);
+    // What an agent was writing when it was killed.
+    for (const name of names.filter((one) => one.endsWith('.tmp')))
+      rmSync(join(this.#folder, name), { force: true });
+    for (const name of names.filter((one) => one.endsWith('.json')))
+      read(join(this.#folder, name), (value) => {
+        const attachment = value as Attachment;
+        this.#all.set(keyOf(attachment), attachment);
+      });
+    read(this.#releasedPath, (value) => {
+      for (const [address, at] of Object.entries(value as Record<string, number>))
+        this.#released.set(address, at);
+    });
+    const byAge = [...this.#all.values()].sort((a, b) => a.createdAt - b.createdAt);
+    for (const attachment of byAge) this.#remember(attachment);
+  }
+
+  get(key: string): Attachment | undefined {
+    return this.#all.get(key);
+  }
+
+  values(): Attachment[] {
+    return [...this.#all.values()];
+  }
+
+  addresses(): string[] {
+    return this.values().flatMap(({ addresses }) => addresses);
+  }
+
+  /** Address → when it was released, without those that have rested for long. */
+  released(now: number): ReadonlyMap<string, number> {
+    for (const [address, at] of this.#released) {
+      if (now - at > FORGET_MS || this.#released.size > MOST_RELEASED) this.#released.delete(address);
+    }
+    return this.#released;
+  }
+
+  lastAddress(isIPv6: boolean): string | undefined {
+    return this.#last.get(isIPv6);
+  }
+
+  put(attachment: Attachment): void {
+    const key = keyOf(attachment);
+    // In memory first: nobody else gets the addresses, even where the disk refuses.
+    this.#all.set(key, attachment);
+    this.#remember(attachment);
+    writeAtomically(join(this.#folder, fileOf(key)), `${JSON.stringify(attachment, null, 1)}\n`);
+  }
+
+  /** Gives its addresses back. */
+  remove(key: string, now: number): void {
+    const attachment = this.#all.get(key);
+    if (attachment !== undefined) {
+      for (const address of attachment.addresses) {
+        this.#released.delete(address);
+        this.#released.set(address, now);
+      }
+      const released = Object.fromEntries(this.released(now));
+      writeAtomically(this.#releasedPath, `${JSON.stringify(released)}\n`);
+    }
+    rmSync(join(this.#folder, fileOf(key)), { force: true });
+    this.#all.delete(key);
+  }
+
+  #remember({ addresses }: Attachment): void {
+    for (const address of addresses) this.#last.set(address.includes(':'), address);
+  }
+}

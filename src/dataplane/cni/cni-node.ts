@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the verbs need of the agent and of the disk; tests put something else in its place. */
+import type { Action } from '../actions.ts';
+import type { AgentLog } from '../agent-options.ts';
+import type { NodeFacts } from '../node-facts.ts';
+import type { PlugRequest } from '../plug-request.ts';
+import type { PodRecord } from '../pod-record.ts';
+import type { Attachments } from './attachments.ts';
+
+export interface CniAgent {
+  plug(request: PlugRequest): Promise<unknown>;
+  unplug(namespace: string, name: string): Promise<boolean>;
+  plan(): Promise<Action[]>;
+  pods(): PodRecord[];
+  readonly facts: NodeFacts;
+}
+
+export interface CniNode {
+  readonly agent: CniAgent;
+  readonly attachments: Attachments;
+  readonly log: AgentLog;
+  /** Folder of the runtime's network configurations. */
+  readonly confDir: string;
+  /** Pod ranges of the node, also while its Node object is not known. */
+  readonly ranges: () => readonly string[];
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What a CNI call has to know of the node. */
+import type { Reconciler } from './reconciler.ts';
+import type { Failure } from './status.ts';
+import type { Store } from './store.ts';
+
+export interface NodeFacts {
+  /** Of the Node object; empty while it is not known. */
+  readonly podCIDRs: readonly string[];
+  /** Of cubes' ports in force, with prefix length. */
+  readonly portAddresses: readonly string[];
+  /** Bytes of IP packet: what devices take, and what reaches every pod. */
+  readonly mtu: { readonly device: number; readonly route: number };
+  /** Why no pod can get a network now; undefined: it can. */
+  readonly notReady: string | undefined;
+  /** A chain serves the pods that are there. */
+  readonly servesPods: boolean;
+}
+
+export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure | undefined): NodeFacts {
+  const { inForce, inKernel, network } = reconciler;
+  const spec = store.node?.spec;
+  const isLinked = [...inForce.effective.links.values()].some(({ spec: link }) =>
+    link.endpoints.some(({ type }) => type === 'Pods'),
+  );
+  const servesPods = isLinked && inKernel.ready;
+  return {
+    podCIDRs: spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]),
+    portAddresses: [...inForce.effective.cubes.values()].flatMap(({ spec: cube }) =>
+      (cube.ports ?? []).flatMap((port) => port.addresses ?? []),
+    ),
+    mtu: inForce.podMtu(network),
+    notReady: reasonNotReady(servesPods, isLinked, failure),
+    servesPods,
+  };
+}
+
+function reasonNotReady(
+  servesPods: boolean,
+  isLinked: boolean,
+  failure: Failure | undefined,
+): string | undefined {
+  if (failure !== undefined) return `the last round failed: ${failure.reason}: ${failure.message}`;
+  if (servesPods) return undefined;
+  return isLinked
+    ? 'the chain of this node is not programmed yet'
+    : 'no chain with the endpoint Pods is programmed on this node';
+}

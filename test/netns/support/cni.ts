@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A container runtime's side of CNI: the real plugin, called with variables and standard input as the specification says. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createNamespace, type Namespace } from '../../harness/netns.ts';
+import { run } from '../../harness/process.ts';
+import type { Node } from '../../harness/topology.ts';
+import type { Worker } from './two-nodes.ts';
+
+/** Folders and socket of a node's CNI, below its lab's own. */
+export function cniPlaces(node: Node): { confDir: string; binDir: string; socket: string } {
+  const root = join(node.underlay.lab.directory, `cni-${node.name}`);
+  return { confDir: join(root, 'net.d'), binDir: join(root, 'bin'), socket: join(root, 'cni.sock') };
+}
+
+export function cniFlags(node: Node): string[] {
+  const { confDir, binDir, socket } = cniPlaces(node);
+  return ['--cni', '--cni-conf-dir', confDir, '--cni-bin-dir', binDir, '--cni-socket', socket];
+}
+
+export interface Answer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: what a plugin prints
+  readonly json: any;
+  readonly stdout: string;
+  readonly ms: number;
+}
+
+export interface Container {
+  readonly id: string;
+  readonly namespace: Namespace;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests write broken ones too
+export type NetConf = Record<string, any>;
+
+export interface CallOptions {
+  readonly ifname?: string;
+  /** Members of the configuration beside the usual ones. */
+  readonly conf?: NetConf;
+  /** Instead of all of the configuration. */
+  readonly input?: string;
+  /** Variables beside the usual ones; undefined: without it. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+export class CniRuntime {
+  readonly worker: Worker;
+  readonly plugin: string;
+  readonly #socket: string;
+  #count = 0;
+
+  constructor(worker: Worker) {
+    this.worker = worker;
+    const { binDir, socket } = cniPlaces(worker.node);
+    this.plugin = join(binDir, 'cubeplane-cni');
+    this.#socket = socket;
+  }
+
+  get confDir(): string {
+    return cniPlaces(this.worker.node).confDir;
+  }
+
+  /** A container without a network. */
+  async container(name = `c${++this.#count}`): Promise<Container> {
+    const { lab } = this.worker.node.underlay;
+    const namespace = await createNamespace(lab, `${this.worker.node.name}-${name}`);
+    return { id: `${lab.id}${name}`, namespace };
+  }
+
+  conf(members: NetConf = {}): NetConf {
+    return {
+      cniVersion: '1.1.0',
+      name: 'cubeplane',
+      type: 'cubeplane-cni',
+      socket: this.#socket,
+      ...members,
+    };
+  }
+
+  #start(command: string, container: Container | undefined, options: CallOptions): ChildProcess {
+    const variables = {
+      CNI_COMMAND: command,
+      CNI_PATH: cniPlaces(this.worker.node).binDir,
+      ...(container === undefined
+        ? {}
+        : {
+            CNI_CONTAINERID: container.id,
+            CNI_NETNS: container.namespace.path,
+            CNI_IFNAME: options.ifname ?? 'eth0',
+          }),
+      ...options.env,
+    };
+    const env = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
+    const [first = '', ...rest] = this.worker.node.namespace.wrap([this.plugin]);
+    const child = spawn(first, rest, { env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' });
+    child.stdin?.on('error', () => {}).end(options.input ?? JSON.stringify(this.conf(options.conf)));
+    return child;
+  }
+
+  async call(command: string, container?: Container, options: CallOptions = {}): Promise<Answer> {
+    const startedAt = performance.now();
+    const child = this.#start(command, container, options);
+    const chunks: Buffer[] = [];
+    child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const status = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)));
+    const stdout = Buffer.concat(chunks).toString();
+    const json = stdout.trim() === '' ? undefined : JSON.parse(stdout);
+    return { status, json, stdout, ms: performance.now() - startedAt };
+  }
+
+  /** The result of an ADD, which must succeed. */
+  async add(container: Container, options: CallOptions = {}): Promise<Answer['json']> {
+    const { status, json, stdout } = await this.call('ADD', container, options);
+    if (status !== 0) throw new Error(`ADD ${container.id}: ${stdout}`);
+    return json;
+  }
+
+  async delete(container: Container, options: CallOptions = {}): Promise<void> {
+    const { status, stdout } = await this.call('DEL', container, options);
+    if (status !== 0) throw new Error(`DEL ${container.id}: ${stdout}`);
+  }
+
+  /** Starts an ADD and kills the plugin after a while. Returns whether it had answered before. */
+  async addAndKill(container: Container, afterMs: number): Promise<boolean> {
+    const child = this.#start('ADD', container, {});
+    const ended = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+    await sleep(afterMs);
+    child.kill('SIGKILL');
+    return (await ended) === 0;
+  }
+
+  /** Removes all that this network has but these. */
+  async gc(valid: readonly { containerID: string; ifname: string }[]): Promise<Answer> {
+    return await this.call('GC', undefined, { conf: { 'cni.dev/valid-attachments': valid } });
+  }
+
+  /** What CNI has made on the node: devices, leases, rows of pods in the kernel. */
+  async traces(): Promise<{ devices: string[]; leases: number; pods: number; rows: number }> {
+    const { node, agent } = this.worker;
+    const devices = (await node.namespace.ipJson('link show')).map(({ ifname }) => String(ifname));
+    const folder = join(agent.stateDir, node.name, 'cni', 'attachments');
+    const files = (path: string) => (existsSync(path) ? readdirSync(path).length : 0);
+    const path = this.worker.counters.pins.sharedMap('pods');
+    const { stdout } = await run(['bpftool', '-j', 'map', 'dump', 'pinned', path]);
+    return {
+      devices: devices.filter((name) => /^cp[0-9a-f]{13}$/.test(name)),
+      leases: files(folder),
+      pods: files(join(agent.stateDir, node.name, 'pods')),
+      rows: (JSON.parse(stdout) as unknown[]).length,
+    };
+  }
+}
+
+export const NOTHING = { devices: [], leases: 0, pods: 0, rows: 0 };
+
+/** The addresses of a result, without prefix length. */
+export function addressesOf(result: Answer['json']): string[] {
+  return result.ips.map(({ address }: { address: string }) => address.replace(/\/\d+$/, ''));
+}
+
+export async function ping(from: Namespace, to: string, count = 2): Promise<number> {
+  const argv = ['ping', '-n', '-c', String(count), '-i', '0.05', '-W', '2', to];
+  const { stdout } = await from.exec(argv, { anyStatus: true });
+  return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+}
