@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Calls that are broken, calls that are killed, and agents that are away. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -22,6 +22,7 @@ import { Counters } from './support/counters.ts';
 import { Manifests, nodeObject, sampleChain } from './support/manifests.ts';
 import { openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
+const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 /** ADDs that are killed; `npm run soak` asks for more. */
 const KILLED = Number(process.env.CUBEPLANE_CNI_KILLS ?? 40);
 jest.setTimeout(180_000 + KILLED * 2_000);
@@ -88,7 +89,7 @@ describe('a broken request', () => {
     ['a plugin before', 'ADD', { conf: { prevResult: {} } }, 7, 'prevResult'],
     ['a range of another node', 'ADD', { conf: { ranges: [{ subnet: '10.244.2.0/24' }] } }, 7, 'ranges'],
     ['a range that is none', 'ADD', { conf: { ranges: [{ subnet: 'x' }] } }, 7, 'ranges[0].subnet'],
-    ['GC of everything', 'GC', {}, 7, 'cni.dev/valid-attachments'],
+    ['GC with a text', 'GC', { conf: { 'cni.dev/valid-attachments': 'x' } }, 7, 'cni.dev/valid-attachments'],
     ['an unknown container', 'CHECK', { conf: { prevResult: {} } }, 3, 'CNI_CONTAINERID'],
   ])('%s: an error by name, and nothing is left', async (_, command, options, code, names) => {
     const { status, json } = await cni.call(command, container, options);
@@ -183,6 +184,40 @@ test('while the agent is away pods have their network, and runtimes are told to 
   expect(await cni.traces()).toEqual(NOTHING);
 });
 
+test('an agent that starts without its API server serves pods, from what was committed', async () => {
+  const { agent, node } = lab.worker(0);
+  const before = await cni.container();
+  const [to = ''] = addressesOf(await cni.add(before));
+  await agent.stop();
+  const kubeconfig = join(lab.lab.directory, 'nowhere.kubeconfig');
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster: { server: 'https://198.18.0.250:6443' } }],
+      users: [{ name: 'u', user: { token: 'none' } }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+  );
+  const alone = await node.namespace.start('agent-alone', [
+    ...[process.execPath, CLI, 'up', '--node', node.name, '--kubeconfig', kubeconfig],
+    ...['--state-dir', agent.stateDir, '--bpffs', agent.bpffs, ...cniFlags(node)],
+  ]);
+  await alone.waitUntil('serving', async () => (await cni.call('STATUS')).status === 0, 60_000);
+  const late = await cni.container();
+  const result = await cni.add(late);
+  expect(result.ips).toHaveLength(2);
+  expect(await ping(late.namespace, to)).toBe(2);
+  await cni.delete(before);
+  await alone.stop();
+  await agent.start();
+  expect(await cni.call('CHECK', late, { conf: { prevResult: result } })).toMatchObject({ status: 0 });
+  await cni.delete(late);
+  expect(await cni.traces()).toEqual(NOTHING);
+});
+
 test('after a node has started anew the leases of what is gone are free', async () => {
   const { agent, node } = lab.worker(0);
   const [gone, kept] = [await cni.container(), await cni.container()];
@@ -208,7 +243,9 @@ test('two agents do not serve one socket, and the configuration appears with the
     await agent.start();
     const counters = new Counters(agent.bpffs, node.name);
     const runtime = new CniRuntime({ index: 0, node, agent, counters });
-    const files = () => (existsSync(runtime.confDir) ? readdirSync(runtime.confDir) : []);
+    // As runtimes do: what is being written has another ending.
+    const isList = (name: string) => name.endsWith('.conflist');
+    const files = () => (existsSync(runtime.confDir) ? readdirSync(runtime.confDir).filter(isList) : []);
     const container = await runtime.container();
     expect((await runtime.call('STATUS')).json).toMatchObject({
       code: 51,
@@ -224,13 +261,7 @@ test('two agents do not serve one socket, and the configuration appears with the
     await runtime.add(container);
 
     const second = await node.namespace.exec(
-      [
-        process.execPath,
-        new URL('../../src/cli/main.ts', import.meta.url).pathname,
-        'up',
-        '--node',
-        'node-z',
-      ].concat(
+      [process.execPath, CLI, 'up', '--node', 'node-z'].concat(
         [
           '--manifests',
           manifests.directory,

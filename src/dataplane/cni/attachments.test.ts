@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Attachment, deviceOf, isOurDevice, keyOf, macOf, podNameOf } from './attachment.ts';
+import { type Attachment, deviceOf, fileOf, isOurDevice, keyOf, macOf, podNameOf } from './attachment.ts';
 import { Attachments } from './attachments.ts';
 import { isLost } from './recover.ts';
 import { resultOf } from './result.ts';
@@ -62,6 +62,21 @@ describe('on disk', () => {
     expect(open(problems).values()).toHaveLength(1);
     expect(problems).toEqual([expect.stringContaining('broken.json')]);
     expect(readdirSync(join(folder, 'cni/attachments'))).toHaveLength(2);
+  });
+
+  test('what the disk refuses has not happened, and what goes goes without it', () => {
+    const store = open();
+    store.put(attachment('a', ['10.1.0.2']));
+    // Folders in the place of files: nothing can be renamed onto them, also by root.
+    for (const id of ['a', 'b']) mkdirSync(join(folder, 'cni/attachments', `${fileOf(`${id}/eth0`)}.tmp`));
+    mkdirSync(join(folder, 'cni/released.json.tmp'));
+    expect(() => store.put(attachment('b', ['10.1.0.3']))).toThrow();
+    expect(store.addresses()).toEqual(['10.1.0.2']);
+    expect(() => store.put({ ...attachment('a', ['10.1.0.2']), phase: 'Removing' })).toThrow();
+    expect(store.get('a/eth0')?.phase).toBe('Ready');
+    store.remove('a/eth0', 5);
+    expect(store.addresses()).toEqual([]);
+    expect([...store.released(6)]).toEqual([['10.1.0.2', 5]]);
   });
 
   test('removing what is not there is nothing', () => {

@@ -75,27 +75,30 @@ export class Attachments {
     return this.#last.get(isIPv6);
   }
 
+  /** Throws where the disk refuses; nothing has changed then. */
   put(attachment: Attachment): void {
     const key = keyOf(attachment);
-    // In memory first: nobody else gets the addresses, even where the disk refuses.
+    writeAtomically(join(this.#folder, fileOf(key)), `${JSON.stringify(attachment, null, 1)}\n`);
     this.#all.set(key, attachment);
     this.#remember(attachment);
-    writeAtomically(join(this.#folder, fileOf(key)), `${JSON.stringify(attachment, null, 1)}\n`);
   }
 
   /** Gives its addresses back. */
   remove(key: string, now: number): void {
-    const attachment = this.#all.get(key);
-    if (attachment !== undefined) {
-      for (const address of attachment.addresses) {
-        this.#released.delete(address);
-        this.#released.set(address, now);
-      }
+    rmSync(join(this.#folder, fileOf(key)), { force: true });
+    const addresses = this.#all.get(key)?.addresses ?? [];
+    this.#all.delete(key);
+    for (const address of addresses) {
+      this.#released.delete(address);
+      this.#released.set(address, now);
+    }
+    if (addresses.length === 0) return;
+    try {
       const released = Object.fromEntries(this.released(now));
       writeAtomically(this.#releasedPath, `${JSON.stringify(released)}\n`);
+    } catch {
+      // A full disk keeps no pod from going: this agent knows, only its successor does not.
     }
-    rmSync(join(this.#folder, fileOf(key)), { force: true });
-    this.#all.delete(key);
   }
 
   #remember({ addresses }: Attachment): void {

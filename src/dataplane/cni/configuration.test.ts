@@ -109,7 +109,7 @@ describe('what is refused', () => {
     ['an unknown field of dns', 'ADD', { ...BASE, dns: { server: 'x' } }, 7, 'dns.server'],
     ['a plugin before this one', 'ADD', { ...BASE, prevResult: { ips: [] } }, 7, 'prevResult'],
     ['a prevResult that is a list', 'CHECK', { ...BASE, prevResult: [] }, 7, 'prevResult'],
-    ['GC without a list', 'GC', BASE, 7, 'cni.dev/valid-attachments: not set'],
+    ['GC with a text for a list', 'GC', { ...BASE, 'cni.dev/valid-attachments': 'all' }, 7, 'not a list'],
     [
       'GC with an attachment without name',
       'GC',
@@ -141,6 +141,11 @@ test('DEL and GC look at nothing else, so that pods can go', () => {
   const valid = [{ containerID: 'a', ifname: 'eth0' }];
   const gc = parseConfiguration('GC', JSON.stringify({ ...odd, 'cni.dev/valid-attachments': valid }));
   expect([...(gc.valid ?? [])]).toEqual(['a/eth0']);
+  const validOf = (members: object) =>
+    parseConfiguration('GC', JSON.stringify({ ...BASE, ...members })).valid;
+  expect(validOf({ 'cni.dev/attachments': valid })).toEqual(new Set(['a/eth0']));
+  expect(validOf({ 'cni.dev/valid-attachments': null })).toEqual(new Set());
+  expect(validOf({})).toEqual(new Set());
 });
 
 test('any JSON is taken, or refused with a CniError', () => {

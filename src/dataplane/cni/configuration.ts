@@ -180,13 +180,14 @@ function previousOf(command: Command, value: unknown): Readonly<Record<string, u
   throw invalid('prevResult: not an object', 'the runtime writes the result of ADD there');
 }
 
+/** `cni.dev/attachments` is what CNI 1.1's text first called it. No list is an empty one: so libcni means it. */
 function validOf(fields: Readonly<Record<string, unknown>>): Set<string> {
-  const key = 'cni.dev/valid-attachments';
-  const list = fields[key];
+  const key =
+    fields['cni.dev/valid-attachments'] != null ? 'cni.dev/valid-attachments' : 'cni.dev/attachments';
+  const list = fields[key] ?? [];
   const wrong = (why: string) =>
     invalid(`${key}: ${why}`, 'the runtime lists what is to stay, as [{"containerID": …, "ifname": …}]');
-  // Without it everything would go.
-  if (!Array.isArray(list)) throw wrong(list === undefined ? 'not set' : 'not a list');
+  if (!Array.isArray(list)) throw wrong('not a list');
   return new Set(
     list.map((item, index) => {
       if (!isObject(item) || typeof item.containerID !== 'string' || typeof item.ifname !== 'string')

@@ -10,7 +10,12 @@ import type { CniNode } from './cni-node.ts';
  */
 export async function tearDown({ agent, attachments, log }: CniNode, attachment: Attachment): Promise<void> {
   const { device, pod } = attachment;
-  if (attachment.phase !== 'Removing') attachments.put({ ...attachment, phase: 'Removing' });
+  try {
+    if (attachment.phase !== 'Removing') attachments.put({ ...attachment, phase: 'Removing' });
+  } catch (error) {
+    // A disk that is full must keep no pod from going.
+    log.warn({ pod, error: textOf(error) }, 'that a pod goes could not be written down');
+  }
   // The wire first: then nothing goes in or out, whatever comes after.
   await deleteDevice(device);
   const isPlugged = agent
