@@ -6,6 +6,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { readCall } from '../../src/dataplane/cni/wire.ts';
 
 const PLUGIN = new URL('../../build/cubeplane-cni', import.meta.url).pathname;
@@ -112,6 +113,31 @@ describe('VERSION', () => {
       const { status, stdout } = await plugin({ CNI_COMMAND: 'VERSION' }, input);
       expect({ status, code: JSON.parse(stdout).code }).toEqual({ status: 1, code: 6 });
     },
+  );
+});
+
+/** Runs of the property; each starts the plugin once. */
+const RANDOM = 200;
+
+test('any object is read as JavaScript reads it, and anything else is refused', async () => {
+  const versions = fc.constantFrom('0.3.1', '0.4.0', '1.0.0', '1.1.0');
+  const deep = fc.oneof(fc.jsonValue({ maxDepth: 4 }), fc.record({ cniVersion: fc.constant('9.9.9') }));
+  const object = fc
+    .record({ before: fc.dictionary(fc.string(), deep), cniVersion: versions, after: deep })
+    .map(({ before, cniVersion, after }) => ({ ...before, cniVersion, after }));
+  const spaces = fc.constantFrom(undefined, 1, '\t');
+  await fc.assert(
+    fc.asyncProperty(object, spaces, fc.nat(), async (value, space, cut) => {
+      const text = JSON.stringify(value, undefined, space);
+      const whole = await plugin({ CNI_COMMAND: 'VERSION' }, text);
+      expect(JSON.parse(whole.stdout)).toMatchObject({
+        cniVersion: value.cniVersion,
+        supportedVersions: expect.anything(),
+      });
+      const half = await plugin({ CNI_COMMAND: 'VERSION' }, text.slice(0, 1 + (cut % (text.length - 1))));
+      expect(JSON.parse(half.stdout)).toMatchObject({ code: 6 });
+    }),
+    { numRuns: RANDOM },
   );
 });
 

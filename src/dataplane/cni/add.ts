@@ -98,7 +98,9 @@ export function rangesOfNode(node: CniNode): AddressRange[] {
     const range = rangeOf(cidr);
     return range.ok ? [range.value] : [];
   });
-  if (ranges.length > 0) return ranges.sort((a, b) => a.family - b.family);
+  // One a family, IPv4 first.
+  const chosen = ([4, 6] as const).flatMap((family) => ranges.find((range) => range.family === family) ?? []);
+  if (chosen.length > 0) return chosen;
   throw new CniError(
     CODE.NoRange,
     'there is no range for pods: spec.podCIDRs of the Node object is empty, or not known yet',

@@ -31,6 +31,21 @@ export interface Attachment {
   readonly createdAt: number;
 }
 
+/** Whether a file holds one. */
+export function isAttachment(value: unknown): value is Attachment {
+  const one = (value ?? {}) as Partial<Record<keyof Attachment, unknown>>;
+  const texts = [one.phase, one.network, one.containerId, one.ifname, one.netns, one.device, one.mac];
+  const lists = [one.addresses, one.gateways];
+  const pod = one.pod as Partial<Attachment['pod']> | undefined;
+  return (
+    texts.every((text) => typeof text === 'string') &&
+    lists.every((list) => Array.isArray(list) && list.every((text) => typeof text === 'string')) &&
+    typeof pod?.namespace === 'string' &&
+    typeof pod.name === 'string' &&
+    isOurDevice(String(one.device))
+  );
+}
+
 export function keyOf({ containerId, ifname }: Pick<Attachment, 'containerId' | 'ifname'>): string {
   return attachmentKey(containerId, ifname);
 }

@@ -58,10 +58,16 @@ describe('on disk', () => {
     open().put(attachment('a', ['10.1.0.2']));
     writeFileSync(join(folder, 'cni/attachments/broken.json'), '{');
     writeFileSync(join(folder, 'cni/attachments/half.json.tmp'), '{');
+    const others = ['{}', 'null', '[]', JSON.stringify({ ...attachment('x', []), device: 'eth0' })];
+    for (const [i, text] of others.entries())
+      writeFileSync(join(folder, `cni/attachments/other${i}.json`), text);
     const problems: string[] = [];
     expect(open(problems).values()).toHaveLength(1);
-    expect(problems).toEqual([expect.stringContaining('broken.json')]);
-    expect(readdirSync(join(folder, 'cni/attachments'))).toHaveLength(2);
+    expect(problems.sort()).toEqual([
+      expect.stringContaining('broken.json'),
+      ...others.map((_, i) => expect.stringContaining(`other${i}.json holds no interface`)),
+    ]);
+    expect(readdirSync(join(folder, 'cni/attachments'))).toHaveLength(6);
   });
 
   test('what the disk refuses has not happened, and what goes goes without it', () => {

@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson, writeAtomically } from '../files.ts';
-import { type Attachment, fileOf, keyOf } from './attachment.ts';
+import { type Attachment, fileOf, isAttachment, keyOf } from './attachment.ts';
 import { FORGET_MS } from './ranges.ts';
 
 /** Released addresses that are remembered. */
@@ -40,8 +40,9 @@ export class Attachments {
       rmSync(join(this.#folder, name), { force: true });
     for (const name of names.filter((one) => one.endsWith('.json')))
       read(join(this.#folder, name), (value) => {
-        const attachment = value as Attachment;
-        this.#all.set(keyOf(attachment), attachment);
+        if (!isAttachment(value))
+          throw new Error(`${join(this.#folder, name)} holds no interface; remove the file`);
+        this.#all.set(keyOf(value), value);
       });
     read(this.#releasedPath, (value) => {
       for (const [address, at] of Object.entries(value as Record<string, number>))
