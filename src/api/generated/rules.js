@@ -302,6 +302,7 @@ const twin100 = (self) => !self.slice ||
     (self.services ?? []).every((row) => row.frontends.length === 0);
 const twin101 = (self) => self.index < self.count;
 const twin102 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
+const twin103 = (self) => self.name === undefined || self.port === undefined;
 export const RULES = {
     Cube: [
         { "path": ["spec"], "id": "MemberMismatch", "message": "bridge must be set when type is Bridge, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".bridge", "transition": false, twin: twin0 },
@@ -605,6 +606,7 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin103 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
@@ -612,6 +614,7 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
+        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin103 },
         { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },

@@ -1444,12 +1444,23 @@ export interface PolicyPeer {
   /** Prefixes left out of `cidr`. */
   except?: string[];
 }
+/** Destination ports of one protocol, by number or by name. */
+export interface PolicyPort {
+  /** Transport protocol. */
+  protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** First port. Without it and `name` all ports. */
+  port?: number;
+  /** Last port. Without it the first. */
+  endPort?: number;
+  /** Name of a port of the receiving pods, as their containers declare it. */
+  name?: string;
+}
 /** Packets that one entry allows. */
 export interface PolicyEntry {
   /** The other side. Empty: anybody. */
   peers?: PolicyPeer[];
   /** Destination ports. Empty: all. */
-  ports?: PortRange[];
+  ports?: PolicyPort[];
 }
 /** A network policy. */
 export interface Policy {
@@ -1468,6 +1479,15 @@ export interface Policy {
   /** What may go out. */
   egress?: PolicyEntry[];
 }
+/** A port that a container declares by name. */
+export interface NamedPort {
+  /** Name of the port. */
+  name: string;
+  /** Transport protocol. */
+  protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** Number of the port. */
+  port: number;
+}
 /** A set of pods with the same namespace and policy-relevant labels. */
 export interface Identity {
   /** Number of the identity, the same on all nodes. */
@@ -1476,6 +1496,10 @@ export interface Identity {
   namespace: string;
   /** Labels that policies look at. */
   labels?: Record<string, string>;
+  /** Labels of the namespace that policies look at. */
+  namespaceLabels?: Record<string, string>;
+  /** Named ports of the pods. */
+  ports?: NamedPort[];
   /** Addresses of the pods. */
   addresses?: string[];
 }

@@ -23419,12 +23419,11 @@ return errors === 0;
 }
 
 export const CubeTable = validate151;
-const schema170 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_d3220f29"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_40601efa":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_402ea3cc":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"PolicyEntry_3ba1348c":{"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false},"Policy_1de78e3b":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false},"Identity_d4c3a555":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_d79cbe05":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_d3220f29":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
-const schema171 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_1de78e3b"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_d4c3a555"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
+const schema170 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_349fae66"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_40601efa":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_402ea3cc":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PolicyPort_d9f67e72":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"name":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"PolicyEntry_d59d0c08":{"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false},"Policy_105d43b8":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}}},"additionalProperties":false},"NamedPort_918ee020":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","minLength":1,"maxLength":63},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Identity_89368b1e":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"namespaceLabels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NamedPort_918ee020"}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_d79cbe05":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_349fae66":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_105d43b8"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
+const schema171 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_402ea3cc"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_105d43b8"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
 const schema172 = {"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false};
-const schema187 = {"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false};
-const schema193 = {"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false};
-const schema194 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false};
+const schema194 = {"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false};
+const schema195 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false};
 const schema173 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_40601efa"},"default":[]}},"additionalProperties":false};
 const schema174 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false};
 const schema175 = {"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false};
@@ -24908,7 +24907,7 @@ validate159.errors = vErrors;
 return errors === 0;
 }
 
-const schema181 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_3ba1348c"}}},"additionalProperties":false};
+const schema181 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}}},"additionalProperties":false};
 const schema182 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
 const schema183 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
 
@@ -25175,8 +25174,8 @@ validate162.errors = vErrors;
 return errors === 0;
 }
 
-const schema184 = {"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}}},"additionalProperties":false};
-const schema186 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
+const schema184 = {"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false};
+const schema186 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"name":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema185 = {"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false};
 
 function validate165(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
@@ -25388,8 +25387,8 @@ if(data3.protocol === undefined){
 data3.protocol = "TCP";
 }
 for(const key1 in data3){
-if(!(((key1 === "protocol") || (key1 === "port")) || (key1 === "endPort"))){
-const err4 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PortRange_6fadb17a/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(!((((key1 === "protocol") || (key1 === "port")) || (key1 === "endPort")) || (key1 === "name"))){
+const err4 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err4];
 }
@@ -25401,7 +25400,7 @@ errors++;
 }
 let data4 = data3.protocol;
 if(typeof data4 !== "string"){
-const err5 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err5 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err5];
 }
@@ -25411,7 +25410,7 @@ vErrors.push(err5);
 errors++;
 }
 if(!(((data4 === "TCP") || (data4 === "UDP")) || (data4 === "SCTP"))){
-const err6 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema186.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err6 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema186.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -25423,7 +25422,7 @@ errors++;
 if(data3.port !== undefined){
 let data5 = data3.port;
 if(!((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5)))){
-const err7 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PortRange_6fadb17a/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err7 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err7];
 }
@@ -25434,7 +25433,7 @@ errors++;
 }
 if(typeof data5 == "number"){
 if(data5 > 65535 || isNaN(data5)){
-const err8 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PortRange_6fadb17a/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err8 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err8];
 }
@@ -25444,7 +25443,7 @@ vErrors.push(err8);
 errors++;
 }
 if(data5 < 1 || isNaN(data5)){
-const err9 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PortRange_6fadb17a/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err9 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err9];
 }
@@ -25458,7 +25457,7 @@ errors++;
 if(data3.endPort !== undefined){
 let data6 = data3.endPort;
 if(!((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6)))){
-const err10 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PortRange_6fadb17a/properties/endPort/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err10 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -25469,7 +25468,7 @@ errors++;
 }
 if(typeof data6 == "number"){
 if(data6 > 65535 || isNaN(data6)){
-const err11 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PortRange_6fadb17a/properties/endPort/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err11 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -25479,7 +25478,7 @@ vErrors.push(err11);
 errors++;
 }
 if(data6 < 1 || isNaN(data6)){
-const err12 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PortRange_6fadb17a/properties/endPort/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err12 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -25490,9 +25489,11 @@ errors++;
 }
 }
 }
-}
-else {
-const err13 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PortRange_6fadb17a/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data3.name !== undefined){
+let data7 = data3.name;
+if(typeof data7 === "string"){
+if(data7.length > 63){
+const err13 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -25501,10 +25502,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-}
-}
-else {
-const err14 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data7.length < 1){
+const err14 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -25514,14 +25513,49 @@ vErrors.push(err14);
 errors++;
 }
 }
-}
 else {
-const err15 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err15 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err15];
 }
 else {
 vErrors.push(err15);
+}
+errors++;
+}
+}
+}
+else {
+const err16 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+}
+else {
+const err17 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+}
+else {
+const err18 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
 }
 errors++;
 }
@@ -25815,11 +25849,474 @@ validate161.errors = vErrors;
 return errors === 0;
 }
 
-const schema188 = {"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false};
-const schema191 = {"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false};
-const schema192 = {"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false};
+const schema187 = {"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"namespaceLabels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NamedPort_918ee020"}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false};
+const schema188 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","minLength":1,"maxLength":63},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
 
 function validate172(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+let vErrors = null;
+let errors = 0;
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.id === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "id"},message:"must have required property '"+"id"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+if(data.namespace === undefined){
+const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "namespace"},message:"must have required property '"+"namespace"+"'"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+for(const key0 in data){
+if(!((((((key0 === "id") || (key0 === "namespace")) || (key0 === "labels")) || (key0 === "namespaceLabels")) || (key0 === "ports")) || (key0 === "addresses"))){
+const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+}
+if(data.id !== undefined){
+let data0 = data.id;
+if(!((typeof data0 == "number") && (!(data0 % 1) && !isNaN(data0)))){
+const err3 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(typeof data0 == "number"){
+if(data0 > 4294967295 || isNaN(data0)){
+const err4 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967295},message:"must be <= 4294967295"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+if(data0 < 1 || isNaN(data0)){
+const err5 = {instancePath:instancePath+"/id",schemaPath:"#/properties/id/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+}
+if(data.namespace !== undefined){
+let data1 = data.namespace;
+if(typeof data1 === "string"){
+if(data1.length > 63){
+const err6 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data1.length < 1){
+const err7 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(!pattern1.test(data1)){
+const err8 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+if(data.labels !== undefined){
+let data2 = data.labels;
+if(data2 && typeof data2 == "object" && !Array.isArray(data2)){
+if(Object.keys(data2).length > 64){
+const err10 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+for(const key1 in data2){
+let data3 = data2[key1];
+if(typeof data3 === "string"){
+if(data3.length > 63){
+const err11 = {instancePath:instancePath+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+else {
+const err12 = {instancePath:instancePath+"/labels/" + key1.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+}
+}
+else {
+const err13 = {instancePath:instancePath+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+if(data.namespaceLabels !== undefined){
+let data4 = data.namespaceLabels;
+if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+if(Object.keys(data4).length > 64){
+const err14 = {instancePath:instancePath+"/namespaceLabels",schemaPath:"#/properties/namespaceLabels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+for(const key2 in data4){
+let data5 = data4[key2];
+if(typeof data5 === "string"){
+if(data5.length > 63){
+const err15 = {instancePath:instancePath+"/namespaceLabels/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/namespaceLabels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+}
+else {
+const err16 = {instancePath:instancePath+"/namespaceLabels/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/properties/namespaceLabels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+}
+else {
+const err17 = {instancePath:instancePath+"/namespaceLabels",schemaPath:"#/properties/namespaceLabels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+}
+if(data.ports !== undefined){
+let data6 = data.ports;
+if(Array.isArray(data6)){
+if(data6.length > 64){
+const err18 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+const len0 = data6.length;
+for(let i0=0; i0<len0; i0++){
+let data7 = data6[i0];
+if(data7 && typeof data7 == "object" && !Array.isArray(data7)){
+if(data7.protocol === undefined){
+data7.protocol = "TCP";
+}
+if(data7.name === undefined){
+const err19 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/definitions/NamedPort_918ee020/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+if(data7.port === undefined){
+const err20 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/definitions/NamedPort_918ee020/required",keyword:"required",params:{missingProperty: "port"},message:"must have required property '"+"port"+"'"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+for(const key3 in data7){
+if(!(((key3 === "name") || (key3 === "protocol")) || (key3 === "port"))){
+const err21 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/definitions/NamedPort_918ee020/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+}
+if(data7.name !== undefined){
+let data8 = data7.name;
+if(typeof data8 === "string"){
+if(data8.length > 63){
+const err22 = {instancePath:instancePath+"/ports/" + i0+"/name",schemaPath:"#/definitions/NamedPort_918ee020/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+if(data8.length < 1){
+const err23 = {instancePath:instancePath+"/ports/" + i0+"/name",schemaPath:"#/definitions/NamedPort_918ee020/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+else {
+const err24 = {instancePath:instancePath+"/ports/" + i0+"/name",schemaPath:"#/definitions/NamedPort_918ee020/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+}
+let data9 = data7.protocol;
+if(typeof data9 !== "string"){
+const err25 = {instancePath:instancePath+"/ports/" + i0+"/protocol",schemaPath:"#/definitions/NamedPort_918ee020/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+if(!(((data9 === "TCP") || (data9 === "UDP")) || (data9 === "SCTP"))){
+const err26 = {instancePath:instancePath+"/ports/" + i0+"/protocol",schemaPath:"#/definitions/NamedPort_918ee020/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema188.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+if(data7.port !== undefined){
+let data10 = data7.port;
+if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
+const err27 = {instancePath:instancePath+"/ports/" + i0+"/port",schemaPath:"#/definitions/NamedPort_918ee020/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+if(typeof data10 == "number"){
+if(data10 > 65535 || isNaN(data10)){
+const err28 = {instancePath:instancePath+"/ports/" + i0+"/port",schemaPath:"#/definitions/NamedPort_918ee020/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+if(data10 < 1 || isNaN(data10)){
+const err29 = {instancePath:instancePath+"/ports/" + i0+"/port",schemaPath:"#/definitions/NamedPort_918ee020/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+}
+}
+}
+else {
+const err30 = {instancePath:instancePath+"/ports/" + i0,schemaPath:"#/definitions/NamedPort_918ee020/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+}
+}
+else {
+const err31 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
+}
+errors++;
+}
+}
+if(data.addresses !== undefined){
+let data11 = data.addresses;
+if(Array.isArray(data11)){
+if(data11.length > 500){
+const err32 = {instancePath:instancePath+"/addresses",schemaPath:"#/properties/addresses/maxItems",keyword:"maxItems",params:{limit: 500},message:"must NOT have more than 500 items"};
+if(vErrors === null){
+vErrors = [err32];
+}
+else {
+vErrors.push(err32);
+}
+errors++;
+}
+const len1 = data11.length;
+for(let i1=0; i1<len1; i1++){
+let data12 = data11[i1];
+if(typeof data12 === "string"){
+if(data12.length > 45){
+const err33 = {instancePath:instancePath+"/addresses/" + i1,schemaPath:"#/properties/addresses/items/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
+}
+errors++;
+}
+if(data12.length < 2){
+const err34 = {instancePath:instancePath+"/addresses/" + i1,schemaPath:"#/properties/addresses/items/minLength",keyword:"minLength",params:{limit: 2},message:"must NOT have fewer than 2 characters"};
+if(vErrors === null){
+vErrors = [err34];
+}
+else {
+vErrors.push(err34);
+}
+errors++;
+}
+}
+else {
+const err35 = {instancePath:instancePath+"/addresses/" + i1,schemaPath:"#/properties/addresses/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err35];
+}
+else {
+vErrors.push(err35);
+}
+errors++;
+}
+}
+}
+else {
+const err36 = {instancePath:instancePath+"/addresses",schemaPath:"#/properties/addresses/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err36];
+}
+else {
+vErrors.push(err36);
+}
+errors++;
+}
+}
+}
+else {
+const err37 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
+}
+errors++;
+}
+validate172.errors = vErrors;
+return errors === 0;
+}
+
+const schema189 = {"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false};
+const schema190 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
+const schema192 = {"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false};
+const schema193 = {"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false};
+
+function validate174(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -25843,7 +26340,7 @@ vErrors.push(err0);
 errors++;
 }
 for(const key0 in data){
-if(!(func2.call(schema188.properties, key0))){
+if(!(func2.call(schema189.properties, key0))){
 const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err1];
@@ -25944,7 +26441,7 @@ vErrors.push(err9);
 errors++;
 }
 if(!(((data2 === "Ingress") || (data2 === "Egress")) || (data2 === "Both"))){
-const err10 = {instancePath:instancePath+"/direction",schemaPath:"#/properties/direction/enum",keyword:"enum",params:{allowedValues: schema188.properties.direction.enum},message:"must be equal to one of the allowed values"};
+const err10 = {instancePath:instancePath+"/direction",schemaPath:"#/properties/direction/enum",keyword:"enum",params:{allowedValues: schema189.properties.direction.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err10];
 }
@@ -25966,7 +26463,7 @@ vErrors.push(err11);
 errors++;
 }
 if(!(((data3 === "Allow") || (data3 === "Drop")) || (data3 === "Reject"))){
-const err12 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues: schema188.properties.action.enum},message:"must be equal to one of the allowed values"};
+const err12 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues: schema189.properties.action.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -26213,7 +26710,7 @@ vErrors.push(err31);
 errors++;
 }
 if(!(((data13 === "TCP") || (data13 === "UDP")) || (data13 === "SCTP"))){
-const err32 = {instancePath:instancePath+"/ports/" + i3+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema186.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err32 = {instancePath:instancePath+"/ports/" + i3+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema190.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -26360,7 +26857,7 @@ vErrors.push(err43);
 errors++;
 }
 if(!(((data18 === "TCP") || (data18 === "UDP")) || (data18 === "SCTP"))){
-const err44 = {instancePath:instancePath+"/sourcePorts/" + i4+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema186.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err44 = {instancePath:instancePath+"/sourcePorts/" + i4+"/protocol",schemaPath:"#/definitions/PortRange_6fadb17a/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema190.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -26525,7 +27022,7 @@ vErrors.push(err57);
 errors++;
 }
 if(!((data23 === "IPv4") || (data23 === "IPv6"))){
-const err58 = {instancePath:instancePath+"/icmp/" + i5+"/family",schemaPath:"#/definitions/IcmpType_22a8f94c/properties/family/enum",keyword:"enum",params:{allowedValues: schema191.properties.family.enum},message:"must be equal to one of the allowed values"};
+const err58 = {instancePath:instancePath+"/icmp/" + i5+"/family",schemaPath:"#/definitions/IcmpType_22a8f94c/properties/family/enum",keyword:"enum",params:{allowedValues: schema192.properties.family.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -26694,7 +27191,7 @@ vErrors.push(err71);
 errors++;
 }
 if(!((((((((data28 === "FIN") || (data28 === "SYN")) || (data28 === "RST")) || (data28 === "PSH")) || (data28 === "ACK")) || (data28 === "URG")) || (data28 === "ECE")) || (data28 === "CWR"))){
-const err72 = {instancePath:instancePath+"/tcpFlags/mask/" + i6,schemaPath:"#/definitions/TcpFlags_56bb72ce/properties/mask/items/enum",keyword:"enum",params:{allowedValues: schema192.properties.mask.items.enum},message:"must be equal to one of the allowed values"};
+const err72 = {instancePath:instancePath+"/tcpFlags/mask/" + i6,schemaPath:"#/definitions/TcpFlags_56bb72ce/properties/mask/items/enum",keyword:"enum",params:{allowedValues: schema193.properties.mask.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -26742,7 +27239,7 @@ vErrors.push(err75);
 errors++;
 }
 if(!((((((((data30 === "FIN") || (data30 === "SYN")) || (data30 === "RST")) || (data30 === "PSH")) || (data30 === "ACK")) || (data30 === "URG")) || (data30 === "ECE")) || (data30 === "CWR"))){
-const err76 = {instancePath:instancePath+"/tcpFlags/set/" + i7,schemaPath:"#/definitions/TcpFlags_56bb72ce/properties/set/items/enum",keyword:"enum",params:{allowedValues: schema192.properties.set.items.enum},message:"must be equal to one of the allowed values"};
+const err76 = {instancePath:instancePath+"/tcpFlags/set/" + i7,schemaPath:"#/definitions/TcpFlags_56bb72ce/properties/set/items/enum",keyword:"enum",params:{allowedValues: schema193.properties.set.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -26802,7 +27299,7 @@ vErrors.push(err80);
 errors++;
 }
 if(!((((data32 === "New") || (data32 === "Established")) || (data32 === "Related")) || (data32 === "Invalid"))){
-const err81 = {instancePath:instancePath+"/states/" + i8,schemaPath:"#/properties/states/items/enum",keyword:"enum",params:{allowedValues: schema188.properties.states.items.enum},message:"must be equal to one of the allowed values"};
+const err81 = {instancePath:instancePath+"/states/" + i8,schemaPath:"#/properties/states/items/enum",keyword:"enum",params:{allowedValues: schema189.properties.states.items.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -26835,7 +27332,7 @@ vErrors.push(err83);
 }
 errors++;
 }
-validate172.errors = vErrors;
+validate174.errors = vErrors;
 return errors === 0;
 }
 
@@ -27171,10 +27668,14 @@ errors++;
 }
 const len3 = data12.length;
 for(let i3=0; i3<len3; i3++){
-let data13 = data12[i3];
-if(data13 && typeof data13 == "object" && !Array.isArray(data13)){
-if(data13.id === undefined){
-const err25 = {instancePath:instancePath+"/identities/" + i3,schemaPath:"#/definitions/Identity_d4c3a555/required",keyword:"required",params:{missingProperty: "id"},message:"must have required property '"+"id"+"'"};
+if(!(validate172(data12[i3], {instancePath:instancePath+"/identities/" + i3,parentData:data12,parentDataProperty:i3,rootData}))){
+vErrors = vErrors === null ? validate172.errors : vErrors.concat(validate172.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err25 = {instancePath:instancePath+"/identities",schemaPath:"#/properties/identities/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -27183,8 +27684,12 @@ vErrors.push(err25);
 }
 errors++;
 }
-if(data13.namespace === undefined){
-const err26 = {instancePath:instancePath+"/identities/" + i3,schemaPath:"#/definitions/Identity_d4c3a555/required",keyword:"required",params:{missingProperty: "namespace"},message:"must have required property '"+"namespace"+"'"};
+}
+if(data.rules !== undefined){
+let data14 = data.rules;
+if(Array.isArray(data14)){
+if(data14.length > 500){
+const err26 = {instancePath:instancePath+"/rules",schemaPath:"#/properties/rules/maxItems",keyword:"maxItems",params:{limit: 500},message:"must NOT have more than 500 items"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -27193,9 +27698,16 @@ vErrors.push(err26);
 }
 errors++;
 }
-for(const key2 in data13){
-if(!((((key2 === "id") || (key2 === "namespace")) || (key2 === "labels")) || (key2 === "addresses"))){
-const err27 = {instancePath:instancePath+"/identities/" + i3,schemaPath:"#/definitions/Identity_d4c3a555/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+const len4 = data14.length;
+for(let i4=0; i4<len4; i4++){
+if(!(validate174(data14[i4], {instancePath:instancePath+"/rules/" + i4,parentData:data14,parentDataProperty:i4,rootData}))){
+vErrors = vErrors === null ? validate174.errors : vErrors.concat(validate174.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/rules",schemaPath:"#/properties/rules/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -27205,10 +27717,11 @@ vErrors.push(err27);
 errors++;
 }
 }
-if(data13.id !== undefined){
-let data14 = data13.id;
-if(!((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14)))){
-const err28 = {instancePath:instancePath+"/identities/" + i3+"/id",schemaPath:"#/definitions/Identity_d4c3a555/properties/id/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(data.prefixes !== undefined){
+let data16 = data.prefixes;
+if(Array.isArray(data16)){
+if(data16.length > 1000){
+const err28 = {instancePath:instancePath+"/prefixes",schemaPath:"#/properties/prefixes/maxItems",keyword:"maxItems",params:{limit: 1000},message:"must NOT have more than 1000 items"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -27217,9 +27730,15 @@ vErrors.push(err28);
 }
 errors++;
 }
-if(typeof data14 == "number"){
-if(data14 > 4294967295 || isNaN(data14)){
-const err29 = {instancePath:instancePath+"/identities/" + i3+"/id",schemaPath:"#/definitions/Identity_d4c3a555/properties/id/maximum",keyword:"maximum",params:{comparison: "<=", limit: 4294967295},message:"must be <= 4294967295"};
+const len5 = data16.length;
+for(let i5=0; i5<len5; i5++){
+let data17 = data16[i5];
+if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
+if(data17.list === undefined){
+data17.list = "DenySource";
+}
+if(data17.cidr === undefined){
+const err29 = {instancePath:instancePath+"/prefixes/" + i5,schemaPath:"#/definitions/Prefix_711a99e6/required",keyword:"required",params:{missingProperty: "cidr"},message:"must have required property '"+"cidr"+"'"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -27228,8 +27747,9 @@ vErrors.push(err29);
 }
 errors++;
 }
-if(data14 < 1 || isNaN(data14)){
-const err30 = {instancePath:instancePath+"/identities/" + i3+"/id",schemaPath:"#/definitions/Identity_d4c3a555/properties/id/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+for(const key2 in data17){
+if(!(((key2 === "cidr") || (key2 === "list")) || (key2 === "comment"))){
+const err30 = {instancePath:instancePath+"/prefixes/" + i5,schemaPath:"#/definitions/Prefix_711a99e6/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -27239,12 +27759,11 @@ vErrors.push(err30);
 errors++;
 }
 }
-}
-if(data13.namespace !== undefined){
-let data15 = data13.namespace;
-if(typeof data15 === "string"){
-if(data15.length > 63){
-const err31 = {instancePath:instancePath+"/identities/" + i3+"/namespace",schemaPath:"#/definitions/Identity_d4c3a555/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(data17.cidr !== undefined){
+let data18 = data17.cidr;
+if(typeof data18 === "string"){
+if(data18.length > 49){
+const err31 = {instancePath:instancePath+"/prefixes/" + i5+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/maxLength",keyword:"maxLength",params:{limit: 49},message:"must NOT have more than 49 characters"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -27253,8 +27772,8 @@ vErrors.push(err31);
 }
 errors++;
 }
-if(data15.length < 1){
-const err32 = {instancePath:instancePath+"/identities/" + i3+"/namespace",schemaPath:"#/definitions/Identity_d4c3a555/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(data18.length < 4){
+const err32 = {instancePath:instancePath+"/prefixes/" + i5+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/minLength",keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -27263,8 +27782,9 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(!pattern1.test(data15)){
-const err33 = {instancePath:instancePath+"/identities/" + i3+"/namespace",schemaPath:"#/definitions/Identity_d4c3a555/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+}
+else {
+const err33 = {instancePath:instancePath+"/prefixes/" + i5+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -27274,8 +27794,9 @@ vErrors.push(err33);
 errors++;
 }
 }
-else {
-const err34 = {instancePath:instancePath+"/identities/" + i3+"/namespace",schemaPath:"#/definitions/Identity_d4c3a555/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data19 = data17.list;
+if(typeof data19 !== "string"){
+const err34 = {instancePath:instancePath+"/prefixes/" + i5+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -27284,12 +27805,8 @@ vErrors.push(err34);
 }
 errors++;
 }
-}
-if(data13.labels !== undefined){
-let data16 = data13.labels;
-if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
-if(Object.keys(data16).length > 64){
-const err35 = {instancePath:instancePath+"/identities/" + i3+"/labels",schemaPath:"#/definitions/Identity_d4c3a555/properties/labels/maxProperties",keyword:"maxProperties",params:{limit: 64},message:"must NOT have more than 64 properties"};
+if(!(((data19 === "DenySource") || (data19 === "DenyDestination")) || (data19 === "AllowSource"))){
+const err35 = {instancePath:instancePath+"/prefixes/" + i5+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/enum",keyword:"enum",params:{allowedValues: schema194.properties.list.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -27298,11 +27815,11 @@ vErrors.push(err35);
 }
 errors++;
 }
-for(const key3 in data16){
-let data17 = data16[key3];
-if(typeof data17 === "string"){
-if(data17.length > 63){
-const err36 = {instancePath:instancePath+"/identities/" + i3+"/labels/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/definitions/Identity_d4c3a555/properties/labels/additionalProperties/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(data17.comment !== undefined){
+let data20 = data17.comment;
+if(typeof data20 === "string"){
+if(data20.length > 256){
+const err36 = {instancePath:instancePath+"/prefixes/" + i5+"/comment",schemaPath:"#/definitions/Prefix_711a99e6/properties/comment/maxLength",keyword:"maxLength",params:{limit: 256},message:"must NOT have more than 256 characters"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -27313,7 +27830,7 @@ errors++;
 }
 }
 else {
-const err37 = {instancePath:instancePath+"/identities/" + i3+"/labels/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),schemaPath:"#/definitions/Identity_d4c3a555/properties/labels/additionalProperties/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err37 = {instancePath:instancePath+"/prefixes/" + i5+"/comment",schemaPath:"#/definitions/Prefix_711a99e6/properties/comment/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -27325,7 +27842,7 @@ errors++;
 }
 }
 else {
-const err38 = {instancePath:instancePath+"/identities/" + i3+"/labels",schemaPath:"#/definitions/Identity_d4c3a555/properties/labels/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err38 = {instancePath:instancePath+"/prefixes/" + i5,schemaPath:"#/definitions/Prefix_711a99e6/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -27335,11 +27852,9 @@ vErrors.push(err38);
 errors++;
 }
 }
-if(data13.addresses !== undefined){
-let data18 = data13.addresses;
-if(Array.isArray(data18)){
-if(data18.length > 500){
-const err39 = {instancePath:instancePath+"/identities/" + i3+"/addresses",schemaPath:"#/definitions/Identity_d4c3a555/properties/addresses/maxItems",keyword:"maxItems",params:{limit: 500},message:"must NOT have more than 500 items"};
+}
+else {
+const err39 = {instancePath:instancePath+"/prefixes",schemaPath:"#/properties/prefixes/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -27348,12 +27863,15 @@ vErrors.push(err39);
 }
 errors++;
 }
-const len4 = data18.length;
-for(let i4=0; i4<len4; i4++){
-let data19 = data18[i4];
-if(typeof data19 === "string"){
-if(data19.length > 45){
-const err40 = {instancePath:instancePath+"/identities/" + i3+"/addresses/" + i4,schemaPath:"#/definitions/Identity_d4c3a555/properties/addresses/items/maxLength",keyword:"maxLength",params:{limit: 45},message:"must NOT have more than 45 characters"};
+}
+if(data.prefixFile !== undefined){
+let data21 = data.prefixFile;
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+if(data21.list === undefined){
+data21.list = "DenySource";
+}
+if(data21.name === undefined){
+const err40 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err40];
 }
@@ -27362,8 +27880,9 @@ vErrors.push(err40);
 }
 errors++;
 }
-if(data19.length < 2){
-const err41 = {instancePath:instancePath+"/identities/" + i3+"/addresses/" + i4,schemaPath:"#/definitions/Identity_d4c3a555/properties/addresses/items/minLength",keyword:"minLength",params:{limit: 2},message:"must NOT have fewer than 2 characters"};
+for(const key3 in data21){
+if(!((key3 === "name") || (key3 === "list"))){
+const err41 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err41];
 }
@@ -27373,8 +27892,11 @@ vErrors.push(err41);
 errors++;
 }
 }
-else {
-const err42 = {instancePath:instancePath+"/identities/" + i3+"/addresses/" + i4,schemaPath:"#/definitions/Identity_d4c3a555/properties/addresses/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(data21.name !== undefined){
+let data22 = data21.name;
+if(typeof data22 === "string"){
+if(data22.length > 253){
+const err42 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
 if(vErrors === null){
 vErrors = [err42];
 }
@@ -27383,10 +27905,8 @@ vErrors.push(err42);
 }
 errors++;
 }
-}
-}
-else {
-const err43 = {instancePath:instancePath+"/identities/" + i3+"/addresses",schemaPath:"#/definitions/Identity_d4c3a555/properties/addresses/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data22.length < 10){
+const err43 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/minLength",keyword:"minLength",params:{limit: 10},message:"must NOT have fewer than 10 characters"};
 if(vErrors === null){
 vErrors = [err43];
 }
@@ -27395,10 +27915,8 @@ vErrors.push(err43);
 }
 errors++;
 }
-}
-}
-else {
-const err44 = {instancePath:instancePath+"/identities/" + i3,schemaPath:"#/definitions/Identity_d4c3a555/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(!pattern73.test(data22)){
+const err44 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"},message:"must match pattern \""+"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"+"\""};
 if(vErrors === null){
 vErrors = [err44];
 }
@@ -27408,9 +27926,8 @@ vErrors.push(err44);
 errors++;
 }
 }
-}
 else {
-const err45 = {instancePath:instancePath+"/identities",schemaPath:"#/properties/identities/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err45 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err45];
 }
@@ -27420,11 +27937,9 @@ vErrors.push(err45);
 errors++;
 }
 }
-if(data.rules !== undefined){
-let data20 = data.rules;
-if(Array.isArray(data20)){
-if(data20.length > 500){
-const err46 = {instancePath:instancePath+"/rules",schemaPath:"#/properties/rules/maxItems",keyword:"maxItems",params:{limit: 500},message:"must NOT have more than 500 items"};
+let data23 = data21.list;
+if(typeof data23 !== "string"){
+const err46 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err46];
 }
@@ -27433,16 +27948,8 @@ vErrors.push(err46);
 }
 errors++;
 }
-const len5 = data20.length;
-for(let i5=0; i5<len5; i5++){
-if(!(validate172(data20[i5], {instancePath:instancePath+"/rules/" + i5,parentData:data20,parentDataProperty:i5,rootData}))){
-vErrors = vErrors === null ? validate172.errors : vErrors.concat(validate172.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err47 = {instancePath:instancePath+"/rules",schemaPath:"#/properties/rules/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(!(((data23 === "DenySource") || (data23 === "DenyDestination")) || (data23 === "AllowSource"))){
+const err47 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/enum",keyword:"enum",params:{allowedValues: schema195.properties.list.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -27452,11 +27959,8 @@ vErrors.push(err47);
 errors++;
 }
 }
-if(data.prefixes !== undefined){
-let data22 = data.prefixes;
-if(Array.isArray(data22)){
-if(data22.length > 1000){
-const err48 = {instancePath:instancePath+"/prefixes",schemaPath:"#/properties/prefixes/maxItems",keyword:"maxItems",params:{limit: 1000},message:"must NOT have more than 1000 items"};
+else {
+const err48 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -27465,254 +27969,15 @@ vErrors.push(err48);
 }
 errors++;
 }
-const len6 = data22.length;
-for(let i6=0; i6<len6; i6++){
-let data23 = data22[i6];
-if(data23 && typeof data23 == "object" && !Array.isArray(data23)){
-if(data23.list === undefined){
-data23.list = "DenySource";
 }
-if(data23.cidr === undefined){
-const err49 = {instancePath:instancePath+"/prefixes/" + i6,schemaPath:"#/definitions/Prefix_711a99e6/required",keyword:"required",params:{missingProperty: "cidr"},message:"must have required property '"+"cidr"+"'"};
+}
+else {
+const err49 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err49];
 }
 else {
 vErrors.push(err49);
-}
-errors++;
-}
-for(const key4 in data23){
-if(!(((key4 === "cidr") || (key4 === "list")) || (key4 === "comment"))){
-const err50 = {instancePath:instancePath+"/prefixes/" + i6,schemaPath:"#/definitions/Prefix_711a99e6/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err50];
-}
-else {
-vErrors.push(err50);
-}
-errors++;
-}
-}
-if(data23.cidr !== undefined){
-let data24 = data23.cidr;
-if(typeof data24 === "string"){
-if(data24.length > 49){
-const err51 = {instancePath:instancePath+"/prefixes/" + i6+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/maxLength",keyword:"maxLength",params:{limit: 49},message:"must NOT have more than 49 characters"};
-if(vErrors === null){
-vErrors = [err51];
-}
-else {
-vErrors.push(err51);
-}
-errors++;
-}
-if(data24.length < 4){
-const err52 = {instancePath:instancePath+"/prefixes/" + i6+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/minLength",keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"};
-if(vErrors === null){
-vErrors = [err52];
-}
-else {
-vErrors.push(err52);
-}
-errors++;
-}
-}
-else {
-const err53 = {instancePath:instancePath+"/prefixes/" + i6+"/cidr",schemaPath:"#/definitions/Prefix_711a99e6/properties/cidr/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err53];
-}
-else {
-vErrors.push(err53);
-}
-errors++;
-}
-}
-let data25 = data23.list;
-if(typeof data25 !== "string"){
-const err54 = {instancePath:instancePath+"/prefixes/" + i6+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err54];
-}
-else {
-vErrors.push(err54);
-}
-errors++;
-}
-if(!(((data25 === "DenySource") || (data25 === "DenyDestination")) || (data25 === "AllowSource"))){
-const err55 = {instancePath:instancePath+"/prefixes/" + i6+"/list",schemaPath:"#/definitions/Prefix_711a99e6/properties/list/enum",keyword:"enum",params:{allowedValues: schema193.properties.list.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err55];
-}
-else {
-vErrors.push(err55);
-}
-errors++;
-}
-if(data23.comment !== undefined){
-let data26 = data23.comment;
-if(typeof data26 === "string"){
-if(data26.length > 256){
-const err56 = {instancePath:instancePath+"/prefixes/" + i6+"/comment",schemaPath:"#/definitions/Prefix_711a99e6/properties/comment/maxLength",keyword:"maxLength",params:{limit: 256},message:"must NOT have more than 256 characters"};
-if(vErrors === null){
-vErrors = [err56];
-}
-else {
-vErrors.push(err56);
-}
-errors++;
-}
-}
-else {
-const err57 = {instancePath:instancePath+"/prefixes/" + i6+"/comment",schemaPath:"#/definitions/Prefix_711a99e6/properties/comment/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err57];
-}
-else {
-vErrors.push(err57);
-}
-errors++;
-}
-}
-}
-else {
-const err58 = {instancePath:instancePath+"/prefixes/" + i6,schemaPath:"#/definitions/Prefix_711a99e6/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err58];
-}
-else {
-vErrors.push(err58);
-}
-errors++;
-}
-}
-}
-else {
-const err59 = {instancePath:instancePath+"/prefixes",schemaPath:"#/properties/prefixes/type",keyword:"type",params:{type: "array"},message:"must be array"};
-if(vErrors === null){
-vErrors = [err59];
-}
-else {
-vErrors.push(err59);
-}
-errors++;
-}
-}
-if(data.prefixFile !== undefined){
-let data27 = data.prefixFile;
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-if(data27.list === undefined){
-data27.list = "DenySource";
-}
-if(data27.name === undefined){
-const err60 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err60];
-}
-else {
-vErrors.push(err60);
-}
-errors++;
-}
-for(const key5 in data27){
-if(!((key5 === "name") || (key5 === "list"))){
-const err61 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key5},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err61];
-}
-else {
-vErrors.push(err61);
-}
-errors++;
-}
-}
-if(data27.name !== undefined){
-let data28 = data27.name;
-if(typeof data28 === "string"){
-if(data28.length > 253){
-const err62 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
-if(vErrors === null){
-vErrors = [err62];
-}
-else {
-vErrors.push(err62);
-}
-errors++;
-}
-if(data28.length < 10){
-const err63 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/minLength",keyword:"minLength",params:{limit: 10},message:"must NOT have fewer than 10 characters"};
-if(vErrors === null){
-vErrors = [err63];
-}
-else {
-vErrors.push(err63);
-}
-errors++;
-}
-if(!pattern73.test(data28)){
-const err64 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"},message:"must match pattern \""+"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"+"\""};
-if(vErrors === null){
-vErrors = [err64];
-}
-else {
-vErrors.push(err64);
-}
-errors++;
-}
-}
-else {
-const err65 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err65];
-}
-else {
-vErrors.push(err65);
-}
-errors++;
-}
-}
-let data29 = data27.list;
-if(typeof data29 !== "string"){
-const err66 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err66];
-}
-else {
-vErrors.push(err66);
-}
-errors++;
-}
-if(!(((data29 === "DenySource") || (data29 === "DenyDestination")) || (data29 === "AllowSource"))){
-const err67 = {instancePath:instancePath+"/prefixFile/list",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/list/enum",keyword:"enum",params:{allowedValues: schema194.properties.list.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err67];
-}
-else {
-vErrors.push(err67);
-}
-errors++;
-}
-}
-else {
-const err68 = {instancePath:instancePath+"/prefixFile",schemaPath:"#/definitions/PrefixFile_305bf66f/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err68];
-}
-else {
-vErrors.push(err68);
-}
-errors++;
-}
-}
-}
-else {
-const err69 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err69];
-}
-else {
-vErrors.push(err69);
 }
 errors++;
 }
@@ -27806,13 +28071,13 @@ validate151.errors = vErrors;
 return errors === 0;
 }
 
-export const CubeNode = validate175;
-const schema195 = {"$id":"CubeNode","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeNodeSpec_07e123cc","default":{}},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"ChainMember_c7d484d9":{"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainCommit_3baa9674":{"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false},"CubeNodeSpec_07e123cc":{"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false}}};
-const schema196 = {"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false};
-const schema197 = {"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false};
-const schema198 = {"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
+export const CubeNode = validate177;
+const schema196 = {"$id":"CubeNode","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeNodeSpec_07e123cc","default":{}},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"ChainMember_c7d484d9":{"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainCommit_3baa9674":{"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false},"CubeNodeSpec_07e123cc":{"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false}}};
+const schema197 = {"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false};
+const schema198 = {"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false};
+const schema199 = {"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
 
-function validate177(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate179(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -28065,7 +28330,7 @@ vErrors.push(err21);
 errors++;
 }
 if(!((data5 === "Cube") || (data5 === "CubeLink"))){
-const err22 = {instancePath:instancePath+"/members/" + i0+"/kind",schemaPath:"#/definitions/ChainMember_c7d484d9/properties/kind/enum",keyword:"enum",params:{allowedValues: schema198.properties.kind.enum},message:"must be equal to one of the allowed values"};
+const err22 = {instancePath:instancePath+"/members/" + i0+"/kind",schemaPath:"#/definitions/ChainMember_c7d484d9/properties/kind/enum",keyword:"enum",params:{allowedValues: schema199.properties.kind.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -28190,12 +28455,12 @@ vErrors.push(err32);
 }
 errors++;
 }
-validate177.errors = vErrors;
+validate179.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate176(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate178(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -28228,8 +28493,8 @@ errors++;
 }
 const len0 = data0.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate177(data0[i0], {instancePath:instancePath+"/chains/" + i0,parentData:data0,parentDataProperty:i0,rootData}))){
-vErrors = vErrors === null ? validate177.errors : vErrors.concat(validate177.errors);
+if(!(validate179(data0[i0], {instancePath:instancePath+"/chains/" + i0,parentData:data0,parentDataProperty:i0,rootData}))){
+vErrors = vErrors === null ? validate179.errors : vErrors.concat(validate179.errors);
 errors = vErrors.length;
 }
 }
@@ -28255,12 +28520,12 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate176.errors = vErrors;
+validate178.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate175(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate177(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 /*# sourceURL="CubeNode" */;
 let vErrors = null;
 let errors = 0;
@@ -28327,8 +28592,8 @@ vErrors.push(err4);
 errors++;
 }
 }
-if(!(validate176(data.spec, {instancePath:instancePath+"/spec",parentData:data,parentDataProperty:"spec",rootData}))){
-vErrors = vErrors === null ? validate176.errors : vErrors.concat(validate176.errors);
+if(!(validate178(data.spec, {instancePath:instancePath+"/spec",parentData:data,parentDataProperty:"spec",rootData}))){
+vErrors = vErrors === null ? validate178.errors : vErrors.concat(validate178.errors);
 errors = vErrors.length;
 }
 if(data.status !== undefined){
@@ -28355,7 +28620,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate175.errors = vErrors;
+validate177.errors = vErrors;
 return errors === 0;
 }
 

@@ -39,6 +39,39 @@ export const portRange = object(
   },
 );
 
+/** Named ports stand for other numbers on other pods (KEP 2079 keeps endPort for numbers). */
+const policyPort = object(
+  'Destination ports of one protocol, by number or by name.',
+  {
+    protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
+    port: integer('First port. Without it and `name` all ports.', 1, 65535),
+    endPort: integer('Last port. Without it the first.', 1, 65535),
+    name: text('Name of a port of the receiving pods, as their containers declare it.', 63, { minLength: 1 }),
+  },
+  [],
+  {
+    typeName: 'PolicyPort',
+    rules: [
+      {
+        id: 'PortRangeReversed',
+        cel: '!has(self.endPort) || (has(self.port) && self.endPort >= self.port)',
+        message: 'endPort is below port, or port is missing',
+        remedy: 'set port and an endPort that is not below it',
+        field: '.endPort',
+        twin: (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port),
+      },
+      {
+        id: 'PortAndName',
+        cel: '!has(self.name) || !has(self.port)',
+        message: 'port and name are both set',
+        remedy: 'remove one of them',
+        field: '.name',
+        twin: (self) => self.name === undefined || self.port === undefined,
+      },
+    ],
+  },
+);
+
 const peer = object(
   'Who is on the other side: pods by labels, or a prefix.',
   {
@@ -58,7 +91,7 @@ const direction = (description: string): Schema =>
       'Packets that one entry allows.',
       {
         peers: atomicList('The other side. Empty: anybody.', peer, 32),
-        ports: atomicList('Destination ports. Empty: all.', portRange, 64),
+        ports: atomicList('Destination ports. Empty: all.', policyPort, 64),
       },
       [],
       { typeName: 'PolicyEntry' },
@@ -92,6 +125,26 @@ export const identity: Schema = object(
       maxProperties: 64,
       additionalProperties: text('Value of the label.', 63),
     },
+    namespaceLabels: {
+      type: 'object',
+      description: 'Labels of the namespace that policies look at.',
+      maxProperties: 64,
+      additionalProperties: text('Value of the label.', 63),
+    },
+    ports: atomicList(
+      'Named ports of the pods.',
+      object(
+        'A port that a container declares by name.',
+        {
+          name: text('Name of the port.', 63, { minLength: 1 }),
+          protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
+          port: integer('Number of the port.', 1, 65535),
+        },
+        ['name', 'port'],
+        { typeName: 'NamedPort' },
+      ),
+      64,
+    ),
     addresses: setOf('Addresses of the pods.', ip('Address of a pod.'), 500),
   },
   ['id', 'namespace'],
