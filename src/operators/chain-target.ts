@@ -3,7 +3,7 @@
 import type { LabelSelector, ServiceChain } from '../api/generated/types.ts';
 import { chainLinks } from '../api/path.ts';
 import type { ResolvedReason } from '../api/reasons.ts';
-import { matches } from './selector.ts';
+import { matches } from '../api/selector.ts';
 
 /** Chains by `namespace/name`. */
 export type ChainLookup = (key: string) => ServiceChain | undefined;

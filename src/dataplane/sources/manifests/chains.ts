@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ChainCommit, Cube, CubeLink, ServiceChain } from '../../../api/generated/types.ts';
+import { matches } from '../../../api/selector.ts';
 import { validate } from '../../../api/validate.ts';
 import { nodeFacts } from '../../../api/variables.ts';
 import { type ChainLookup, targetOf } from '../../../operators/chain-target.ts';
-import { matches } from '../../../operators/selector.ts';
 import { refusalOf, revisionOf, type Stamp, stampChain } from '../../../operators/service-chain.ts';
 import { type KubeManifest, keyOfObject } from './manifest-object.ts';
 

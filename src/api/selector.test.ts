@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from '@jest/globals';
-import type { LabelSelector } from '../api/generated/types.ts';
+import type { LabelSelector } from './generated/types.ts';
 import { matches } from './selector.ts';
 
 const LABELS = { os: 'linux', zone: 'z1' };

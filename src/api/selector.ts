@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LabelSelector } from '../api/generated/types.ts';
+import type { LabelSelector } from './generated/types.ts';
 
 /** Whether labels match a metav1.LabelSelector; an absent or empty one matches everything. */
 export function matches(
