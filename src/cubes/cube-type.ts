@@ -55,6 +55,8 @@ export interface NodeInput {
   readonly overlayVni: number;
   /** Whether pods are reached by bpf_redirect_peer (else bpf_redirect). */
   readonly redirectPeer: boolean;
+  /** Of all interfaces of the host, without length; neither loopback nor link-local. Not part of what names an instance. */
+  readonly addresses: readonly string[];
 }
 
 /** How the rows of one map are laid out; generated from BTF. */
@@ -207,10 +209,19 @@ export interface CubeImage {
   /**
    * Sets or removes what one CubeTable contributes. `key` is `namespace/name`; `rows` the member of its spec
    * that its type names (services, routes, …), `undefined` when it is gone.
-   * `slice` is the table's own; without it the table stands alone. Returns what of it could not be taken: the
-   * rest is.
+   * `slice` is the table's own; without it the table stands alone. `type` is the type of the rows, one of `tableTypes`;
+   * absent: the first of them, or the table is gone. Returns what of it could not be taken: the rest is.
    */
-  setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[];
+  setTable(
+    key: string,
+    rows: readonly unknown[] | undefined,
+    slice?: TableSlice,
+    type?: string,
+  ): readonly Problem[];
+  /** The node is another one than it was made for: its addresses may have changed. */
+  setNode?(node: NodeInput): void;
+  /** What all tables together ask for and could not be taken; what was in force before is still. */
+  problems?(): readonly Problem[];
   /** All tables have been set: rows that were adopted and that nobody claims are stale. */
   settle(): void;
   /**

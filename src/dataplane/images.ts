@@ -108,7 +108,7 @@ function wants(running: Running, table: PackedTable): boolean {
 function setTable(running: Running, table: PackedTable, rows: Rows): boolean {
   if (!wants(running, table)) return unsetTable(running, table.key);
   running.tables.add(table.key);
-  note(running, table.key, running.image.setTable(table.key, rows(table), table.slice));
+  note(running, table.key, running.image.setTable(table.key, rows(table), table.slice, table.type));
   return true;
 }
 

@@ -114,7 +114,12 @@ export class Reconciler {
       gatewayMac: GATEWAY_MAC,
       overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,
+      addresses: this.#hostAddresses().filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
     };
+  }
+
+  #hostAddresses(): string[] {
+    return [...this.network.interfaces.values()].flatMap(({ addresses }) => addresses);
   }
 
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
@@ -142,7 +147,7 @@ export class Reconciler {
         node,
         observed: this.#observed,
         interfaces: this.network.interfaces,
-        hostAddresses: [...this.network.interfaces.values()].flatMap(({ addresses }) => addresses),
+        hostAddresses: this.#hostAddresses(),
         pods: [...this.#pods.values()],
         sources: this.inForce.sources,
         objectHashes: this.#objectHashes,
@@ -207,6 +212,7 @@ export class Reconciler {
       if (plan === undefined) continue;
       const now = this.running.get(instance.cubeKey);
       if (now?.key === key) {
+        now.image.setNode?.(this.#node());
         reselect(now, plan, tables);
         feed(now, changes, rows);
         next.set(instance.cubeKey, now);

@@ -130,11 +130,12 @@ function target(object: CubeObject | LinkObject) {
 const SHOWN = 5;
 
 function tableFindings(running: Running | undefined): Finding[] {
-  const all = [...(running?.problems ?? [])].flatMap(([key, list]) =>
+  const ofTables = [...(running?.problems ?? [])].flatMap(([key, list]) =>
     list.map(
       ({ message, field }) => `CubeTable ${key}: ${field === undefined ? '' : `${field}: `}${message}`,
     ),
   );
+  const all = [...ofTables, ...(running?.image.problems?.() ?? []).map(({ message }) => message)];
   if (all.length === 0) return [];
   const more = all.length > SHOWN ? `; and ${all.length - SHOWN} more` : '';
   return [

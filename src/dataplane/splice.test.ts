@@ -177,7 +177,7 @@ describe('a chain into a link', () => {
   });
 
   test('changes no program of a cube that was there, and two edges', () => {
-    const node = { name: NODE, gatewayMac: GATEWAY_MAC, overlayVni: 1, redirectPeer: true };
+    const node = { name: NODE, gatewayMac: GATEWAY_MAC, overlayVni: 1, addresses: [], redirectPeer: true };
     const all = [
       line,
       chain('x', 'ab', { cubes: 2, priority: 600 }),

@@ -60,7 +60,13 @@ function resolve(cubes: CubeObject[], links: LinkObject[], info: InterfaceInfo =
     overlayMtu: 1450,
   };
   const graph = resolveGraph(input);
-  const node = { name: 'n', gatewayMac: '02:c0:be:00:00:01', overlayVni: 1, redirectPeer: true };
+  const node = {
+    name: 'n',
+    gatewayMac: '02:c0:be:00:00:01',
+    overlayVni: 1,
+    addresses: [],
+    redirectPeer: true,
+  };
   const plans = new Map([...graph.cubes].map(([key, one]) => [key, planInstance(one, node, 'hash')]));
   const desired = desiredState(
     {

@@ -17,6 +17,7 @@ export const NODE: NodeInput = {
   name: 'node-a',
   gatewayMac: GATEWAY_MAC,
   overlayVni: 1,
+  addresses: [],
   redirectPeer: true,
 };
 

@@ -4,7 +4,7 @@
 #ifndef CUBEPLANE_FIREWALL_GENERATED_REASONS_H
 #define CUBEPLANE_FIREWALL_GENERATED_REASONS_H
 
-/* A rule with the action Drop matched. */
+/* A rule with the action Drop matched, or no entry of the network policies that isolate a pod allows the packet. */
 #define DROP_DROPPED_BY_RULE 32
 /* A rule with the action Reject matched. The sender is told by a RST or an ICMP error. */
 #define DROP_REJECTED_BY_RULE 33

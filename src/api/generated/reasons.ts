@@ -208,8 +208,8 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
   {
     "id": 32,
     "name": "DroppedByRule",
-    "description": "A rule with the action Drop matched.",
-    "remedy": "Nothing, if the rule is meant; the counters of the rules tell which it was."
+    "description": "A rule with the action Drop matched, or no entry of the network policies that isolate a pod allows the packet.",
+    "remedy": "Nothing, if it is meant; `cubeplane trace --dry-run` and the counters of the rules tell which rule or policy it was."
   },
   {
     "id": 33,

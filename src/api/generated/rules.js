@@ -58,7 +58,7 @@ const twin15 = function anonymous(self, library, old) {
 };
 const twin16 = function anonymous(self, library, old) {
     return self.type !== 'Firewall' || (function anonymous(self) {
-        return (self.tables ?? []).every((t) => ["Rule"].includes(t.type));
+        return (self.tables ?? []).every((t) => ["Rule", "Policy", "Identity"].includes(t.type));
     })(self, library, old);
 };
 const twin17 = function anonymous(self, library, old) {
@@ -302,7 +302,9 @@ const twin100 = (self) => !self.slice ||
     (self.services ?? []).every((row) => row.frontends.length === 0);
 const twin101 = (self) => self.index < self.count;
 const twin102 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
-const twin103 = (self) => self.name === undefined || self.port === undefined;
+const twin103 = (self) => self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined);
+const twin104 = (self) => self.except === undefined || self.cidr !== undefined;
+const twin105 = (self) => self.name === undefined || self.port === undefined;
 export const RULES = {
     Cube: [
         { "path": ["spec"], "id": "MemberMismatch", "message": "bridge must be set when type is Bridge, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".bridge", "transition": false, twin: twin0 },
@@ -321,7 +323,7 @@ export const RULES = {
         { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin13 },
         { "path": ["spec"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin14 },
         { "path": ["spec"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin15 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule only", "field": ".tables", "transition": false, twin: twin16 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin16 },
         { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin17 },
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin18 },
         { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin19 },
@@ -456,7 +458,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin13 },
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin14 },
         { "path": ["spec", "cubes", "*"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin15 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule only", "field": ".tables", "transition": false, twin: twin16 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin16 },
         { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin17 },
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin18 },
         { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin19 },
@@ -599,6 +601,8 @@ export const RULES = {
         { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
         { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
         { "path": ["spec", "policies", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin103 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin104 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
@@ -606,7 +610,9 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin103 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin105 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin103 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin104 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin37 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
@@ -614,7 +620,7 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin103 },
+        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin105 },
         { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },

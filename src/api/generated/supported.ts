@@ -13,4 +13,4 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
 };
 
 /** Types of CubeTable that some cube type uses. */
-export const USED_TABLES: readonly string[] = ["Prefix","Route","Rule","Service"];
+export const USED_TABLES: readonly string[] = ["Identity","Policy","Prefix","Route","Rule","Service"];

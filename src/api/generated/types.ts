@@ -372,7 +372,7 @@ export interface FirewallRule {
    */
   name?: string;
   /**
-   * Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables.
+   * Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables. Rules up to 32768 are tried before network policies, those above after them.
    */
   priority: number;
   /** Packets that it is for. Ingress: from outside to inside. Egress: from inside to outside. */
@@ -443,7 +443,7 @@ export interface FirewallSessions {
   timeouts: FirewallTimeouts;
 }
 /**
- * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
+ * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass. With tables of type Policy and Identity it does what network policies say: the pods are inside.
  */
 export interface Firewall {
   /** What happens to new connections that no rule matches. */
@@ -917,7 +917,7 @@ export interface DDoSMitigatorCubeSpec extends CubeSpecCommon {
 export interface FirewallCubeSpec extends CubeSpecCommon {
   type: 'Firewall';
   /**
-   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass. With tables of type Policy and Identity it does what network policies say: the pods are inside.
    */
   firewall: Firewall;
 }
@@ -1209,7 +1209,7 @@ export interface DDoSMitigatorCubeTemplate extends CubeTemplateCommon {
 export interface FirewallCubeTemplate extends CubeTemplateCommon {
   type: 'Firewall';
   /**
-   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.
+   * A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass. With tables of type Policy and Identity it does what network policies say: the pods are inside.
    */
   firewall: Firewall;
 }
@@ -1472,7 +1472,7 @@ export interface Policy {
   uid?: string;
   /** Pods that the policy is for. Empty: all of the namespace. */
   podSelector?: LabelSelector;
-  /** Directions that the policy isolates. */
+  /** Directions that the policy isolates. Without any: Ingress, and Egress where egress has entries. */
   types?: ('Ingress' | 'Egress')[];
   /** What may come in. */
   ingress?: PolicyEntry[];

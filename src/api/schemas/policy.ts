@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Rows of the table types that a later release uses: policies, identities, firewall rules, prefixes. */
+/** Rows of the table types of firewalls and mitigators: policies, identities, rules, prefixes. */
 import {
   atomicList,
   choice,
@@ -81,7 +81,28 @@ const peer = object(
     except: atomicList('Prefixes left out of `cidr`.', cidr('Prefix.'), 16),
   },
   [],
-  { typeName: 'PolicyPeer' },
+  {
+    typeName: 'PolicyPeer',
+    rules: [
+      {
+        id: 'PeerOfTwoKinds',
+        cel: '!has(self.cidr) || (!has(self.namespaceSelector) && !has(self.podSelector))',
+        message: 'cidr stands beside a selector',
+        remedy: 'make two peers of it, one with the prefix and one with the selectors',
+        field: '.cidr',
+        twin: (self) =>
+          self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined),
+      },
+      {
+        id: 'ExceptWithoutPrefix',
+        cel: '!has(self.except) || has(self.cidr)',
+        message: 'except stands there without cidr',
+        remedy: 'set cidr to the prefix that they are left out of, or remove except',
+        field: '.except',
+        twin: (self) => self.except === undefined || self.cidr !== undefined,
+      },
+    ],
+  },
 );
 
 const direction = (description: string): Schema =>
@@ -106,7 +127,11 @@ export const policy: Schema = object(
     name: dnsSubdomain('Name of the policy.'),
     uid: text('UID of the policy.', 63),
     podSelector: labelSelector('Pods that the policy is for. Empty: all of the namespace.'),
-    types: setOf('Directions that the policy isolates.', choice('Direction.', ['Ingress', 'Egress']), 2),
+    types: setOf(
+      'Directions that the policy isolates. Without any: Ingress, and Egress where egress has entries.',
+      choice('Direction.', ['Ingress', 'Egress']),
+      2,
+    ),
     ingress: direction('What may come in.'),
     egress: direction('What may go out.'),
   },
@@ -200,7 +225,7 @@ export function ruleOf(prefixes: number, ports: number): Schema {
         'Name of the rule in counters, logs and traces. Rules of one name are counted together. Without it the rule is known by what it says.',
       ),
       priority: integer(
-        'Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables.',
+        'Rules are tried from the lowest to the highest; those of one priority in their order, the ones of the spec before those of tables. Rules up to 32768 are tried before network policies, those above after them.',
         0,
         65535,
         { default: 1000 },

@@ -7,7 +7,7 @@ import { vlans } from './generated/codec.ts';
 import { BridgeImage } from './image.ts';
 import { bridge } from './type.ts';
 
-const NODE = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, redirectPeer: true };
+const NODE = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, addresses: [], redirectPeer: true };
 const DEFAULTS = {
   learning: true,
   isolated: false,

@@ -4,8 +4,9 @@
  * One address dimension of one direction: for every prefix that rules name, the rules that it fulfils; and markers, by
  * which a search that halves the lengths finds the longest prefix (bpf/firewall/classify.h, find_address).
  */
-import type { Family, Prefix } from '../../api/ip.ts';
-import { type Bitmaps, setBit, WORDS } from './bitmaps.ts';
+import type { Family } from '../../api/ip.ts';
+import { type Bitmaps, clearBit, setBit, WORDS } from './bitmaps.ts';
+import type { RulePrefix } from './rule-meaning.ts';
 
 export interface AddressRow {
   /** Bits that count, of 128. */
@@ -29,12 +30,14 @@ interface Node {
   readonly length: number;
   readonly value: bigint;
   readonly rules: number[];
+  /** Rules that end here, though a shorter prefix fulfils them. */
+  readonly holes: number[];
 }
 
 /** `lists`: the prefixes of each rule in order; an empty list stands for all addresses of both families. */
 export function familyRows(
   family: Family,
-  lists: readonly (readonly Prefix[])[],
+  lists: readonly (readonly RulePrefix[])[],
   bitmaps: Bitmaps,
 ): FamilyRows {
   const width = family === 4 ? 32 : 128;
@@ -43,17 +46,17 @@ export function familyRows(
   const levels = new Map<number, Map<bigint, Node>>();
   lists.forEach((list, rule) => {
     if (list.length === 0) setBit(all, rule);
-    for (const { family: of, length, value } of list) {
+    for (const { family: of, length, value, isHole } of list) {
       if (of !== family) continue;
       if (length === 0) {
-        setBit(all, rule);
+        if (!isHole) setBit(all, rule);
         continue;
       }
       const level = levels.get(length) ?? new Map<bigint, Node>();
       levels.set(length, level);
-      const node = level.get(value) ?? { length, value, rules: [] };
+      const node = level.get(value) ?? { length, value, rules: [], holes: [] };
       level.set(value, node);
-      node.rules.push(rule);
+      (isHole ? node.holes : node.rules).push(rule);
     }
   });
   const lengths = [...levels.keys()].sort((a, b) => a - b);
@@ -72,6 +75,7 @@ export function familyRows(
     for (const shorter of lengths) {
       if (shorter > length) break;
       const node = levels.get(shorter)?.get(truncated(value, shorter));
+      for (const rule of node?.holes ?? []) clearBit(bits, rule);
       for (const rule of node?.rules ?? []) setBit(bits, rule);
     }
     const bitmap = bitmaps.intern(bits);

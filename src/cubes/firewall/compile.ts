@@ -4,12 +4,18 @@
  * Rules → the tables of one bank, as rows for the maps of bpf/firewall/firewall.h. Rules that a packet cannot be told apart
  * by have one bitmap, however many prefixes and ports lead there.
  */
-import type { Prefix } from '../../api/ip.ts';
 import { familyRows } from './address-side.ts';
 import { Bitmaps } from './bitmaps.ts';
 import { addresses, addressLengths, rulesets, rules as rulesMap } from './generated/codec.ts';
 import { Pages } from './pages.ts';
-import { type RuleMeaning, SERVICE_TABLES, SOURCE_TABLES, TABLES, Table } from './rule-meaning.ts';
+import {
+  type RuleMeaning,
+  type RulePrefix,
+  SERVICE_TABLES,
+  SOURCE_TABLES,
+  TABLES,
+  Table,
+} from './rule-meaning.ts';
 import { kindTable, rangeTable } from './value-tables.ts';
 
 /** address_row.only of a bitmap with more words than one. */
@@ -80,7 +86,7 @@ export function compile(
 
   directions.forEach((rules, direction) => {
     const base = bank * DIRECTIONS + direction;
-    const sides: [(rule: RuleMeaning) => readonly Prefix[], number][] = [
+    const sides: [(rule: RuleMeaning) => readonly RulePrefix[], number][] = [
       [(rule) => rule.sources, Dimension.source],
       [(rule) => rule.destinations, Dimension.destination],
     ];

@@ -19,6 +19,8 @@ function input(spec: object) {
   return { namespace: 'n', name: 'fw', uid: 'u', ports: [], spec: valid };
 }
 
+const imageOf = (cube: ReturnType<typeof input>) => new FirewallImage(cube, { addresses: [] });
+
 const rule = (over: Partial<FirewallRule> = {}): FirewallRule => ({
   action: 'Drop',
   priority: 1000,
@@ -60,7 +62,7 @@ class Kernel {
 }
 
 test('a change fills the idle bank, moves the word last and removes old prefixes after the grace', () => {
-  const image = new FirewallImage(input({ rules: [rule({ sources: ['10.0.0.0/8'] })] }));
+  const image = imageOf(input({ rules: [rule({ sources: ['10.0.0.0/8'] })] }));
   image.settle();
   const first = image.take();
   expect(maps(first)[0]?.at(-1)).toBe('update rule_bank');
@@ -84,7 +86,7 @@ test('a change fills the idle bank, moves the word last and removes old prefixes
 });
 
 test('several changes before a take are one, and one that is taken back is none', () => {
-  const image = new FirewallImage(input({}));
+  const image = imageOf(input({}));
   image.settle();
   const kernel = new Kernel();
   kernel.apply(image.take());
@@ -104,11 +106,11 @@ test('several changes before a take are one, and one that is taken back is none'
 test('an agent that starts anew finds its rules in force, and what another had half removed is removed', () => {
   const spec = input({ rules: [rule({ sources: ['10.0.0.0/8', 'fd00::/8'] })] });
   const kernel = new Kernel();
-  const before = new FirewallImage(spec);
+  const before = imageOf(spec);
   before.setTable('n/t', [rule({ sources: ['192.0.2.0/24'] })]);
   before.settle();
   kernel.apply(before.take());
-  const same = new FirewallImage(spec);
+  const same = imageOf(spec);
   kernel.adoptedBy(same);
   same.setTable('n/t', [rule({ sources: ['192.0.2.0/24'] })]);
   same.settle();
@@ -117,13 +119,13 @@ test('an agent that starts anew finds its rules in force, and what another had h
   // killed between the flip and the removals
   before.setTable('n/t', undefined);
   kernel.apply({ ...before.take(), afterGrace: [] });
-  const next = new FirewallImage(spec);
+  const next = imageOf(spec);
   kernel.adoptedBy(next);
   next.setTable('n/t', [rule({ sources: ['198.51.100.0/24'] })]);
   next.settle();
   kernel.apply(next.take());
   const fresh = new Kernel();
-  const anew = new FirewallImage(spec);
+  const anew = imageOf(spec);
   anew.setTable('n/t', [rule({ sources: ['198.51.100.0/24'] })]);
   anew.settle();
   fresh.apply(anew.take());
@@ -131,9 +133,7 @@ test('an agent that starts anew finds its rules in force, and what another had h
 });
 
 test('rules are tried by priority, the spec before tables, slices in their order', () => {
-  const image = new FirewallImage(
-    input({ rules: [rule({ name: 'spec' }), rule({ name: 'late', priority: 2000 })] }),
-  );
+  const image = imageOf(input({ rules: [rule({ name: 'spec' }), rule({ name: 'late', priority: 2000 })] }));
   const slice = (index: number) => ({ owner: 'o', index, count: 12, revision: '1' });
   image.setTable('n/z-10', [rule({ name: 'ten' })], slice(10));
   image.setTable('n/z-2', [rule({ name: 'two' })], slice(2));
@@ -155,7 +155,7 @@ test('rules are tried by priority, the spec before tables, slices in their order
 });
 
 test('a table that does not fit is refused whole, and what is in force stays', () => {
-  const image = new FirewallImage(input({ maxRules: 16 }));
+  const image = imageOf(input({ maxRules: 16 }));
   const many = (count: number) => Array.from({ length: count }, (_, i) => rule({ name: `r${i}` }));
   expect(image.setTable('n/t', many(16))).toEqual([]);
   image.settle();
@@ -178,7 +178,7 @@ test.each([
 });
 
 test('what a record of the log says', () => {
-  const image = new FirewallImage(input({ rules: [rule({ name: 'no-telnet' })] }));
+  const image = imageOf(input({ rules: [rule({ name: 'no-telnet' })] }));
   image.settle();
   const rows = image.take().writes.find(({ map }) => map === 'rules');
   const metadata = Buffer.from(rows?.values ?? []).readBigUInt64LE(0);

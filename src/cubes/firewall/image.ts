@@ -6,21 +6,25 @@
  * that cannot be placed as a whole leave those in force as they were.
  */
 import { createHash } from 'node:crypto';
-import type { Firewall, FirewallRule } from '../../api/generated/types.ts';
+import type { Firewall, FirewallRule, Identity, Policy } from '../../api/generated/types.ts';
 import type {
   CubeImage,
   CubeInput,
+  DecidedPacket,
   ImageChange,
   MapWrite,
+  NodeInput,
   Problem,
   PuntAnswer,
   PuntRecord,
   TableSlice,
 } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
-import { type Compiled, capacities, compile, type Defaults } from './compile.ts';
+import { type Compiled, compile, type Defaults } from './compile.ts';
 import { addresses, ruleBank } from './generated/codec.ts';
-import { Action } from './rule-meaning.ts';
+import { PolicySet } from './policy-set.ts';
+import { excess, excessOfRules, excessOfTables } from './room.ts';
+import { Action, type RuleMeaning } from './rule-meaning.ts';
 import { type Directions, NO_RULES, RuleOrder, readRules } from './rule-order.ts';
 
 const LOGGED: Readonly<Record<string, string>> = {
@@ -61,31 +65,6 @@ function namedStates(directions: Directions): number {
   }, 0);
 }
 
-/** Why the rules do not fit, in words that follow the name of whose rules they are. */
-export function excess(directions: Directions, defaults: Defaults, maxRules: number): string | undefined {
-  const most = Math.max(...directions.map((rules) => rules.length));
-  if (most > maxRules) return `${most} rules in one direction, but maxRules is ${maxRules}`;
-  const room = capacities(maxRules);
-  const prefixes = count(directions, ({ sources, destinations }) => sources.length + destinations.length);
-  const ranges = count(
-    directions,
-    ({ services, sourcePorts }) => 2 * ((services?.length ?? 0) + (sourcePorts?.length ?? 0)),
-  );
-  const kinds = directions.flat().some(({ tcpFlags }) => tcpFlags) ? 2048 : 64;
-  // Each prefix and each end of a range makes at most one bitmap, and one page more; the exact number is only asked for near
-  // the limit.
-  if (prefixes + ranges + kinds < room.bitmaps && ranges + 64 < room.leaves && 8 * prefixes < room.addresses)
-    return undefined;
-  const { bitmaps, pages, addressKeys } = compile(directions, defaults, 0, maxRules);
-  if (bitmaps <= room.bitmaps && pages <= room.leaves && addressKeys.length <= room.addresses)
-    return undefined;
-  return `more distinct prefixes and ports (${bitmaps} sets of rules, ${pages} pages, ${addressKeys.length} prefixes) than maxRules ${maxRules} makes room for (${room.bitmaps}, ${room.leaves}, ${room.addresses})`;
-}
-
-function count(directions: Directions, of: (rule: Directions[0][number]) => number): number {
-  return directions.flat().reduce((sum, rule) => sum + of(rule), 0);
-}
-
 export class FirewallImage implements CubeImage {
   readonly #name: string;
   readonly #spec: Firewall;
@@ -94,12 +73,20 @@ export class FirewallImage implements CubeImage {
   readonly #addresses = new PackedTable(addresses.name, addresses.keySize, addresses.valueSize, Infinity);
   /** Keys of the prefixes that each bank should have. */
   readonly #keys: [Uint8Array[], Uint8Array[]] = [[], []];
+  readonly #policies = new PolicySet();
+  /** Rules of the policies that were placed last. */
+  #policiesInForce: readonly RuleMeaning[] | undefined;
+  #types = new Map<string, string>();
   #isChanged = true;
+  #problem: Problem | undefined;
+  /** Adopted rows stay, because nothing could be placed yet. */
+  #isHeld = false;
   #directions: Directions = NO_RULES;
   #kernel: Placed | undefined;
   #next: Next | undefined;
 
-  constructor(cube: CubeInput<Firewall>) {
+  constructor(cube: CubeInput<Firewall>, node: Pick<NodeInput, 'addresses'>) {
+    this.#policies.setNode(node.addresses);
     this.#name = `${cube.namespace}/${cube.name}`;
     this.#spec = cube.spec;
     this.#defaults = defaultsOf(cube.spec);
@@ -113,7 +100,35 @@ export class FirewallImage implements CubeImage {
     if (word !== 0n) this.#kernel = { bank: Number(word & 1n), generation: word >> 7n };
   }
 
-  setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
+  setTable(
+    key: string,
+    rows: readonly unknown[] | undefined,
+    slice?: TableSlice,
+    type = 'Rule',
+  ): readonly Problem[] {
+    const before = this.#types.get(key);
+    if (before !== undefined && (rows === undefined || before !== type)) this.#set(key, undefined, before);
+    this.#types.delete(key);
+    if (rows === undefined) return [];
+    this.#types.set(key, type);
+    return this.#set(key, rows, type, slice);
+  }
+
+  #set(
+    key: string,
+    rows: readonly unknown[] | undefined,
+    type: string,
+    slice?: TableSlice,
+  ): readonly Problem[] {
+    if (type === 'Rule') return this.#setRules(key, rows, slice);
+    this.#isChanged = true;
+    if (type === 'Identity')
+      return this.#policies.setIdentities(key, rows as readonly Identity[] | undefined);
+    this.#policies.setPolicies(key, rows as readonly Policy[] | undefined);
+    return [];
+  }
+
+  #setRules(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
     const rules = (rows ?? []) as readonly FirewallRule[];
     const { meanings, problems } = readRules(rules, `CubeTable ${key}, `, 'spec.rules');
     const before = this.#order.get(key);
@@ -132,33 +147,80 @@ export class FirewallImage implements CubeImage {
     return problems;
   }
 
+  setNode({ addresses: own }: NodeInput): void {
+    if (this.#policies.setNode(own)) this.#isChanged = true;
+  }
+
   settle(): void {
+    this.#isHeld = true;
+    this.#isChanged = true;
     this.#place();
-    this.#addresses.settle();
   }
 
   tick(): undefined {
     return undefined;
   }
 
-  /** Compiles what is wanted for the bank that no packet reads, or for the one in force when it says the same. */
+  problems(): readonly Problem[] {
+    this.#place();
+    return this.#problem === undefined ? [] : [this.#problem];
+  }
+
+  /** Rules fit by themselves, which is seen when they are set; policies only with them, and with all pods. */
   #place(): void {
     if (!this.#isChanged) return;
     this.#isChanged = false;
-    this.#directions = this.#order.directions();
-    const generation = generationOf(this.#directions, this.#defaults);
+    const wanted = this.#policies.rules();
+    const why = this.#try(wanted);
+    this.#problem = why === undefined ? undefined : this.#tooMany(why);
+    if (why === undefined) this.#policiesInForce = wanted;
+    else if (this.#policiesInForce !== undefined) this.#try(this.#policiesInForce);
+    else if (this.#mustClose) this.#try(this.#policies.closed());
+  }
+
+  /** What an agent before this one has placed stays; a firewall without rules must not let everything pass. */
+  get #mustClose(): boolean {
+    return this.#policiesInForce === undefined && (this.#kernel === undefined || !this.#isHeld);
+  }
+
+  #tooMany(why: string): Problem {
+    const before = this.#mustClose
+      ? 'Nothing passes but what the node itself sends and gets'
+      : 'The policies before stay in force';
+    return {
+      reason: 'TooManyRules',
+      field: 'spec.tables',
+      message: `spec.tables: with the policies and identities that it selects the firewall ${this.#name} has ${why}. ${before}. Raise spec.firewall.maxRules of Cube ${this.#name}, or select fewer policies`,
+    };
+  }
+
+  /** Compiles for the bank that no packet reads, or for the one in force when it says the same. Returns why it does not fit. */
+  #try(policies: readonly RuleMeaning[]): string | undefined {
+    const { maxRules } = this.#spec;
+    const directions = this.#order.directions(policies);
+    const tooMany = excessOfRules(directions, maxRules);
+    if (tooMany !== undefined) return tooMany;
+    const generation = generationOf(directions, this.#defaults);
     const isInForce = this.#kernel?.generation === generation;
     const bank = this.#kernel === undefined ? 0 : isInForce ? this.#kernel.bank : 1 - this.#kernel.bank;
     const idle = this.#kernel === undefined ? 0 : 1 - this.#kernel.bank;
+    const isThere = isInForce && this.#keys[bank as 0 | 1].length > 0;
+    const compiled = isThere ? undefined : compile(directions, this.#defaults, bank, maxRules);
+    const why = compiled && excessOfTables(compiled, maxRules);
+    if (why !== undefined) return why;
+    this.#directions = directions;
     this.#drop(idle); // of a change that was not taken
     this.#next = undefined;
-    if (isInForce && this.#keys[bank as 0 | 1].length > 0) return;
-    const compiled = compile(this.#directions, this.#defaults, bank, this.#spec.maxRules);
-    this.#keys[bank as 0 | 1] = compiled.addressKeys;
-    compiled.addressKeys.forEach((rowKey, i) => {
-      this.#addresses.set(rowKey, compiled.addressValues[i] as Uint8Array);
-    });
-    if (!isInForce) this.#next = { bank, generation, compiled };
+    if (compiled !== undefined) {
+      this.#keys[bank as 0 | 1] = compiled.addressKeys;
+      compiled.addressKeys.forEach((rowKey, i) => {
+        this.#addresses.set(rowKey, compiled.addressValues[i] as Uint8Array);
+      });
+      if (!isInForce) this.#next = { bank, generation, compiled };
+    }
+    if (this.#isHeld) this.#addresses.settle();
+    this.#isHeld = false;
+    return undefined;
   }
 
   #drop(bank: number): void {
@@ -203,24 +265,31 @@ export class FirewallImage implements CubeImage {
   }
 
   /** `id`: identity of a rule, 0: none. */
-  nameObject(_kind: string, id: bigint): string {
+  nameObject(_kind: string, id: bigint, packet?: DecidedPacket): string {
     if (id === 0n) return 'the default action';
-    const found = this.#order
-      .directions()
-      .flat()
-      .find(({ identity }) => BigInt(identity) === id);
-    return found?.title ?? `rule ${id.toString(16)}, which is gone`;
+    this.#place();
+    const found = this.#directions.flat().find(({ identity }) => BigInt(identity) === id);
+    if (found === undefined) return `rule ${id.toString(16)}, which is gone`;
+    const others = packet === undefined ? [] : this.#otherIsolators(found, packet);
+    return others.length === 0 ? found.title : `${found.title}, as does ${others.join(' and ')}`;
+  }
+
+  /** Of several policies that isolate a pod the first one's rule drops; all of them would have to allow the packet. */
+  #otherIsolators({ title, isIsolation, ingress }: RuleMeaning, { src, dst }: DecidedPacket): string[] {
+    if (!isIsolation) return [];
+    const names = this.#policies.isolating(ingress ? dst : src, ingress ? 'Ingress' : 'Egress');
+    return names.filter((name) => !title.startsWith(`${name},`));
   }
 
   /** Packets that are logged; the program's code is what was done with them. */
-  punted({ code, metadata, port }: PuntRecord): PuntAnswer {
+  punted({ code, metadata, port, tuple }: PuntRecord): PuntAnswer {
     const action = Object.entries(Action).find(([, value]) => value === code)?.[0] ?? 'Drop';
     const direction = port === 0 ? 'Ingress' : 'Egress';
     return {
       logs: [
         {
           message: LOGGED[action] ?? action,
-          fields: { action, direction, rule: this.nameObject('rule', metadata) },
+          fields: { action, direction, rule: this.nameObject('rule', metadata, tuple) },
         },
       ],
     };

@@ -44,6 +44,12 @@ export interface Range {
   readonly to: number;
 }
 
+/** Of a rule's prefixes around an address the longest decides. */
+export interface RulePrefix extends Prefix {
+  /** The rule is not for the addresses in it. */
+  readonly isHole?: true;
+}
+
 export interface RuleMeaning {
   /** Below 2^53 and not 0: of the name, or of what the rule says. */
   readonly identity: number;
@@ -57,21 +63,23 @@ export interface RuleMeaning {
   readonly action: number;
   readonly log: boolean;
   /** Empty: all. */
-  readonly sources: readonly Prefix[];
-  readonly destinations: readonly Prefix[];
+  readonly sources: readonly RulePrefix[];
+  readonly destinations: readonly RulePrefix[];
   /** Undefined: all. */
   readonly services: readonly Range[] | undefined;
   readonly sourcePorts: readonly Range[] | undefined;
   readonly tcpFlags: { readonly mask: number; readonly set: number } | undefined;
   /** Bit i: STATES[i]. */
   readonly states: number;
+  /** It drops what no policy of an isolated pod allows. */
+  readonly isIsolation?: true;
 }
 
 export function isProblem(value: RuleMeaning | Problem): value is Problem {
   return 'reason' in value;
 }
 
-function hash53(text: string): number {
+export function hash53(text: string): number {
   return Number.parseInt(createHash('sha256').update(text).digest('hex').slice(0, 13), 16) || 1;
 }
 
@@ -85,7 +93,7 @@ export function ruleName(rule: FirewallRule): string {
   return rule.name ?? identityOf(rule).toString(16);
 }
 
-function portRanges(list: readonly PortRange[], offset: number): Range[] {
+export function portRanges(list: readonly PortRange[], offset = 0): Range[] {
   return list.map(({ protocol, port, endPort }) => ({
     table: Table[protocol] + offset,
     from: port ?? 0,
@@ -110,7 +118,7 @@ function serviceRanges(rule: FirewallRule): Range[] | undefined {
       to: type * 256 + (code ?? 255),
     }),
   );
-  return [...whole, ...portRanges(ports, 0), ...messages];
+  return [...whole, ...portRanges(ports), ...messages];
 }
 
 function flagBits(names: readonly string[]): number {

@@ -48,12 +48,12 @@ export class RuleOrder {
     return this.#sources.get(key)?.rules;
   }
 
-  /** By priority; within one: the spec, then tables by owner, slice and name, each in its own order. */
-  directions(): Directions {
+  /** By priority; within one: the spec, then tables by owner, slice and name, each in its own order, then `policies`. */
+  directions(policies: readonly RuleMeaning[] = []): Directions {
     const sources = [...this.#sources.values()].sort(
       (a, b) => compare(a.owner, b.owner) || a.index - b.index || compare(a.key, b.key),
     );
-    const all = [...this.#spec, ...sources.flatMap(({ rules }) => rules)].sort(
+    const all = [...this.#spec, ...sources.flatMap(({ rules }) => rules), ...policies].sort(
       (a, b) => a.priority - b.priority, // stable
     );
     return [all.filter(({ ingress }) => ingress), all.filter(({ egress }) => egress)];

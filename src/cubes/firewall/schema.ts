@@ -33,7 +33,7 @@ export const schema: CubeTypeSchema = {
   folder: 'firewall',
   description: 'lets packets pass between its two ports by ordered rules, and remembers connections.',
   schema: object(
-    'A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass.',
+    'A stateful firewall for IPv4 and IPv6. The first rule that matches a new connection decides; packets of a connection that was let through, in both directions, pass without being asked again until the rules change. It changes no packet. ICMP messages other than echo have nothing to tell their answers by: each is asked about. ARP and neighbour discovery always pass. With tables of type Policy and Identity it does what network policies say: the pods are inside.',
     {
       defaultActions: object(
         'What happens to new connections that no rule matches.',
@@ -119,7 +119,7 @@ export const schema: CubeTypeSchema = {
     max: 2,
     addresses: false,
   },
-  tables: ['Rule'],
+  tables: ['Rule', 'Policy', 'Identity'],
   hooks: ['TC'],
   rules: [
     {
@@ -136,8 +136,10 @@ export const schema: CubeTypeSchema = {
     {
       id: 32,
       name: 'DroppedByRule',
-      description: 'A rule with the action Drop matched.',
-      remedy: 'Nothing, if the rule is meant; the counters of the rules tell which it was.',
+      description:
+        'A rule with the action Drop matched, or no entry of the network policies that isolate a pod allows the packet.',
+      remedy:
+        'Nothing, if it is meant; `cubeplane trace --dry-run` and the counters of the rules tell which rule or policy it was.',
     },
     {
       id: 33,

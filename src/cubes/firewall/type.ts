@@ -5,7 +5,8 @@ import type { Firewall } from '../../api/generated/types.ts';
 import type { CubeInput, CubeType, InstanceConfig, Problem } from '../cube-type.ts';
 import { BANKS, capacities, DIRECTIONS } from './compile.ts';
 import { constants, maps } from './generated/codec.ts';
-import { defaultsOf, excess, FirewallImage } from './image.ts';
+import { defaultsOf, FirewallImage } from './image.ts';
+import { excess } from './room.ts';
 import { TABLES } from './rule-meaning.ts';
 import { RuleOrder, readRules } from './rule-order.ts';
 
@@ -74,7 +75,7 @@ export const firewall: CubeType<Firewall> = {
   fixedPorts: { outside: 0, inside: 1 },
   transparent: { outside: 'outside', inside: 'inside' },
   firstNamedPort: 2,
-  tableTypes: ['Rule'],
+  tableTypes: ['Rule', 'Policy', 'Identity'],
   maps: {
     rule_bank: { class: 'config', writer: 'agent', codec: maps.rule_bank, version: 1 },
     rulesets: { class: 'config', writer: 'agent', codec: maps.rulesets, version: 1 },
@@ -104,5 +105,5 @@ export const firewall: CubeType<Firewall> = {
   },
   check,
   instance,
-  image: (cube) => new FirewallImage(cube),
+  image: (cube, node) => new FirewallImage(cube, node),
 };

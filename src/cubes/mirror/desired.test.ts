@@ -6,7 +6,13 @@ import { desired } from './desired.ts';
 import { MirrorImage } from './image.ts';
 import { mirror } from './type.ts';
 
-const NODE = { name: 'node-a', gatewayMac: '02:00:00:00:00:01', overlayVni: 1, redirectPeer: true };
+const NODE = {
+  name: 'node-a',
+  gatewayMac: '02:00:00:00:00:01',
+  overlayVni: 1,
+  addresses: [],
+  redirectPeer: true,
+};
 
 function cube(rules: Partial<MirrorRule>[], probe: CubePort['endpoint'] = 'Interface') {
   return {

@@ -6,7 +6,7 @@ import { desired, NO_DELIVERY, NO_MTU, type RouteRow } from './desired.ts';
 import { ownFilter } from './own-filter.ts';
 import { router } from './type.ts';
 
-const NODE = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, redirectPeer: true };
+const NODE = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, addresses: [], redirectPeer: true };
 
 function cube(ports: Partial<CubePort>[], spec: Partial<Router> = {}): CubeInput<Router> {
   return {

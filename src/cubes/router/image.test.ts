@@ -8,7 +8,13 @@ import { IS_V6, RouteKind } from './desired.ts';
 import { maps, type Route as Row, routeLengths, routesHash } from './generated/codec.ts';
 import { RouterImage } from './image.ts';
 
-const NODE: NodeInput = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, redirectPeer: true };
+const NODE: NodeInput = {
+  name: 'a',
+  gatewayMac: '02:c0:be:00:00:01',
+  overlayVni: 7,
+  addresses: [],
+  redirectPeer: true,
+};
 
 function cube(spec: Partial<Router> = {}): CubeInput<Router> {
   return {

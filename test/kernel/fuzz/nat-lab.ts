@@ -12,7 +12,7 @@ import { INSIDE, OUTSIDE } from './nat-model.ts';
 import type { Table } from './nat-sessions-model.ts';
 
 const SLOT = 1;
-const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 1, redirectPeer: true };
+const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 1, addresses: [], redirectPeer: true };
 const STATE = ['established', 'embryonic', 'reply_buckets'] as const;
 export const TABLES = ['established', 'embryonic'] as const;
 

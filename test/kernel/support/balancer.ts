@@ -111,6 +111,7 @@ export class Balancer {
       name: options.node ?? 'node-a',
       gatewayMac: '02:c0:be:00:00:01',
       overlayVni: 1,
+      addresses: [],
       redirectPeer: true,
     };
     const { rodata, sizes } = loadBalancer.instance(input, node);

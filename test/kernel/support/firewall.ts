@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A firewall in a chain of its own, filled through its image as the agent would. */
-import type { Firewall, FirewallRule } from '../../../src/api/generated/types.ts';
+import type { Firewall, FirewallRule, Identity, Policy } from '../../../src/api/generated/types.ts';
 import { validate } from '../../../src/api/validate.ts';
 import { decodePerCpu } from '../../../src/cubes/codec/map-codec.ts';
 import type { CubeInput, ImageChange, Problem } from '../../../src/cubes/cube-type.ts';
@@ -19,7 +19,7 @@ import { Chain, type ChainCube, type CubeOptions, type RunOptions, type RunResul
 
 export const OUTSIDE = 0;
 export const INSIDE = 1;
-const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 1, redirectPeer: true };
+const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 1, addresses: [], redirectPeer: true };
 
 export type RuleInput = Partial<FirewallRule> & Pick<FirewallRule, 'action'>;
 
@@ -69,7 +69,7 @@ export class FirewallChain {
     const input = FirewallChain.input(spec);
     const chain = await Chain.open();
     const cube = await FirewallChain.#load(chain, input, 1, path === undefined ? {} : { path });
-    const opened = new FirewallChain(chain, cube, new FirewallImage(input), input.spec);
+    const opened = new FirewallChain(chain, cube, new FirewallImage(input, NODE), input.spec);
     opened.image.settle();
     opened.apply(opened.image.take());
     return opened;
@@ -103,7 +103,7 @@ export class FirewallChain {
     const reuseMaps = Object.fromEntries(state.map(([name]) => [name, this.cube.map(name)]));
     const cube = await FirewallChain.#load(this.chain, input, this.cube.slot + 1, { reuseMaps });
     this.cube = cube;
-    this.image = new FirewallImage(input);
+    this.image = new FirewallImage(input, NODE);
     this.#spec = input.spec;
     this.image.settle();
     this.apply(this.image.take());
@@ -111,7 +111,7 @@ export class FirewallChain {
 
   /** An agent that starts anew and finds the maps as they are. */
   adopt(): ImageChange {
-    this.image = new FirewallImage(FirewallChain.input(this.#spec));
+    this.image = new FirewallImage(FirewallChain.input(this.#spec), NODE);
     for (const [name, { writer }] of Object.entries(firewall.maps)) {
       if (writer !== 'agent') continue;
       const { count, keys, values } = this.cube.map(name).dumpSync();
@@ -125,6 +125,22 @@ export class FirewallChain {
     const problems = this.image.setTable('n/rules', rulesOf(rules));
     this.apply(this.image.take());
     return problems;
+  }
+
+  /** Replaces all policies and pods. */
+  setPolicies(policies: readonly Policy[], identities: readonly Identity[]): readonly Problem[] {
+    const problems = [
+      ...this.image.setTable('n/policies', policies, undefined, 'Policy'),
+      ...this.image.setTable('n/identities', identities, undefined, 'Identity'),
+    ];
+    this.apply(this.image.take());
+    return [...problems, ...this.image.problems()];
+  }
+
+  /** The addresses of the node. */
+  setNode(...addresses: string[]): void {
+    this.image.setNode({ ...NODE, addresses });
+    this.apply(this.image.take());
   }
 
   apply(change: ImageChange): void {

@@ -8,7 +8,13 @@ import { router } from '../../../src/cubes/router/type.ts';
 import { GATEWAY_MAC } from './bytes.ts';
 import type { Chain, ChainCube } from './chain.ts';
 
-export const NODE = { name: 'node-a', gatewayMac: GATEWAY_MAC, overlayVni: 7, redirectPeer: true };
+export const NODE = {
+  name: 'node-a',
+  gatewayMac: GATEWAY_MAC,
+  overlayVni: 7,
+  addresses: [],
+  redirectPeer: true,
+};
 
 export interface RouterOptions {
   slot?: number;

@@ -84,7 +84,13 @@ export class Translator {
     const spec = { ...SPEC, ...options.spec };
     const ports = natPorts(options.addresses ?? ADDRESSES);
     const input = { namespace: 'n', name: 'nat', uid: 'u', spec, ports };
-    const node = { name: 'node-a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 1, redirectPeer: true };
+    const node = {
+      name: 'node-a',
+      gatewayMac: '02:c0:be:00:00:01',
+      overlayVni: 1,
+      addresses: [],
+      redirectPeer: true,
+    };
     const problems = nat.check(input);
     if (problems.length > 0) throw new Error(problems.map(({ message }) => message).join('; '));
     const { rodata, sizes } = nat.instance(input, node);

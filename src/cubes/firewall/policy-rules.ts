@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What a network policy means, as rules: pure, and the only place that decides it. A pod that some policy selects for a
+ * direction is isolated in it: what no entry of such a policy allows is dropped.
+ */
+import type { Policy, PolicyEntry, PolicyPeer } from '../../api/generated/types.ts';
+import type { Prefix } from '../../api/ip.ts';
+import type { PodSelector } from './pod-selections.ts';
+import { type Block, blockOf, isIn, type Pods, prefixesOf } from './policy-sides.ts';
+import { Action, hash53, portRanges, type Range, type RuleMeaning, type RulePrefix } from './rule-meaning.ts';
+
+/**
+ * Where the policies stand among the rules of the spec and of tables: rules up to this priority are tried before them, which
+ * is the default; those above it after them (docs/adr/0026).
+ */
+export const POLICY_PRIORITY = 32768;
+
+export type PolicyDirection = 'Ingress' | 'Egress';
+
+/** The pods that a selector selects. */
+export type Select = (selector: PodSelector) => Iterable<Pods>;
+
+export interface PolicyRules {
+  readonly allows: readonly RuleMeaning[];
+  /** At most one a direction: what else goes to, or comes from, the pods of the policy. */
+  readonly drops: readonly RuleMeaning[];
+}
+
+export function policyName({ namespace, name }: Policy): string {
+  return `NetworkPolicy ${namespace}/${name}`;
+}
+
+export function subjectOf({ namespace, podSelector }: Policy): PodSelector {
+  return { namespace, podSelector };
+}
+
+/** As the API server would default them: Ingress always, Egress where the policy has entries for it. */
+export function isolates(policy: Policy): readonly PolicyDirection[] {
+  if (policy.types !== undefined && policy.types.length > 0) return policy.types;
+  return (policy.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+}
+
+export function peerSelector(policy: Policy, { namespaceSelector, podSelector }: PolicyPeer): PodSelector {
+  if (namespaceSelector !== undefined) return { namespaceSelector, podSelector };
+  return { namespace: policy.namespace, podSelector };
+}
+
+export function rulesOfPolicy(policy: Policy, select: Select): PolicyRules {
+  const subject = sideOf([...select(subjectOf(policy))]);
+  const allows: RuleMeaning[] = [];
+  const drops: RuleMeaning[] = [];
+  if (subject.prefixes.length === 0) return { allows, drops };
+  for (const direction of isolates(policy)) {
+    const entries = (direction === 'Ingress' ? policy.ingress : policy.egress) ?? [];
+    entries.forEach((entry, i) => {
+      const what = `${policyName(policy)}, ${direction.toLowerCase()} entry ${i}`;
+      const peers = peersOf(policy, entry, select);
+      for (const { receivers, services } of servicesOf(entry, direction, subject, peers, select)) {
+        const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
+        if (isNobody(from) || isNobody(to)) continue;
+        allows.push(ruleOf(what, direction, Action.Allow, from, to, services));
+      }
+    });
+    const [from, to] = direction === 'Ingress' ? [ANYBODY, subject] : [subject, ANYBODY];
+    const drop = ruleOf(isolation(policy, direction), direction, Action.Drop, from, to, undefined);
+    drops.push({ ...drop, isIsolation: true });
+  }
+  return { allows, drops };
+}
+
+function isolation(policy: Policy, direction: PolicyDirection): string {
+  const [whom, where] = direction === 'Ingress' ? ['receiver', 'ingress'] : ['sender', 'egress'];
+  return `${policyName(policy)}, which isolates the ${whom} for ${where}`;
+}
+
+/** What the node sends to pods, and they to it: no policy is asked about it. `addresses`: those of the node. */
+export function nodeRules(addresses: readonly Prefix[]): RuleMeaning[] {
+  if (addresses.length === 0) return [];
+  const node: Side = { prefixes: addresses, pods: [], said: addresses.map(textOf).sort().join() };
+  return [
+    ruleOf('the node itself, from which all is allowed', 'Ingress', Action.Allow, node, ANYBODY, undefined),
+    ruleOf('the node itself, to which all is allowed', 'Egress', Action.Allow, ANYBODY, node, undefined),
+  ];
+}
+
+/** Until policies fit that do not: nothing passes but what concerns the node. */
+export function closedRules(): RuleMeaning[] {
+  return (['Ingress', 'Egress'] as const).map((direction) =>
+    ruleOf('network policies, which do not fit', direction, Action.Drop, ANYBODY, ANYBODY, undefined),
+  );
+}
+
+/** A side of a rule. */
+interface Side {
+  /** Undefined: all addresses. */
+  readonly prefixes: readonly RulePrefix[] | undefined;
+  readonly pods: readonly Pods[];
+  readonly blocks?: readonly Block[];
+  /** Equal for sides of the same addresses. */
+  readonly said: string;
+}
+
+interface SideOfPods extends Side {
+  readonly prefixes: readonly RulePrefix[];
+}
+
+const ANYBODY: Side = { prefixes: undefined, pods: [], said: 'all' };
+
+function isNobody({ prefixes }: Side): boolean {
+  return prefixes?.length === 0;
+}
+
+function textOf({ family, value, length, isHole }: RulePrefix): string {
+  return `${isHole ? '!' : ''}${family}:${value.toString(16)}/${length}`;
+}
+
+function sideOf(pods: readonly Pods[], blocks: readonly Block[] = []): SideOfPods {
+  const around = prefixesOf(blocks);
+  const said = [...pods.map((each) => each.said), ...around.map(textOf)].sort().join();
+  return { prefixes: [...pods.flatMap(({ addresses }) => addresses), ...around], pods, blocks, said };
+}
+
+function peersOf(policy: Policy, { peers = [] }: PolicyEntry, select: Select): Side {
+  if (peers.length === 0) return ANYBODY;
+  const blocks = peers.flatMap((peer) => blockOf(peer) ?? []);
+  const selectors = peers.filter(({ cidr }) => cidr === undefined);
+  const pods = new Set(selectors.flatMap((peer) => [...select(peerSelector(policy, peer))]));
+  return sideOf([...pods], blocks);
+}
+
+interface ServicePart {
+  readonly receivers: Side;
+  /** Undefined: all, of all protocols. */
+  readonly services: readonly Range[] | undefined;
+}
+
+/** The receivers and ports of an entry: ports by number are the same at all of them, ports by name are not. */
+function servicesOf(
+  { ports = [] }: PolicyEntry,
+  direction: PolicyDirection,
+  subject: SideOfPods,
+  peers: Side,
+  select: Select,
+): ServicePart[] {
+  const receivers = direction === 'Ingress' ? subject : peers;
+  if (ports.length === 0) return [{ receivers, services: undefined }];
+  const numbers = ports.filter(({ name }) => name === undefined);
+  const names = ports.filter(({ name }) => name !== undefined);
+  const byServices = new Map<string, { pods: Pods[]; ranges: Range[] }>();
+  if (names.length > 0) {
+    for (const pods of receiversWithNames(receivers, select)) {
+      const ranges = portRanges(
+        pods.ports.filter((own) =>
+          names.some(({ name, protocol }) => name === own.name && protocol === own.protocol),
+        ),
+      );
+      if (ranges.length === 0) continue;
+      const key = ranges
+        .map(({ table, from }) => `${table}:${from}`)
+        .sort()
+        .join();
+      const group = byServices.get(key) ?? { pods: [], ranges };
+      byServices.set(key, group);
+      group.pods.push(pods);
+    }
+  }
+  const named = [...byServices.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { pods, ranges }]) => ({ receivers: sideOf(pods), services: ranges }));
+  return numbers.length === 0 ? named : [{ receivers, services: portRanges(numbers) }, ...named];
+}
+
+/** Only of pods it is known what a name stands for: of those that a block holds, and of all where anybody may receive. */
+function* receiversWithNames({ prefixes, pods, blocks = [] }: Side, select: Select): Generator<Pods> {
+  if (prefixes === undefined) {
+    yield* select({});
+    return;
+  }
+  yield* pods;
+  if (blocks.length === 0) return;
+  for (const each of select({})) {
+    const addresses = each.addresses.filter((address) => isIn(blocks, address));
+    if (addresses.length === 0) continue;
+    yield { ...each, addresses, said: addresses.map(textOf).join() };
+  }
+}
+
+function ruleOf(
+  what: string,
+  direction: PolicyDirection,
+  action: number,
+  from: Side,
+  to: Side,
+  services: readonly Range[] | undefined,
+): RuleMeaning {
+  const ports = services?.map(({ table, from: first, to: last }) => `${table}:${first}-${last}`) ?? [];
+  return {
+    identity: hash53(`policy ${what}`),
+    title: what,
+    said: `policy ${hash53(`${what} ${action} [${from.said}] [${to.said}] ${services && ports.sort()}`)}`,
+    priority: POLICY_PRIORITY,
+    ingress: direction === 'Ingress',
+    egress: direction === 'Egress',
+    action,
+    log: false,
+    sources: from.prefixes ?? [],
+    destinations: to.prefixes ?? [],
+    services,
+    sourcePorts: undefined,
+    tcpFlags: undefined,
+    states: 1,
+  };
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/** All policies and pods of a firewall, and their rules; those of a policy are made anew only when its pods changed. */
+import type { Identity, Policy } from '../../api/generated/types.ts';
+import { type Address, formatAddress, type Prefix, parseAddress } from '../../api/ip.ts';
+import type { Problem } from '../cube-type.ts';
+import { PodSelections, type Selection } from './pod-selections.ts';
+import {
+  closedRules,
+  isolates,
+  nodeRules,
+  type PolicyDirection,
+  type PolicyRules,
+  policyName,
+  rulesOfPolicy,
+  subjectOf,
+} from './policy-rules.ts';
+import type { RuleMeaning } from './rule-meaning.ts';
+
+interface Translated {
+  readonly policy: Policy;
+  readonly rules: PolicyRules;
+  /** What the rules follow from. */
+  readonly inputs: ReadonlyMap<Selection, number>;
+}
+
+export class PolicySet {
+  readonly #pods = new PodSelections();
+  readonly #tables = new Map<string, readonly Policy[]>();
+  #translated: Translated[] = [];
+  #arePoliciesChanged = false;
+  #node: readonly Prefix[] = [];
+
+  get isEmpty(): boolean {
+    return this.#tables.size === 0;
+  }
+
+  setPolicies(key: string, rows: readonly Policy[] | undefined): void {
+    if (rows === undefined) this.#tables.delete(key);
+    else this.#tables.set(key, rows);
+    this.#arePoliciesChanged = true;
+  }
+
+  setIdentities(key: string, rows: readonly Identity[] | undefined): readonly Problem[] {
+    return this.#pods.set(key, rows);
+  }
+
+  /** Returns whether they are others than before. */
+  setNode(addresses: readonly string[]): boolean {
+    const said = (list: readonly Address[]) => list.map(formatAddress).join();
+    const next = [...new Set(addresses)].sort().flatMap((text): Prefix[] => {
+      const address = parseAddress(text);
+      return address === undefined ? [] : [{ ...address, length: address.family === 4 ? 32 : 128 }];
+    });
+    const isChanged = said(next) !== said(this.#node);
+    this.#node = next;
+    return isChanged;
+  }
+
+  /** The node first, then what policies allow, then what isolates; without policies none. */
+  rules(): RuleMeaning[] {
+    this.#translate();
+    if (this.isEmpty) return [];
+    const all = this.#translated.map(({ rules }) => rules);
+    return [
+      ...nodeRules(this.#node),
+      ...all.flatMap(({ allows }) => allows),
+      ...all.flatMap(({ drops }) => drops),
+    ];
+  }
+
+  /** Instead of policies that do not fit. */
+  closed(): RuleMeaning[] {
+    return [...nodeRules(this.#node), ...closedRules()];
+  }
+
+  #translate(): void {
+    const isCurrent = ({ inputs }: Translated) =>
+      [...inputs].every(([selection, version]) => selection.version === version);
+    const known = new Map(this.#translated.filter(isCurrent).map((each) => [each.policy, each]));
+    const policies = this.#arePoliciesChanged
+      ? [...this.#tables.values()].flat().sort((a, b) => compare(policyName(a), policyName(b)))
+      : this.#translated.map(({ policy }) => policy);
+    this.#translated = policies.map((policy) => known.get(policy) ?? this.#translateOne(policy));
+    if (this.#arePoliciesChanged)
+      this.#pods.keep(new Set(this.#translated.flatMap(({ inputs }) => [...inputs.keys()])));
+    this.#arePoliciesChanged = false;
+  }
+
+  #translateOne(policy: Policy): Translated {
+    const inputs = new Map<Selection, number>();
+    const rules = rulesOfPolicy(policy, (selector) => {
+      const selection = this.#pods.select(selector);
+      inputs.set(selection, selection.version);
+      return selection.pods;
+    });
+    return { policy, rules, inputs };
+  }
+
+  /** Names of the policies that isolate the pod of this address. */
+  isolating(address: string, direction: PolicyDirection): string[] {
+    const prefix = parseAddress(address);
+    if (prefix === undefined) return [];
+    return this.#translated
+      .filter(({ policy }) => isolates(policy).includes(direction))
+      .filter(({ policy }) => {
+        for (const { addresses } of this.#pods.select(subjectOf(policy)).pods)
+          if (addresses.some(({ family, value }) => family === prefix.family && value === prefix.value))
+            return true;
+        return false;
+      })
+      .map(({ policy }) => policyName(policy));
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

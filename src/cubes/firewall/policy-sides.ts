@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/** One side of a policy's rule: pods by their addresses, and blocks of addresses with holes in them. Pure. */
+import type { Identity, NamedPort, PolicyPeer } from '../../api/generated/types.ts';
+import { contains, type Prefix, parseAddress, parsePrefix } from '../../api/ip.ts';
+import type { RulePrefix } from './rule-meaning.ts';
+
+/** One row of a table of identities: pods that are alike to policies. */
+export interface Pods {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly namespaceLabels: Readonly<Record<string, string>>;
+  readonly ports: readonly NamedPort[];
+  /** One a pod and family, of full length. */
+  readonly addresses: readonly Prefix[];
+  /** Equal for rows with equal addresses. */
+  readonly said: string;
+}
+
+/** `refuse` gets what is no address of a pod. */
+export function podsOf(row: Identity, refuse: (index: number) => void): Pods {
+  const addresses: Prefix[] = [];
+  (row.addresses ?? []).forEach((text, index) => {
+    const address = parseAddress(text);
+    if (address === undefined) refuse(index);
+    else addresses.push({ ...address, length: address.family === 4 ? 32 : 128 });
+  });
+  const { namespace, labels = {}, namespaceLabels = {}, ports = [] } = row;
+  return { namespace, labels, namespaceLabels, ports, addresses, said: (row.addresses ?? []).join() };
+}
+
+export interface Block {
+  readonly cidr: Prefix;
+  readonly except: readonly Prefix[];
+}
+
+/** The block of an ipBlock peer; undefined for a peer of pods. */
+export function blockOf({ cidr, except = [] }: PolicyPeer): Block | undefined {
+  const prefix = cidr === undefined ? undefined : parsePrefix(cidr);
+  if (prefix === undefined) return undefined;
+  return { cidr: prefix, except: except.flatMap((text) => parsePrefix(text) ?? []) };
+}
+
+function holds(outer: Prefix, inner: Prefix): boolean {
+  return outer.length <= inner.length && contains(outer, inner);
+}
+
+/** Whether an address, or all of a prefix, is in one of the blocks. */
+export function isIn(blocks: readonly Block[], prefix: Prefix): boolean {
+  return blocks.some(
+    ({ cidr, except }) => holds(cidr, prefix) && !except.some((hole) => holds(hole, prefix)),
+  );
+}
+
+/** The blocks as prefixes of which the longest that holds an address says whether it is in one of them. */
+export function prefixesOf(blocks: readonly Block[]): RulePrefix[] {
+  const edges = blocks.flatMap(({ cidr, except }) => [cidr, ...except]);
+  return edges.map((edge) => (isIn(blocks, edge) ? edge : { ...edge, isHole: true }));
+}
