@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import type { Firewall, FirewallRule } from '../../api/generated/types.ts';
+import type { Firewall, FirewallRule, Identity, Policy } from '../../api/generated/types.ts';
 import { validate } from '../../api/validate.ts';
 import type { ImageChange } from '../cube-type.ts';
 import { addresses, ruleBank } from './generated/codec.ts';
@@ -188,4 +188,90 @@ test('what a record of the log says', () => {
   expect(image.punted(record).logs).toEqual([
     { message: 'dropped', fields: { action: 'Drop', direction: 'Ingress', rule: 'rule 0 (no-telnet)' } },
   ]);
+});
+
+const policies = (count: number): Policy[] =>
+  Array.from({ length: count }, (_, i) => ({ namespace: 'shop', name: `p${i}` }));
+const PODS: Identity[] = [{ id: 1, namespace: 'shop', addresses: ['10.244.1.5'] }];
+const TOO_MANY = [{ reason: 'TooManyRules', field: 'spec.tables' }];
+
+test('policies that do not fit are refused, and those before stay in force', () => {
+  const image = imageOf(input({ maxRules: 16 }));
+  image.setTable('n/pods', PODS, undefined, 'Identity');
+  image.setTable('n/p', policies(16), undefined, 'Policy');
+  image.settle();
+  image.take();
+  expect(image.problems()).toEqual([]);
+  image.setTable('n/p', policies(17), undefined, 'Policy');
+  expect(maps(image.take())).toEqual([[], []]);
+  const [problem] = image.problems();
+  expect(problem).toMatchObject(TOO_MANY[0] as object);
+  expect(problem?.message).toMatch(
+    /17 rules .* maxRules is 16.*before stay in force.*Raise spec.firewall.maxRules of Cube n\/fw/,
+  );
+  expect(image.usage().rules).toEqual({ used: 16, max: 16 });
+  image.setTable('n/p', policies(3), undefined, 'Policy');
+  expect(image.take().writes.length).toBeGreaterThan(0);
+  expect(image.problems()).toEqual([]);
+});
+
+test('before any policies fit nothing passes but what is of the node; an agent that starts anew leaves the kernel as it was', () => {
+  const spec = input({ maxRules: 16, defaultActions: { ingress: 'Allow' } });
+  const kernel = new Kernel();
+  const set = (image: FirewallImage, count: number) => {
+    image.setTable('n/pods', PODS, undefined, 'Identity');
+    image.setTable('n/p', policies(count), undefined, 'Policy');
+  };
+  const closed = new FirewallImage(spec, { addresses: ['172.18.0.2'] });
+  set(closed, 40);
+  closed.settle();
+  expect(closed.problems()[0]?.message).toContain('Nothing passes but what the node itself');
+  expect(closed.usage().rules?.used).toBe(2); // the node, and all others
+  closed.take();
+
+  const first = imageOf(spec);
+  set(first, 5);
+  first.settle();
+  kernel.apply(first.take());
+  const before = JSON.stringify([...(kernel.rows.get('addresses') ?? [])]);
+  const anew = imageOf(spec);
+  kernel.adoptedBy(anew);
+  set(anew, 40);
+  anew.settle();
+  expect(maps(anew.take())).toEqual([[], []]);
+  expect(anew.problems()).toMatchObject(TOO_MANY);
+  set(anew, 5);
+  kernel.apply(anew.take());
+  expect(JSON.stringify([...(kernel.rows.get('addresses') ?? [])])).toBe(before);
+});
+
+test('a table may become one of another type; an address that is none is refused by name', () => {
+  const image = imageOf(input({}));
+  image.settle();
+  image.setTable('n/t', [rule()], undefined, 'Rule');
+  image.setTable('n/t', policies(1), undefined, 'Policy');
+  const wrong = [{ id: 1, namespace: 'shop', addresses: ['10.244.1.5', '::ffff:10.0.0.1'] }];
+  expect(image.setTable('n/pods', wrong, undefined, 'Identity')).toMatchObject([
+    { reason: 'InvalidAddress', field: 'spec.identities[0].addresses[1]' },
+  ]);
+  expect(image.usage().rules?.used).toBe(1);
+  image.setTable('n/t', undefined);
+  expect(image.usage().rules?.used).toBe(0);
+});
+
+test('rules that nothing changed in are the same generation, whatever the order of rows; the node is told in place', () => {
+  const image = imageOf(input({}));
+  const more: Identity[] = [...PODS, { id: 2, namespace: 'shop', addresses: ['10.244.1.6'] }];
+  image.setTable('n/pods', more, undefined, 'Identity');
+  image.setTable('n/p', policies(2), undefined, 'Policy');
+  image.settle();
+  image.take();
+  image.setTable('n/pods', [...more].reverse(), undefined, 'Identity');
+  image.setTable('n/p', policies(2).reverse(), undefined, 'Policy');
+  expect(maps(image.take())).toEqual([[], []]);
+  const node = { name: 'a', gatewayMac: '', overlayVni: 1, redirectPeer: true, addresses: ['172.18.0.2'] };
+  image.setNode(node);
+  expect(maps(image.take())[0]?.at(-1)).toBe('update rule_bank');
+  image.setNode(node);
+  expect(maps(image.take())).toEqual([[], []]);
 });
