@@ -66,19 +66,27 @@ export function familyRows(
   };
 
   const found = new Map<number, Map<bigint, number>>();
+  /** Bitmaps by the prefixes' rules: those of many addresses are equal, as of pods that are alike. */
+  const bitmapsByRules = new Map<string, number>();
   const bits = new Uint32Array(WORDS);
   /** Bitmap of all prefixes around and with this one. */
   const bitmapOf = (value: bigint, length: number): number => {
     const known = found.get(length)?.get(value);
     if (known !== undefined) return known;
-    bits.set(all);
-    for (const shorter of lengths) {
-      if (shorter > length) break;
-      const node = levels.get(shorter)?.get(truncated(value, shorter));
-      for (const rule of node?.holes ?? []) clearBit(bits, rule);
-      for (const rule of node?.rules ?? []) setBit(bits, rule);
+    const around = lengths
+      .filter((shorter) => shorter <= length)
+      .flatMap((shorter) => levels.get(shorter)?.get(truncated(value, shorter)) ?? []);
+    const rules = around.map((node) => `${node.holes.join()}/${node.rules.join()}`).join(' ');
+    let bitmap = bitmapsByRules.get(rules);
+    if (bitmap === undefined) {
+      bits.set(all);
+      for (const node of around) {
+        for (const rule of node.holes) clearBit(bits, rule);
+        for (const rule of node.rules) setBit(bits, rule);
+      }
+      bitmap = bitmaps.intern(bits);
+      bitmapsByRules.set(rules, bitmap);
     }
-    const bitmap = bitmaps.intern(bits);
     const level = found.get(length) ?? new Map<bigint, number>();
     found.set(length, level);
     level.set(value, bitmap);
