@@ -25,3 +25,7 @@ describe('label selectors', () => {
     expect(matches(selector, LABELS)).toBe(wanted);
   });
 });
+
+it('does not take a member of every object for a label', () => {
+  expect(matches({ matchExpressions: [{ key: 'constructor', operator: 'Exists' }] }, {})).toBe(false);
+});

@@ -7,10 +7,10 @@ export function matches(
   labels: Readonly<Record<string, string>>,
 ): boolean {
   for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
-    if (labels[key] !== value) return false;
+    if (labelOf(labels, key) !== value) return false;
   }
   for (const { key, operator, values = [] } of selector?.matchExpressions ?? []) {
-    const value = labels[key];
+    const value = labelOf(labels, key);
     const holds = {
       In: value !== undefined && values.includes(value),
       // As in Kubernetes, an absent label is not in any set.
@@ -21,4 +21,9 @@ export function matches(
     if (!holds) return false;
   }
   return true;
+}
+
+/** Only what the object itself holds: `constructor` is a name that a label may have. */
+function labelOf(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
