@@ -226,7 +226,7 @@ ${list(MANIFEST_REASONS)}
 
 ## Translation
 
-Reasons of events about a Service, EndpointSlice or Node of which a part cannot be translated.
+Reasons of events about a Service, EndpointSlice, Node, Pod or NetworkPolicy of which a part cannot be translated.
 
 ${list(TRANSLATION_REASONS)}
 `;

@@ -147,7 +147,7 @@ export const MANIFEST_REASONS = {
   DuplicateItem: 'Two elements of a list are equal, or have the same key.',
 } as const;
 
-/** Reasons of events about a Service, EndpointSlice or Node of which a part cannot be translated. */
+/** Reasons of events about a Service, EndpointSlice, Node, Pod or NetworkPolicy of which a part cannot be translated. */
 export const TRANSLATION_REASONS = {
   InvalidAddress: 'A text is no IP address, or no address of a host.',
   InvalidPort: 'A number is no port.',
@@ -156,6 +156,8 @@ export const TRANSLATION_REASONS = {
   TooMany: 'There are more elements than a table can hold.',
   MissingField: 'A field is not set that the translation needs.',
   Duplicate: 'The same thing stands there twice.',
+  InvalidSelector: 'A label selector cannot be understood.',
+  InvalidPeer: 'An entry of a policy does not say who is on the other side.',
 } as const;
 
 export type ManifestReason = keyof typeof MANIFEST_REASONS;

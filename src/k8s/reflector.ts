@@ -303,7 +303,7 @@ export class Reflector<T> {
 }
 
 /** Versions are decimal numbers that grow (KEP-5504); one that is none counts as new. */
-function isOlder(version: string, than: string | undefined): boolean {
+export function isOlder(version: string, than: string | undefined): boolean {
   if (than === undefined || version === than) return false;
   return version.length < than.length || (version.length === than.length && version < than);
 }

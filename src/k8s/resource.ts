@@ -93,12 +93,21 @@ const cubeplane = (plural: string, kind: string, namespaced = true): ResourceTyp
 });
 
 export const NODES = core('nodes', 'Node', false);
+export const NAMESPACES = core('namespaces', 'Namespace', false);
+export const PODS = core('pods', 'Pod');
 export const SERVICES = core('services', 'Service');
 export const ENDPOINT_SLICES: ResourceType = {
   group: 'discovery.k8s.io',
   version: 'v1',
   plural: 'endpointslices',
   kind: 'EndpointSlice',
+  namespaced: true,
+};
+export const NETWORK_POLICIES: ResourceType = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  kind: 'NetworkPolicy',
   namespaced: true,
 };
 export const LEASES: ResourceType = {

@@ -7,10 +7,10 @@ import { isKubeError } from '../k8s/errors.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, keyOf, type ResourceType } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
 import { selectsNode } from './chain-target.ts';
+import type { ControllerContext } from './context.ts';
 import type { NodeInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
 import { refusalOf, type Stamp, stampChain } from './service-chain.ts';
-import type { ControllerContext } from './table-controller.ts';
 import type { CubeNodeView, MemberView } from './views.ts';
 
 /** Why a chain could not be brought to a node. */

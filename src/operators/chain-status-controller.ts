@@ -6,7 +6,7 @@ import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
 import type { StampProblem } from './chain-controller.ts';
 import { chainStatus, type MemberState, type NodeState } from './chain-status.ts';
 import { selectsNode, targetOf } from './chain-target.ts';
-import type { ControllerContext } from './table-controller.ts';
+import type { ControllerContext } from './context.ts';
 
 /** A thousand nodes that become ready one after the other are told in a few writes, not in a thousand. */
 const SPACING_MS = 500;

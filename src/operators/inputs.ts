@@ -13,6 +13,7 @@ interface InputMeta {
   resourceVersion?: string;
   labels?: Maybe<Record<string, string>>;
   annotations?: Maybe<Record<string, string>>;
+  creationTimestamp?: string;
   deletionTimestamp?: string;
 }
 
@@ -69,4 +70,67 @@ export interface NodeInput {
   metadata: InputMeta;
   spec?: Maybe<{ podCIDR?: Maybe<string>; podCIDRs?: Maybe<string[]> }>;
   status?: Maybe<{ addresses?: Maybe<{ type?: string; address?: string }[]> }>;
+}
+
+/** core/v1 Namespace. */
+export interface NamespaceInput {
+  metadata: InputMeta;
+}
+
+/** core/v1 Pod. */
+export interface PodInput {
+  metadata: InputMeta;
+  spec?: Maybe<{
+    hostNetwork?: Maybe<boolean>;
+    containers?: Maybe<ContainerInput[]>;
+    initContainers?: Maybe<ContainerInput[]>;
+  }>;
+  status?: Maybe<{
+    phase?: Maybe<string>;
+    podIP?: Maybe<string>;
+    podIPs?: Maybe<{ ip?: Maybe<string> }[]>;
+  }>;
+}
+
+export interface ContainerInput {
+  /** `Always` makes a sidecar of an init container. */
+  restartPolicy?: Maybe<string>;
+  ports?: Maybe<{ name?: Maybe<string>; protocol?: Maybe<string>; containerPort?: Maybe<number> }[]>;
+}
+
+/** networking.k8s.io/v1 NetworkPolicy. */
+export interface NetworkPolicyInput {
+  metadata: InputMeta;
+  spec?: Maybe<{
+    podSelector?: Maybe<LabelSelectorInput>;
+    policyTypes?: Maybe<string[]>;
+    ingress?: Maybe<Maybe<PolicyEntryInput>[]>;
+    egress?: Maybe<Maybe<PolicyEntryInput>[]>;
+  }>;
+}
+
+/** An entry of `ingress` has `from`, one of `egress` has `to`. */
+export interface PolicyEntryInput {
+  from?: Maybe<Maybe<PolicyPeerInput>[]>;
+  to?: Maybe<Maybe<PolicyPeerInput>[]>;
+  ports?: Maybe<Maybe<PolicyPortInput>[]>;
+}
+
+export interface PolicyPeerInput {
+  podSelector?: Maybe<LabelSelectorInput>;
+  namespaceSelector?: Maybe<LabelSelectorInput>;
+  ipBlock?: Maybe<{ cidr?: Maybe<string>; except?: Maybe<string[]> }>;
+}
+
+export interface PolicyPortInput {
+  protocol?: Maybe<string>;
+  /** A number, or the name of a port of the receiving pods. */
+  port?: Maybe<number | string>;
+  endPort?: Maybe<number>;
+}
+
+/** metav1.LabelSelector. */
+export interface LabelSelectorInput {
+  matchLabels?: Maybe<Record<string, string>>;
+  matchExpressions?: Maybe<{ key?: string; operator?: string; values?: Maybe<string[]> }[]>;
 }

@@ -17,6 +17,12 @@ export const TABLE_LABELS = {
   serviceNamespace: `${GROUP}/service-namespace`,
   serviceName: `${GROUP}/service-name`,
   node: LABELS.node,
+  policyNamespace: `${GROUP}/policy-namespace`,
+  /** Long names are hashed. */
+  policyName: `${GROUP}/policy-name`,
+  podNamespace: `${GROUP}/pod-namespace`,
+  /** Hash of what the identity is. */
+  identity: `${GROUP}/identity`,
   ownerUid: LABELS.ownerUid,
 } as const;
 

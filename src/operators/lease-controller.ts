@@ -3,8 +3,8 @@ import { sleep } from '../k8s/backoff.ts';
 import { isKubeError } from '../k8s/errors.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, LEASES } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { ControllerContext } from './context.ts';
 import { AGENT_DEAD_MS, AgentLiveness, unreachable } from './lease.ts';
-import type { ControllerContext } from './table-controller.ts';
 import { AGENT_LEASE_PREFIX } from './views.ts';
 
 /** Objects marked before a pause, and the pause, ms: losing a whole rack must not flood the API server. */

@@ -19,7 +19,9 @@ interface Flags {
 const STOP_MS = 10_000;
 
 const program = new Command('cubeplane-operator')
-  .description('Translates Services, EndpointSlices, Nodes and ServiceChains into Cubeplane objects.')
+  .description(
+    'Translates Services, EndpointSlices, Nodes, NetworkPolicies, Pods and ServiceChains into Cubeplane objects.',
+  )
   .option('--kubeconfig <path>', "default: KUBECONFIG, the pod's service account, ~/.kube/config")
   .option('--context <name>', 'context of the kubeconfig')
   .option('--namespace <name>', 'namespace of CubeTables and Leases', 'cubeplane-system')

@@ -12,8 +12,11 @@ import type { ReflectorHealth } from '../k8s/reflector.ts';
 import type { WorkQueue, WorkQueueStats } from '../k8s/work-queue.ts';
 import { ChainController } from './chain-controller.ts';
 import { ChainStatusController } from './chain-status-controller.ts';
+import type { ControllerContext } from './context.ts';
+import { IdentityController } from './identity-controller.ts';
 import { LeaseController } from './lease-controller.ts';
-import { type ControllerContext, TableController } from './table-controller.ts';
+import { PolicyController } from './policy-controller.ts';
+import { TableController } from './table-controller.ts';
 import { World } from './world.ts';
 
 export interface OperatorOptions {
@@ -150,7 +153,9 @@ function startControllers(context: ControllerContext, agentDeadMs: number | unde
   );
   const chains: ChainController = new ChainController(context, (chain) => status.queue.add(chain));
   const leases = new LeaseController(context, agentDeadMs);
-  const controllers = [tables, chains, status, leases];
+  const identities = new IdentityController(context);
+  const policies = new PolicyController(context, identities);
+  const controllers = [tables, identities, policies, chains, status, leases];
   for (const controller of controllers) controller.start();
   return { controllers };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Backend, CubeTable, Frontend, Service } from '../api/generated/types.ts';
+import type { CubeTable, Frontend, Service } from '../api/generated/types.ts';
 import { API_VERSION } from '../api/group.ts';
 import { tableName } from '../api/names.ts';
 import { MAX_BACKENDS } from '../api/schemas/cube-table.ts';
@@ -8,6 +8,7 @@ import type { EndpointSliceInput, ServiceInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
 import { backendsOf } from './service-backends.ts';
 import { frontendsOf } from './service-frontends.ts';
+import { fnv1a, spread } from './slices.ts';
 
 /** Slices are sized for this many backends, so that hashing overfills one only rarely. */
 const SLICE_TARGET = 64;
@@ -39,7 +40,7 @@ export function tablesOfService(
   const frontends = frontendsOf(service, diagnostics);
   if (frontends.length === 0) return { tables: [], diagnostics: diagnostics.list };
   const backends = backendsOf(service, slices, frontends, diagnostics);
-  const parts = split(backends);
+  const parts = spread(backends, (backend) => backend.address, { most: MAX_BACKENDS, target: SLICE_TARGET });
   const revision = shapeOf(frontends, parts.length);
   const tables = parts.map((part, index): CubeTable => {
     const row: Service = {
@@ -72,33 +73,8 @@ export function tablesOfService(
   return { tables, diagnostics: diagnostics.list };
 }
 
-/** Backends by slice: history does not matter, so a restarted operator finds the slices it made before. */
-function split(backends: readonly Backend[]): Backend[][] {
-  if (backends.length <= MAX_BACKENDS) return [[...backends]];
-  let count = 2 ** Math.ceil(Math.log2(backends.length / SLICE_TARGET));
-  for (;;) {
-    const parts: Backend[][] = Array.from({ length: count }, () => []);
-    for (const backend of backends) parts[fnv1a(backend.address) & (count - 1)]?.push(backend);
-    if (parts.every((part) => part.length <= MAX_BACKENDS) || count >= MOST_SLICES) {
-      return parts.map((part) => part.slice(0, MAX_BACKENDS));
-    }
-    count *= 2;
-  }
-}
-
-/** A power of two below the schema's bound of 10 000 slices; 8 192 slices hold half a million backends. */
-const MOST_SLICES = 8192;
-
 /** What all slices must agree on: how many there are, and the ports that frontends and backends are joined by. */
 function shapeOf(frontends: readonly Frontend[], count: number): string {
   const ports = [...new Set(frontends.map((frontend) => `${frontend.name}/${frontend.protocol}`))].sort();
   return `${count}-${fnv1a(ports.join(',')).toString(16).padStart(8, '0')}`;
-}
-
-/** FNV-1a, 32 bits, over UTF-16 units; addresses and port names are ASCII. */
-function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  // FNV's low bits are weak for texts that differ in the last character only.
-  return (hash ^ (hash >>> 15)) >>> 0;
 }

@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Applier } from '../k8s/apply.ts';
-import type { KubeClient } from '../k8s/client.ts';
-import type { EventRecorder } from '../k8s/events.ts';
-import type { Log } from '../k8s/log.ts';
-import { CUBE_TABLES, type KubeObject, NODES, SERVICES } from '../k8s/resource.ts';
+import type { EventTarget } from '../k8s/events.ts';
+import { NODES, SERVICES } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
-import { diagnosticText } from './diagnostic.ts';
+import type { ControllerContext } from './context.ts';
 import { tablesOfNode } from './node.ts';
 import { type Translation, tablesOfService } from './service.ts';
+import { TableWriter } from './table-writer.ts';
 import { nodeOwner, serviceKeyOf, serviceOwner } from './views.ts';
-import type { World } from './world.ts';
-
-/** What every controller is given. */
-export interface ControllerContext {
-  world: World;
-  client: KubeClient;
-  applier: Applier;
-  events: EventRecorder;
-  namespace: string;
-  log: Log;
-}
 
 /** Changes of one Service that come within this time after a write are written together, ms. */
 const COALESCE_MS = 10;
@@ -34,11 +21,11 @@ export class TableController {
   readonly queue: WorkQueue;
   readonly #context: ControllerContext;
   readonly #subscriptions: (() => void)[] = [];
-  /** What was last said about an owner, so that a problem is told once. */
-  readonly #told = new Map<string, string>();
+  readonly #writer: TableWriter;
 
   constructor(context: ControllerContext) {
     this.#context = context;
+    this.#writer = new TableWriter(context);
     this.queue = new WorkQueue({
       name: 'tables',
       handler: (key) => this.#reconcile(key),
@@ -60,14 +47,14 @@ export class TableController {
       }),
       world.nodes.onChange(({ key }) => queue.add(nodeOwner(key))),
       world.tables.onChange((change) => {
-        if (change.type !== 'added') queue.add(change.old.owner);
-        if (change.type !== 'deleted') queue.add(change.value.owner);
+        if (change.type !== 'added') this.#add(change.old.owner);
+        if (change.type !== 'deleted') this.#add(change.value.owner);
       }),
     );
     for (const key of world.services.keys()) queue.add(serviceOwner(key));
     for (const key of world.nodes.keys()) queue.add(nodeOwner(key));
     // Tables whose Service or Node went while nobody watched.
-    for (const owner of world.tables.indexValues('owner')) queue.add(owner);
+    for (const owner of world.tables.indexValues('owner')) this.#add(owner);
     queue.start();
   }
 
@@ -76,24 +63,15 @@ export class TableController {
     await this.queue.stop();
   }
 
+  /** Tables of policies and identities are the work of others. */
+  #add(owner: string): void {
+    if (owner.startsWith('Service ') || owner.startsWith('Node ')) this.queue.add(owner);
+  }
+
   async #reconcile(owner: string): Promise<HandlerResult> {
-    const { world, client, applier, namespace, log } = this.#context;
     const { tables, diagnostics } = this.#desired(owner);
-    const observed = new Map(world.tables.by('owner', owner).map((table) => [table.name, table]));
-    // Slice 0 holds the frontends and comes last, so that backends are there before anything points at them.
-    for (const table of [...tables].reverse()) {
-      const digest = observed.get(table.metadata.name)?.digest;
-      const result = await applier.apply(CUBE_TABLES, table as unknown as KubeObject, digest);
-      if (result.action === 'Applied') log.debug({ table: table.metadata.name }, 'table written');
-    }
-    const wanted = new Set(tables.map((table) => table.metadata.name));
-    for (const { name, uid } of observed.values()) {
-      if (wanted.has(name)) continue;
-      await client.delete(CUBE_TABLES, { namespace, name }, { uid });
-      applier.forget(CUBE_TABLES, `${namespace}/${name}`);
-      log.debug({ table: name }, 'table removed');
-    }
-    this.#tell(owner, diagnostics);
+    await this.#writer.write(owner, tables);
+    this.#writer.tell(owner, this.#target(owner), diagnostics);
     return undefined;
   }
 
@@ -109,22 +87,11 @@ export class TableController {
     return tablesOfService(service, world.slices.by('service', key), { namespace });
   }
 
-  #tell(owner: string, diagnostics: Translation['diagnostics']): void {
-    const { world, events, log } = this.#context;
-    const text = diagnostics.map(diagnosticText).join('\n');
-    if (text === (this.#told.get(owner) ?? '')) return;
-    if (text === '') this.#told.delete(owner);
-    else this.#told.set(owner, text);
+  #target(owner: string): EventTarget | undefined {
+    const { world } = this.#context;
     const [kind, key = ''] = owner.split(' ');
     const metadata = (kind === 'Node' ? world.nodes : world.services).get(key)?.metadata;
-    if (metadata === undefined) return;
-    for (const diagnostic of diagnostics) {
-      log.warn({ reason: diagnostic.reason }, diagnosticText(diagnostic));
-      events.record(
-        { type: kind === 'Node' ? NODES : SERVICES, metadata },
-        { type: 'Warning', reason: diagnostic.reason, action: 'Translate', note: diagnosticText(diagnostic) },
-      );
-    }
+    return metadata && { type: kind === 'Node' ? NODES : SERVICES, metadata };
   }
 }
 

@@ -1,20 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the operator keeps of each object that it watches: the fields it reads, and digests of what it writes. */
-import type { ChainCommit, Condition, CubeNodeSpec, ServiceChain } from '../api/generated/types.ts';
+import type {
+  ChainCommit,
+  Condition,
+  CubeNodeSpec,
+  CubeTable,
+  CubeTableSpec,
+  ServiceChain,
+} from '../api/generated/types.ts';
 import { LABELS } from '../api/group.ts';
 import { specHash } from '../api/hash.ts';
+import { labelValue } from '../api/names.ts';
 import { digestOf } from '../k8s/apply.ts';
 import { type KubeObject, keyOf } from '../k8s/resource.ts';
-import type { EndpointSliceInput, NodeInput, ServiceInput } from './inputs.ts';
+import type { Diagnostic } from './diagnostic.ts';
+import { addressesOf } from './identity.ts';
+import type {
+  ContainerInput,
+  EndpointSliceInput,
+  NamespaceInput,
+  NetworkPolicyInput,
+  NodeInput,
+  PodInput,
+  ServiceInput,
+} from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
+import { tablesOfNetworkPolicy } from './network-policy.ts';
+import { type Relevant, relevantOf } from './relevant.ts';
 
 /** A CubeTable of the operator's. */
 export interface TableView {
   name: string;
   uid: string;
   digest: string;
-  /** `Service namespace/name` or `Node name`: the key of the work that made it. */
+  /** `Service namespace/name`, `Node name`, `Policy namespace/name`, `Identity namespace/hash`: the work that made it. */
   owner: string;
+  /** Of a table of identities: the addresses in it. */
+  addresses: readonly string[];
+  /** Of a table of policies: what its rows look at. */
+  relevant: Relevant | undefined;
+}
+
+/** A NetworkPolicy: what becomes of it. */
+export interface PolicyView {
+  metadata: NetworkPolicyInput['metadata'];
+  owner: string;
+  tables: CubeTable[];
+  diagnostics: Diagnostic[];
+  relevant: Relevant;
 }
 
 /** A Cube or CubeLink. */
@@ -94,19 +127,87 @@ export function nodeView(object: KubeObject): NodeInput {
 export function tableView(object: KubeObject): TableView | undefined {
   const labels = object.metadata.labels ?? {};
   const { name = '', uid = '' } = object.metadata;
-  const service = labels[TABLE_LABELS.serviceName];
-  const node = labels[TABLE_LABELS.node];
-  if (service === undefined && node === undefined) return undefined;
-  const owner =
-    service === undefined
-      ? // A label may hold a hash of a long name; the table's own name holds all of it.
-        nodeOwner(name.replace(/^node\./, '').replace(/\.0$/, ''))
-      : serviceOwner(`${labels[TABLE_LABELS.serviceNamespace] ?? ''}/${service}`);
-  return { name, uid, digest: digestOf(object), owner };
+  const owner = ownerOf(name, labels);
+  if (owner === undefined) return undefined;
+  const spec = object.spec as CubeTableSpec | undefined;
+  const identities = spec?.type === 'Identity' ? spec.identities : [];
+  return {
+    name,
+    uid,
+    digest: digestOf(object),
+    owner,
+    addresses: [...new Set(identities.flatMap((identity) => identity.addresses ?? []))],
+    relevant: spec?.type === 'Policy' ? relevantOf(spec.policies) : undefined,
+  };
+}
+
+function ownerOf(name: string, labels: Readonly<Record<string, string>>): string | undefined {
+  const of = (label: string): string => labels[label] ?? '';
+  if (TABLE_LABELS.serviceName in labels) {
+    return serviceOwner(`${of(TABLE_LABELS.serviceNamespace)}/${of(TABLE_LABELS.serviceName)}`);
+  }
+  // A label may hold a hash of a long name; the table's own name holds all of it.
+  if (TABLE_LABELS.node in labels) return nodeOwner(name.replace(/^node\./, '').replace(/\.0$/, ''));
+  if (TABLE_LABELS.policyName in labels) {
+    return policyOwner(of(TABLE_LABELS.policyNamespace), of(TABLE_LABELS.policyName));
+  }
+  if (TABLE_LABELS.identity in labels) {
+    return identityOwner(`${of(TABLE_LABELS.podNamespace)}/${of(TABLE_LABELS.identity)}`);
+  }
+  return undefined;
 }
 
 export const serviceOwner = (key: string): string => `Service ${key}`;
 export const nodeOwner = (name: string): string => `Node ${name}`;
+export const identityOwner = (key: string): string => `Identity ${key}`;
+/** Long names stand in it as in the label of the tables. */
+export const policyOwner = (namespace: string, name: string): string =>
+  `Policy ${namespace}/${labelValue(name)}`;
+
+/** @param namespace where its tables live. */
+export function policyView(object: KubeObject, namespace: string): PolicyView {
+  const policy = object as unknown as NetworkPolicyInput;
+  const { tables, diagnostics } = tablesOfNetworkPolicy(policy, { namespace });
+  const rows = tables.flatMap(({ spec }) => (spec.type === 'Policy' ? spec.policies : []));
+  return {
+    metadata: trim(policy.metadata),
+    owner: policyOwner(policy.metadata.namespace ?? '', policy.metadata.name ?? ''),
+    tables,
+    diagnostics,
+    relevant: relevantOf(rows),
+  };
+}
+
+export function namespaceView({ metadata }: KubeObject): NamespaceInput {
+  return { metadata: { name: metadata.name ?? '', labels: metadata.labels ?? {} } };
+}
+
+/** A pod with addresses of its own; undefined for all others. What a kubelet reports of its containers is left out. */
+export function podView(object: KubeObject): PodInput | undefined {
+  const { metadata, spec, status } = object as unknown as PodInput;
+  const { name, namespace, uid, labels, creationTimestamp, deletionTimestamp } = metadata;
+  const phase = status?.phase;
+  const isEnded = phase === 'Succeeded' || phase === 'Failed';
+  if (isEnded || spec?.hostNetwork === true || addressesOf({ metadata, status }).length === 0)
+    return undefined;
+  const defined = { name, namespace, uid, creationTimestamp, deletionTimestamp };
+  return {
+    metadata: {
+      ...Object.fromEntries(Object.entries(defined).filter(([, value]) => value !== undefined)),
+      labels: labels ?? {},
+    },
+    spec: {
+      containers: (spec?.containers ?? []).flatMap(withNamedPorts),
+      initContainers: (spec?.initContainers ?? []).flatMap(withNamedPorts),
+    },
+    status: { podIP: status?.podIP ?? null, podIPs: status?.podIPs ?? null },
+  };
+}
+
+function withNamedPorts({ restartPolicy, ports: all }: ContainerInput): ContainerInput[] {
+  const ports = (all ?? []).filter((port) => typeof port.name === 'string');
+  return ports.length === 0 ? [] : [{ restartPolicy: restartPolicy ?? null, ports }];
+}
 
 export function memberView(kind: MemberView['kind'], object: KubeObject): MemberView {
   const { namespace = '', name = '', uid = '', generation = 0 } = object.metadata;

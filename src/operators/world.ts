@@ -12,12 +12,15 @@ import {
   ENDPOINT_SLICES,
   type KubeObject,
   LEASES,
+  NAMESPACES,
+  NETWORK_POLICIES,
   NODES,
+  PODS,
   type ResourceType,
   SERVICE_CHAINS,
   SERVICES,
 } from '../k8s/resource.ts';
-import type { EndpointSliceInput, NodeInput, ServiceInput } from './inputs.ts';
+import type { EndpointSliceInput, NamespaceInput, NodeInput, PodInput, ServiceInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
 import {
   type CubeNodeView,
@@ -27,7 +30,11 @@ import {
   leaseView,
   type MemberView,
   memberView,
+  namespaceView,
   nodeView,
+  type PolicyView,
+  podView,
+  policyView,
   serviceKeyOf,
   serviceView,
   sliceView,
@@ -49,7 +56,10 @@ export class World {
   readonly services = new Cache<ServiceInput>();
   readonly slices = new Cache<EndpointSliceInput>({ service: (slice) => [serviceKeyOf(slice)] });
   readonly nodes = new Cache<NodeInput>();
-  readonly tables = new Cache<TableView>({ owner: (table) => [table.owner] });
+  readonly policies = new Cache<PolicyView>({ owner: (policy) => [policy.owner] });
+  readonly namespaces = new Cache<NamespaceInput>();
+  readonly pods = new Cache<PodInput>({ namespace: (pod) => [pod.metadata.namespace ?? ''] });
+  readonly tables = new Cache<TableView>(TABLE_INDEXES);
   readonly chains = new Cache<ServiceChain>();
   readonly cubes = new Cache<MemberView>(MEMBER_INDEXES);
   readonly links = new Cache<MemberView>(MEMBER_INDEXES);
@@ -66,6 +76,11 @@ export class World {
     this.#watch(NODES, this.nodes, nodeView, { same: sameJson });
     this.#watch(SERVICES, this.services, serviceView, { same: sameJson });
     this.#watch(ENDPOINT_SLICES, this.slices, sliceView, { same: sameJson });
+    this.#watch(NETWORK_POLICIES, this.policies, (object) => policyView(object, namespace), {
+      same: sameJson,
+    });
+    this.#watch(NAMESPACES, this.namespaces, namespaceView, { same: sameJson });
+    this.#watch(PODS, this.pods, podView, { fieldSelector: PODS_WITH_ADDRESSES, same: sameJson });
     this.#watch(CUBE_TABLES, this.tables, tableView, { namespace, ...own });
     this.#watch(SERVICE_CHAINS, this.chains, chainView);
     this.#watch(CUBES, this.cubes, (object) => memberView('Cube', object));
@@ -81,6 +96,9 @@ export class World {
       this.services,
       this.slices,
       this.nodes,
+      this.policies,
+      this.namespaces,
+      this.pods,
       this.tables,
       this.chains,
       this.cubes,
@@ -108,7 +126,7 @@ export class World {
     type: ResourceType,
     cache: Cache<T>,
     transform: (object: KubeObject) => T | undefined,
-    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'same'> = {},
+    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'fieldSelector' | 'same'> = {},
   ): void {
     const { client, log, idleTimeoutMs } = this.#options;
     const idle = idleTimeoutMs === undefined ? {} : { idleTimeoutMs };
@@ -116,6 +134,16 @@ export class World {
     this.#reflectors.push(reflector as unknown as Reflector<never>);
   }
 }
+
+/** Pods whose addresses are theirs: one that leaves the selection is told as deleted. */
+const PODS_WITH_ADDRESSES = 'spec.hostNetwork=false,status.phase!=Succeeded,status.phase!=Failed';
+
+export const TABLE_INDEXES = {
+  owner: (table: TableView) => [table.owner],
+  address: (table: TableView) => table.addresses,
+  /** Tables of policies. */
+  policies: (table: TableView) => (table.relevant === undefined ? [] : ['']),
+};
 
 const MEMBER_INDEXES = {
   node: (member: MemberView) => [member.node],

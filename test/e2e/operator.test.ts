@@ -7,15 +7,13 @@ import type { CubeNode, ServiceChain } from '../../src/api/generated/types.ts';
 import { Applier } from '../../src/k8s/apply.ts';
 import { KubeClient } from '../../src/k8s/client.ts';
 import { CUBES, type KubeObject, NODES } from '../../src/k8s/resource.ts';
-import type { OperatorHealth } from '../../src/operators/operator.ts';
 import { installApi, operatorKubeconfig } from '../harness/kube/access.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { FakeKubelet } from '../harness/kube/fake-kubelet.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
-import type { Running } from '../harness/process.ts';
 import { createUnderlay } from '../harness/topology.ts';
+import { type OperatorProcess, settled, startOperator as startProcess, until } from './operator-process.ts';
 
-const ROOT = join(import.meta.dirname, '..', '..');
 const SYSTEM = 'cubeplane-system';
 const GROUP = '/apis/cubeplane.io/v1alpha1';
 const TABLES = `${GROUP}/namespaces/${SYSTEM}/cubetables`;
@@ -26,69 +24,9 @@ const KILLS = 20;
 let lab: Lab;
 let cluster: Cluster;
 let kubeconfig: string;
-let starts = 0;
 
-/** Python, as the other tools that run inside a namespace: a bare machine has no curl. */
-const GET = 'import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read().decode())';
-
-interface OperatorProcess {
-  running: Running;
-  state(): Promise<OperatorHealth>;
-}
-
-async function startOperator(...flags: string[]): Promise<OperatorProcess> {
-  const { namespace } = cluster.machine;
-  const address = `127.0.0.1:${18_100 + starts}`;
-  const running = await namespace.start(`operator-${starts++}`, [
-    process.execPath,
-    join(ROOT, 'src/operators/main.ts'),
-    `--kubeconfig=${kubeconfig}`,
-    `--health-address=${address}`,
-    '--log-level=debug',
-    ...flags,
-  ]);
-  const state = async (): Promise<OperatorHealth> => {
-    const { stdout } = await namespace.exec(['python3', '-c', GET, `http://${address}/state`]);
-    return JSON.parse(stdout) as OperatorHealth;
-  };
-  return { running, state };
-}
-
-async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  let last = '';
-  while (Date.now() < deadline) {
-    try {
-      if (await holds()) return;
-      last = '';
-    } catch (error) {
-      last = String(error);
-    }
-    await sleep(25);
-  }
-  throw new Error(`not within ${timeoutMs} ms: ${what} ${last}`);
-}
-
-/** Waits until the operator has nothing left to do, and did nothing for half a second. */
-async function settled(operator: OperatorProcess, timeoutMs = 60_000): Promise<void> {
-  let before = '';
-  let since = Date.now();
-  await until(
-    'the operator is at rest',
-    async () => {
-      const { queues, applies, synced } = await operator.state();
-      const { tables, chains, 'chain-status': status } = queues;
-      const busy = [tables, chains, status].some(
-        (q) => q === undefined || q.waiting + q.running + q.failing > 0,
-      );
-      const now = `${applies} ${tables?.done} ${chains?.done} ${status?.done}`;
-      if (busy || !synced || now !== before) since = Date.now();
-      before = now;
-      return Date.now() - since > 500;
-    },
-    timeoutMs,
-  );
-}
+const startOperator = (...flags: string[]): Promise<OperatorProcess> =>
+  startProcess(cluster, kubeconfig, ...flags);
 
 /** What the operator decided about every object of a collection: name, labels, owners, spec. */
 async function outputOf(path: string): Promise<Record<string, unknown>> {

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { NETWORK_POLICIES } from '../k8s/resource.ts';
+import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { ControllerContext } from './context.ts';
+import type { IdentityController } from './identity-controller.ts';
+import { TableWriter } from './table-writer.ts';
+import type { TableView } from './views.ts';
+
+const COALESCE_MS = 10;
+const CONCURRENCY = 8;
+/** A policy that waits for identities is woken; this is for the case that nobody does, ms. */
+const LOOK_AGAIN_MS = 1000;
+
+/**
+ * NetworkPolicies → CubeTables of policies. Work is keyed by policy. A policy is written when the tables of identities
+ * tell all that it looks at: else an agent would match it against pods of which it does not know the labels.
+ */
+export class PolicyController {
+  readonly queue: WorkQueue;
+  readonly #context: ControllerContext;
+  readonly #identities: IdentityController;
+  readonly #writer: TableWriter;
+  readonly #waiting = new Set<string>();
+  readonly #subscriptions: (() => void)[] = [];
+
+  constructor(context: ControllerContext, identities: IdentityController) {
+    this.#context = context;
+    this.#identities = identities;
+    this.#writer = new TableWriter(context);
+    this.queue = new WorkQueue({
+      name: 'policies',
+      handler: (key) => this.#reconcile(key),
+      concurrency: CONCURRENCY,
+      spacingMs: COALESCE_MS,
+      log: context.log,
+    });
+  }
+
+  start(): void {
+    const { world } = this.#context;
+    const { queue } = this;
+    const add = ({ owner, relevant }: TableView): void => {
+      if (relevant !== undefined) queue.add(owner);
+    };
+    this.#subscriptions.push(
+      world.policies.onChange((change) =>
+        queue.add((change.type === 'deleted' ? change.old : change.value).owner),
+      ),
+      world.tables.onChange((change) => {
+        if (change.type !== 'added') add(change.old);
+        if (change.type !== 'deleted') add(change.value);
+      }),
+      this.#identities.onCovered(() => {
+        for (const owner of this.#waiting) queue.add(owner);
+      }),
+    );
+    for (const { owner } of world.policies.values()) queue.add(owner);
+    // Tables whose policy went while nobody watched.
+    for (const table of world.tables.by('policies', '')) add(table);
+    queue.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.#subscriptions) end();
+    await this.queue.stop();
+  }
+
+  async #reconcile(owner: string): Promise<HandlerResult> {
+    this.#waiting.delete(owner);
+    // Its event comes: by what the cache shows now, a change back to what it was would look like none.
+    if (this.#writer.isBehind(owner)) return { againAfterMs: LOOK_AGAIN_MS };
+    const [policy] = this.#context.world.policies.by('owner', owner);
+    if (policy === undefined) {
+      await this.#writer.write(owner, []);
+      this.#writer.tell(owner, undefined, []);
+      this.#identities.wrote(owner, undefined);
+      return undefined;
+    }
+    const { metadata, diagnostics, relevant, tables } = policy;
+    this.#writer.tell(owner, { type: NETWORK_POLICIES, metadata }, diagnostics);
+    if (!this.#identities.covers(owner, relevant)) {
+      this.#waiting.add(owner);
+      return { againAfterMs: LOOK_AGAIN_MS };
+    }
+    await this.#writer.write(owner, tables);
+    this.#identities.wrote(owner, relevant);
+    return undefined;
+  }
+}
