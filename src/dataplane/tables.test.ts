@@ -86,4 +86,19 @@ describe('tables', () => {
     store.set(pack(table('another', [1])));
     expect(store.removals()).toEqual({ removed: 15, of: 20 });
   });
+
+  test('a change of all identities is no disappearance', () => {
+    const identity = (name: string) =>
+      pack({ ...table(name, []), spec: { type: 'Identity', identities: [{ id: 1, namespace: 'a' }] } });
+    const store = new TableStore();
+    store.set(pack(table('web', [1])));
+    for (let i = 0; i < 20; i++) store.set(identity(`before-${i}`));
+    expect(store.removals()).toEqual({ removed: 0, of: 0 });
+    store.take();
+    for (let i = 0; i < 20; i++) store.set(identity(`after-${i}`));
+    for (let i = 0; i < 20; i++) store.delete(`ns/before-${i}`);
+    expect(store.removals()).toEqual({ removed: 0, of: 1 });
+    store.delete('ns/web');
+    expect(store.removals()).toEqual({ removed: 1, of: 1 });
+  });
 });

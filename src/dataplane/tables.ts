@@ -95,6 +95,9 @@ export class TableStore {
   /** What was in force at the last take, for keys that may have changed since. */
   readonly #before = new Map<string, PackedTable | undefined>();
 
+  /** Of #applied, those that removals() counts. */
+  #counted = 0;
+
   /** Tables in force. */
   get applied(): ReadonlyMap<string, PackedTable> {
     return this.#applied;
@@ -131,15 +134,18 @@ export class TableStore {
     return changes;
   }
 
-  /** What the next take would remove, and how many tables were in force before. */
+  /**
+   * What the next take would remove, and how many tables were in force before. Identities do not count: one more label in a
+   * policy replaces most of them, and without a policy there are none.
+   */
   removals(): { removed: number; of: number } {
     let [removed, added] = [0, 0];
     for (const [key, before] of this.#before) {
-      const after = this.#applied.has(key);
-      if (before !== undefined && !after) removed++;
-      if (before === undefined && after) added++;
+      const after = this.#applied.get(key);
+      if (isCounted(before) && !after) removed++;
+      if (!before && isCounted(after)) added++;
     }
-    return { removed, of: this.#applied.size + removed - added };
+    return { removed, of: this.#counted + removed - added };
   }
 
   #join(table: PackedTable): boolean {
@@ -197,11 +203,16 @@ export class TableStore {
     const before = this.#applied.get(key);
     if (before === table) return false;
     if (!this.#before.has(key)) this.#before.set(key, before);
+    if (isCounted(before)) this.#counted--;
+    if (isCounted(table)) this.#counted++;
     if (table === undefined) this.#applied.delete(key);
     else this.#applied.set(key, table);
     return true;
   }
 }
+
+const isCounted = (table: PackedTable | undefined): boolean =>
+  table !== undefined && table.type !== 'Identity';
 
 function groupOf(table: PackedTable): string | undefined {
   return table.slice && `${table.namespace} ${table.type} ${table.slice.owner}`;

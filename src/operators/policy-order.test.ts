@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { CubeTable, Identity, Policy } from '../api/generated/types.ts';
+import { matches } from '../api/selector.ts';
 import { digestOf } from '../k8s/apply.ts';
 import { Cache } from '../k8s/cache.ts';
 import { SILENT } from '../k8s/log.ts';
@@ -12,7 +13,6 @@ import { IdentityController } from './identity-controller.ts';
 import type { NamespaceInput, PodInput } from './inputs.ts';
 import { PolicyController } from './policy-controller.ts';
 import { relevantOf } from './relevant.ts';
-import { matches } from './selector.ts';
 import { namespaceView, type PolicyView, podView, policyView, type TableView, tableView } from './views.ts';
 import { TABLE_INDEXES, type World } from './world.ts';
 
