@@ -74,7 +74,8 @@ export function randomConfig(r: Random, most: number, cubes: number): Config {
 /** Another revision: the ports keep their names, or one of them is another one now. */
 export function nextConfig(r: Random, { ports }: Config, cubes: number): Config {
   const names = ports.map(({ name }) => name);
-  if (r.chance(0.5)) names[r.below(names.length)] = `q${r.below(100)}`;
+  const other = `q${r.below(100)}`;
+  if (r.chance(0.5) && !names.includes(other)) names[r.below(names.length)] = other;
   return configOf(r, names, cubes);
 }
 
