@@ -8,8 +8,8 @@ import type { Identity, Policy } from '../../src/api/generated/types.ts';
 import type { DryRun } from '../../src/dataplane/inspection.ts';
 import type { Pod } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
-import { connectTcp, sendUdp } from './support/sockets.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { answers, eventually, everything } from './support/answers.ts';
+import { openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
 
@@ -57,41 +57,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await lab?.close();
 });
-
-/** What gets an answer: `TCP ipv4 8080`. */
-async function answers(from: Pod['namespace'], to: Pod, ports: readonly number[]): Promise<string[]> {
-  const tries = FAMILIES.flatMap((family) =>
-    ports.flatMap((port) => {
-      const address = to.addresses[family] ?? '';
-      return [
-        [`TCP ${family} ${port}`, connectTcp(from, address, port)] as const,
-        [`UDP ${family} ${port}`, sendUdp(from, address, port)] as const,
-      ];
-    }),
-  );
-  const results = await Promise.all(tries.map(async ([name, attempt]) => [name, await attempt] as const));
-  return results.flatMap(([name, { error }]) => (error === null ? [name] : [])).sort();
-}
-
-const everything = (...ports: number[]) =>
-  ports
-    .flatMap((port) => ['TCP', 'UDP'].flatMap((l4) => FAMILIES.map((family) => `${l4} ${family} ${port}`)))
-    .sort();
-
-/** Of a change it takes the agents a moment to see it. */
-async function eventually(
-  from: Pod['namespace'],
-  to: Pod,
-  ports: readonly number[],
-  expected: string[],
-): Promise<void> {
-  let got: string[] = [];
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
-    got = await answers(from, to, ports);
-    if (got.join() === expected.join()) return;
-  }
-  expect(got).toEqual(expected);
-}
 
 test('without policies all pods reach each other', async () => {
   write([], IDENTITIES);

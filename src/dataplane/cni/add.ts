@@ -122,7 +122,7 @@ function choose({ agent, attachments }: CniNode, range: AddressRange): string {
     now,
   );
   if (pick.ok) return pick.address;
-  throw pick.reason === 'Resting'
+  throw pick.why === 'Resting'
     ? new CniError(CODE.TryAgainLater, pick.message, 'try again in some seconds')
     : new CniError(
         CODE.AddressesExhausted,

@@ -51,7 +51,7 @@ describe('the next address', () => {
     expect([...taken]).toEqual(['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5']);
     expect(pickAddress(pool, 0)).toEqual({
       ok: false,
-      reason: 'Exhausted',
+      why: 'Exhausted',
       message: 'range 10.0.0.0/29: no address is free',
     });
   });
@@ -71,7 +71,7 @@ describe('the next address', () => {
     ]);
     const pool = { ...EMPTY, taken, released, range: range('10.0.0.0/29') };
     expect(pickAddress(pool, 1000 + REST_MS)).toEqual({ ok: true, address: '10.0.0.5' });
-    expect(pickAddress(pool, 999 + REST_MS)).toMatchObject({ ok: false, reason: 'Resting' });
+    expect(pickAddress(pool, 999 + REST_MS)).toMatchObject({ ok: false, why: 'Resting' });
     // The clock was set back.
     expect(pickAddress(pool, 0)).toEqual({ ok: true, address: '10.0.0.5' });
   });
@@ -126,7 +126,7 @@ test('in any history no address is given twice, outside the range, or before it 
         const pick = pickAddress({ range: one, taken, released, last }, now);
         if (!pick.ok) {
           const resting = [...released].filter(([address, at]) => !taken.has(address) && now - at < REST_MS);
-          expect(pick.reason).toBe(resting.length > 0 ? 'Resting' : 'Exhausted');
+          expect(pick.why).toBe(resting.length > 0 ? 'Resting' : 'Exhausted');
           expect(taken.size + resting.length).toBeGreaterThanOrEqual(size);
           expect(pick.message).toContain(subnet);
           continue;

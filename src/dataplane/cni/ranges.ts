@@ -67,7 +67,7 @@ export interface Pool {
 
 export type Pick =
   | { readonly ok: true; readonly address: string }
-  | { readonly ok: false; readonly reason: 'Exhausted' | 'Resting'; readonly message: string };
+  | { readonly ok: false; readonly why: 'Exhausted' | 'Resting'; readonly message: string };
 
 /**
  * The next address of a range: behind the last one, round and round, those that were released lately after all others,
@@ -98,10 +98,10 @@ export function pickAddress({ range, taken, released, last }: Pool, now: number)
   if (rest.length > 0)
     return {
       ok: false,
-      reason: 'Resting',
+      why: 'Resting',
       message: `range ${range.subnet}: the ${rest.length} free addresses were released less than ${REST_MS / 1000} s ago`,
     };
-  return { ok: false, reason: 'Exhausted', message: `range ${range.subnet}: no address is free` };
+  return { ok: false, why: 'Exhausted', message: `range ${range.subnet}: no address is free` };
 }
 
 function isInside(range: AddressRange, text: string): boolean {
