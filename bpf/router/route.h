@@ -162,8 +162,10 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 		return -1;
 	route_follow(w, route);
 	*port = route->port;
-	if (resolving_ports)
+	if (resolving_ports) {
 		o->length = route->length;
+		o->is_answer = false;
+	}
 	count(c, COUNT_FORWARDED);
 	if (route->kind == ROUTE_TUNNEL)
 		count(c, COUNT_TUNNELLED);
@@ -210,7 +212,7 @@ static __always_inline bool is_own_answer(const struct cube_ctx *c)
  * A packet that waited for the MAC of its next hop, or an answer of ours that did: it was admitted before, and its TTL is
  * what it has to be; the routes may be others now. Returns 0 with *port set, or fills *o.
  */
-static __always_inline int route_resume(struct cube_ctx *c, struct outcome *o, u32 *port)
+static __noinline int route_resume(struct cube_ctx *c, struct outcome *o, u32 *port)
 {
 	const struct route *route;
 	u64 asked;
