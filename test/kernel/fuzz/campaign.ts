@@ -39,15 +39,20 @@ export interface CampaignResult {
   readonly differences: readonly string[];
 }
 
-/** @param open makes the subject of a seed. */
+/**
+ * @param open makes the subject of a seed.
+ * @param options.isTimed the kernel's clock has a say in what a packet does, and a machine that is held up between two looks at
+ * it makes a difference that is none: one that the same seed does not show again is told of and passed over, once in 10 seeds.
+ */
 export async function campaign(
   open: (random: Random) => Promise<Subject>,
-  options: { packets?: number; seed?: number; stretch?: number } = {},
+  options: { packets?: number; seed?: number; stretch?: number; isTimed?: boolean } = {},
 ): Promise<CampaignResult> {
   const { packets: wanted = PACKETS, seed: first = SEED } = options;
   const stretch = Number((options.packets === undefined && STRETCH) || (options.stretch ?? 1_000));
   let packets = 0;
   let changes = 0;
+  let passedOver = 0;
   for (let seed = first; packets < wanted; seed++) {
     const random = new Random(seed);
     const subject = await open(random);
@@ -60,9 +65,14 @@ export async function campaign(
         }
         const differences = [...subject.shoot(random)];
         if (IS_EXACT || n === stretch - 1) differences.push(...subject.sums());
-        if (differences.length > 0) {
-          return { packets, changes, differences: [`seed ${seed}, packet ${n}`, ...differences] };
-        }
+        if (differences.length === 0) continue;
+        const found = [`seed ${seed}, packet ${n}`, ...differences];
+        const isKnown = !options.isTimed || passedOver * 10 > seed - first;
+        if (isKnown || (await campaign(open, { packets: stretch, seed, stretch })).differences.length > 0)
+          return { packets, changes, differences: found };
+        passedOver++;
+        console.warn(`not seen again with the same seed: ${found.join('\n')}`);
+        break;
       }
     } finally {
       subject.close();
