@@ -1,14 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { AgentError } from './errors.ts';
 
-/** Writes a file so that a crash at any instant leaves the old one or the new one: write beside it, fsync, rename. */
-export function writeAtomically(path: string, content: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+/** For this user alone. */
+const PRIVATE = { file: 0o600, folder: 0o700 } as const;
+
+/**
+ * Writes a file so that a crash at any instant leaves the old one or the new one: write beside it, fsync, rename.
+ *
+ * @param modes of the file, whatever the umask, and of folders that have to be made.
+ */
+export function writeAtomically(
+  path: string,
+  content: string | Uint8Array,
+  modes: { readonly file: number; readonly folder: number } = PRIVATE,
+): void {
+  mkdirSync(dirname(path), { recursive: true, mode: modes.folder });
   const beside = `${path}.tmp`;
-  const file = openSync(beside, 'w', 0o600);
+  const file = openSync(beside, 'w', modes.file);
   try {
+    fchmodSync(file, modes.file);
     writeFileSync(file, content);
     fsyncSync(file);
   } finally {

@@ -41,7 +41,7 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
   };
   const agent = new Agent({ types: CUBES, ...options, afterRound });
   const server = new AgentServer(agent, options.stateDir);
-  await server.start(options.stateDir);
+  await server.start();
   let metrics: Awaited<ReturnType<typeof serveMetrics>> | undefined;
   try {
     if (options.metricsAddress !== undefined)

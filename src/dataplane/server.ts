@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
@@ -7,6 +7,7 @@ import { AgentError, textOf } from './errors.ts';
 import type { TablesRequest } from './inspect/tables.ts';
 import type { DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
+import { isTooLong, listenPrivately } from './private-socket.ts';
 import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
 import type { FilterRequest } from './trace/live-filter.ts';
 
@@ -24,27 +25,15 @@ export class AgentServer {
   }
 
   /** Call it only when no other agent of the node runs: it takes the socket over. Throws AgentError. */
-  async start(stateDir: string): Promise<void> {
-    // sizeof(sun_path) - 1 of unix(7).
-    if (Buffer.byteLength(this.#path) > 107) {
+  async start(): Promise<void> {
+    if (isTooLong(this.#path)) {
       throw new AgentError(
         'StateUnreadable',
         `the path of the socket ${this.#path} is longer than 107 bytes`,
         'choose a shorter --state-dir',
       );
     }
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-    rmSync(this.#path, { force: true });
-    const mask = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        this.#server.listen(this.#path, resolve);
-      });
-    } finally {
-      process.umask(mask);
-    }
-    chmodSync(this.#path, 0o600);
+    await listenPrivately(this.#server, this.#path);
   }
 
   async stop(): Promise<void> {

@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the agent puts into the runtime's folders: the plugin, and the configuration that makes the runtime use it. */
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { readJson, writeAtomically } from '../files.ts';
 import { CONFLIST, PLUGIN, renderConflist } from './conflist.ts';
@@ -58,7 +47,7 @@ export class Installation {
     }
     const path = join(this.#options.binDir, PLUGIN);
     if (existsSync(path) && readFileSync(path).equals(program)) return;
-    replace(path, program, 0o755);
+    writeAtomically(path, program, { file: 0o755, folder: 0o755 });
   }
 
   /** Makes the runtime use the plugin. Returns whether anything was to be written. */
@@ -66,7 +55,7 @@ export class Installation {
     const path = join(this.#options.confDir, CONFLIST);
     const text = renderConflist(this.#options);
     if (existsSync(path) && readFileSync(path, 'utf8') === text) return false;
-    replace(path, Buffer.from(text), 0o644);
+    writeAtomically(path, text, { file: 0o644, folder: 0o755 });
     return true;
   }
 }
@@ -78,19 +67,4 @@ export function uninstall(stateDir: string): void {
   // The configuration first: a runtime that has one must find its plugin.
   for (const path of [join(options.confDir, CONFLIST), join(options.binDir, PLUGIN), options.socket])
     rmSync(path, { force: true });
-}
-
-/** As writeAtomically, for folders that others read too: the old file or the new one, never a part. */
-function replace(path: string, content: Buffer, mode: number): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const beside = `${path}.new`;
-  const file = openSync(beside, 'w', mode);
-  try {
-    for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  chmodSync(beside, mode);
-  renameSync(beside, path);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
 import { AgentError } from '../errors.ts';
+import { isTooLong, listenPrivately } from '../private-socket.ts';
+import { CODE } from './cni-error.ts';
 import type { CniService } from './service.ts';
+import { NEWEST_VERSION } from './versions.ts';
 import { answerText, type CniAnswer, MAX_REQUEST, readCall, SIGN_OF_LIFE } from './wire.ts';
 
 const SIGN_OF_LIFE_MS = 1000;
@@ -26,8 +28,7 @@ export class CniServer {
 
   /** Before anything of the node is touched: throws AgentError where the socket cannot be, or is another agent's. */
   async claim(): Promise<void> {
-    // sizeof(sun_path) - 1 of unix(7).
-    if (Buffer.byteLength(this.#path) > 107)
+    if (isTooLong(this.#path))
       throw new AgentError(
         'InvalidRequest',
         `${this.#path} is longer than 107 bytes`,
@@ -43,18 +44,7 @@ export class CniServer {
 
   /** Takes calls from now on. */
   async start(): Promise<void> {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    rmSync(this.#path, { force: true });
-    const mask = process.umask(0o177);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject);
-        this.#server.listen(this.#path, resolve);
-      });
-    } finally {
-      process.umask(mask);
-    }
-    chmodSync(this.#path, 0o600);
+    await listenPrivately(this.#server, this.#path);
   }
 
   /** Takes no more calls, and lets those that run end. */
@@ -85,7 +75,10 @@ export class CniServer {
     const refuse = (why: string, remedy: string) => {
       isOver = true;
       socket.pause();
-      finish({ status: 1, body: { cniVersion: '1.1.0', code: 6, msg: why, details: remedy } });
+      finish({
+        status: 1,
+        body: { cniVersion: NEWEST_VERSION, code: CODE.DecodeFailure, msg: why, details: remedy },
+      });
     };
     socket.setTimeout(REQUEST_MS, () => {
       if (!isOver) socket.destroy();

@@ -84,7 +84,7 @@ async function obey(command: Command): Promise<unknown> {
 
 // The command line finds the agent's socket in the folder of its node.
 const server = new AgentServer(agent, join(STATE, NODE));
-await server.start(join(STATE, NODE));
+await server.start();
 await agent.start();
 process.stdout.write('{"id":0,"result":"started"}\n');
 const lines = createInterface({ input: process.stdin });
