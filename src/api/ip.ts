@@ -16,7 +16,8 @@ export interface Prefix extends Address {
   length: number;
 }
 
-const bits = (family: Family): number => (family === 4 ? 32 : 128);
+/** How long an address is. */
+export const addressBits = (family: Family): number => (family === 4 ? 32 : 128);
 
 /** Reads an address; undefined for anything that isIP refuses: zones, leading zeros, IPv4-mapped IPv6. */
 export function parseAddress(text: string): Address | undefined {
@@ -33,14 +34,14 @@ export function parsePrefix(text: string): Prefix | undefined {
   const match = /^([^/]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
   const address = match?.[1] === undefined ? undefined : parseAddress(match[1]);
   const length = Number(match?.[2]);
-  if (!address || length > bits(address.family)) return undefined;
+  if (!address || length > addressBits(address.family)) return undefined;
   return { ...address, length };
 }
 
 /** RFC 5952 for IPv6. */
 export function formatAddress({ family, value }: Address): string {
   const bytes: number[] = [];
-  for (let shift = bits(family) - 8; shift >= 0; shift -= 8)
+  for (let shift = addressBits(family) - 8; shift >= 0; shift -= 8)
     bytes.push(Number((value >> BigInt(shift)) & 0xffn));
   const address = ipaddr.fromByteArray(bytes);
   return address instanceof ipaddr.IPv6 ? address.toRFC5952String() : address.toString();
@@ -50,9 +51,14 @@ export function formatPrefix(prefix: Prefix): string {
   return `${formatAddress(prefix)}/${prefix.length}`;
 }
 
+/** The address alone, as a prefix. */
+export function hostPrefix({ family, value }: Address): Prefix {
+  return { family, value, length: addressBits(family) };
+}
+
 /** Bits to the right of the prefix length. */
 export function hostMask({ family, length }: Prefix): bigint {
-  return (1n << BigInt(bits(family) - length)) - 1n;
+  return (1n << BigInt(addressBits(family) - length)) - 1n;
 }
 
 /** The prefix without host bits. */
@@ -62,4 +68,9 @@ export function masked(prefix: Prefix): Prefix {
 
 export function contains(prefix: Prefix, address: Address): boolean {
   return prefix.family === address.family && (address.value & ~hostMask(prefix)) === masked(prefix).value;
+}
+
+/** Whether all addresses of `narrow` are in `wide`. */
+export function covers(wide: Prefix, narrow: Prefix): boolean {
+  return wide.length <= narrow.length && contains(wide, narrow);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { contains, formatPrefix, masked, type Prefix, parsePrefix } from '../api/ip.ts';
+import { addressBits, covers, formatPrefix, masked, type Prefix, parsePrefix } from '../api/ip.ts';
 
 /** Bound of the CubeTable schema. */
 const MAX_EXCEPTS = 16;
@@ -50,7 +50,7 @@ function cut(whole: Prefix, holes: readonly Prefix[]): Block[] {
   }
   const around = commonPrefix(holes);
   const rest = around.length > whole.length ? cut(whole, [around]) : [];
-  const bit = 1n << BigInt(width(around) - around.length - 1);
+  const bit = 1n << BigInt(addressBits(around.family) - around.length - 1);
   const halves = [around.value, around.value | bit].map((value) => ({
     ...around,
     value,
@@ -72,8 +72,3 @@ function commonPrefix(sorted: readonly Prefix[]): Prefix {
   while (!covers(common, last)) common = masked({ ...common, length: common.length - 1 });
   return common;
 }
-
-const covers = (wide: Prefix, narrow: Prefix): boolean =>
-  wide.length <= narrow.length && contains(wide, narrow);
-
-const width = ({ family }: Prefix): number => (family === 4 ? 32 : 128);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** All policies and pods of a firewall, and their rules; those of a policy are made anew only when its pods changed. */
 import type { Identity, Policy } from '../../api/generated/types.ts';
-import { type Address, formatAddress, type Prefix, parseAddress } from '../../api/ip.ts';
+import { type Address, formatAddress, hostPrefix, type Prefix, parseAddress } from '../../api/ip.ts';
 import type { Problem } from '../cube-type.ts';
 import { PodSelections, type Selection } from './pod-selections.ts';
 import {
@@ -15,6 +15,7 @@ import {
   subjectOf,
 } from './policy-rules.ts';
 import type { RuleMeaning } from './rule-meaning.ts';
+import { compare } from './rule-order.ts';
 
 interface Translated {
   readonly policy: Policy;
@@ -49,7 +50,7 @@ export class PolicySet {
     const said = (list: readonly Address[]) => list.map(formatAddress).join();
     const next = [...new Set(addresses)].sort().flatMap((text): Prefix[] => {
       const address = parseAddress(text);
-      return address === undefined ? [] : [{ ...address, length: address.family === 4 ? 32 : 128 }];
+      return address === undefined ? [] : [hostPrefix(address)];
     });
     const isChanged = said(next) !== said(this.#node);
     this.#node = next;
@@ -110,8 +111,4 @@ export class PolicySet {
       })
       .map(({ policy }) => policyName(policy));
   }
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

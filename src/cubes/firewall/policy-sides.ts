@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One side of a policy's rule: pods by their addresses, and blocks of addresses with holes in them. Pure. */
 import type { Identity, NamedPort, PolicyPeer } from '../../api/generated/types.ts';
-import { contains, type Prefix, parseAddress, parsePrefix } from '../../api/ip.ts';
+import { covers, hostPrefix, type Prefix, parseAddress, parsePrefix } from '../../api/ip.ts';
 import type { RulePrefix } from './rule-meaning.ts';
 
 /** One row of a table of identities: pods that are alike to policies. */
@@ -22,7 +22,7 @@ export function podsOf(row: Identity, refuse: (index: number) => void): Pods {
   (row.addresses ?? []).forEach((text, index) => {
     const address = parseAddress(text);
     if (address === undefined) refuse(index);
-    else addresses.push({ ...address, length: address.family === 4 ? 32 : 128 });
+    else addresses.push(hostPrefix(address));
   });
   const { namespace, labels = {}, namespaceLabels = {}, ports = [] } = row;
   return { namespace, labels, namespaceLabels, ports, addresses, said: (row.addresses ?? []).join() };
@@ -40,14 +40,10 @@ export function blockOf({ cidr, except = [] }: PolicyPeer): Block | undefined {
   return { cidr: prefix, except: except.flatMap((text) => parsePrefix(text) ?? []) };
 }
 
-function holds(outer: Prefix, inner: Prefix): boolean {
-  return outer.length <= inner.length && contains(outer, inner);
-}
-
 /** Whether an address, or all of a prefix, is in one of the blocks. */
 export function isIn(blocks: readonly Block[], prefix: Prefix): boolean {
   return blocks.some(
-    ({ cidr, except }) => holds(cidr, prefix) && !except.some((hole) => holds(hole, prefix)),
+    ({ cidr, except }) => covers(cidr, prefix) && !except.some((hole) => covers(hole, prefix)),
   );
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The addresses that a NAT translates to: those of its port outside. */
-import { formatAddress, type Prefix, parsePrefix } from '../../api/ip.ts';
+import { formatAddress, hostPrefix, type Prefix, parsePrefix } from '../../api/ip.ts';
 import type { CubePort, Problem } from '../cube-type.ts';
 
 export interface OutsideAddress {
@@ -38,7 +38,7 @@ export function outsideAddresses(ports: readonly CubePort[], problems: Problem[]
       });
       continue;
     }
-    found.set(address, { text: address, prefix: { ...prefix, length: prefix.family === 4 ? 32 : 128 } });
+    found.set(address, { text: address, prefix: hostPrefix(prefix) });
   }
   return [...found.values()];
 }

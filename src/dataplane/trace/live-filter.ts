@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which packets a live trace is about, in words → the row of the map `trace_filter`. Pure. */
-import { parseAddress, parsePrefix } from '../../api/ip.ts';
+import { hostPrefix, parseAddress, parsePrefix } from '../../api/ip.ts';
 import { addressBytes } from '../../cubes/codec/address.ts';
 import { AgentError } from '../errors.ts';
 import type { TraceFilter } from '../generated/tcx.ts';
@@ -62,9 +62,7 @@ function hostOf(text: string | undefined): { host: Uint8Array; hostMask: Uint8Ar
   const hostMask = new Uint8Array(16);
   if (text === undefined) return { host, hostMask };
   const address = parseAddress(text.split('/')[0] ?? '');
-  const prefix = text.includes('/')
-    ? parsePrefix(text)
-    : address && { ...address, length: address.family === 4 ? 32 : 128 };
+  const prefix = text.includes('/') ? parsePrefix(text) : address && hostPrefix(address);
   if (address === undefined || prefix === undefined)
     throw invalid(`host ${text}`, 'give an address or a prefix, as 10.244.1.5 or fd00::/64');
   const bytes = addressBytes(text.split('/')[0] ?? '');
