@@ -14,28 +14,31 @@ import {
   setOf,
   text,
 } from './build.ts';
-import type { Schema } from './schema.ts';
+import type { Rule, Schema } from './schema.ts';
+
+const transport = choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' });
+const endPort = integer('Last port. Without it the first.', 1, 65535);
+
+const NOT_REVERSED: Rule = {
+  id: 'PortRangeReversed',
+  cel: '!has(self.endPort) || (has(self.port) && self.endPort >= self.port)',
+  message: 'endPort is below port, or port is missing',
+  remedy: 'set port and an endPort that is not below it',
+  field: '.endPort',
+  twin: (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port),
+};
 
 export const portRange = object(
   'Ports of one protocol.',
   {
-    protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
+    protocol: transport,
     port: integer('First port. Without it all ports.', 1, 65535),
-    endPort: integer('Last port. Without it the first.', 1, 65535),
+    endPort,
   },
   [],
   {
     typeName: 'PortRange',
-    rules: [
-      {
-        id: 'PortRangeReversed',
-        cel: '!has(self.endPort) || (has(self.port) && self.endPort >= self.port)',
-        message: 'endPort is below port, or port is missing',
-        remedy: 'set port and an endPort that is not below it',
-        field: '.endPort',
-        twin: (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port),
-      },
-    ],
+    rules: [NOT_REVERSED],
   },
 );
 
@@ -43,23 +46,16 @@ export const portRange = object(
 const policyPort = object(
   'Destination ports of one protocol, by number or by name.',
   {
-    protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
+    protocol: transport,
     port: integer('First port. Without it and `name` all ports.', 1, 65535),
-    endPort: integer('Last port. Without it the first.', 1, 65535),
+    endPort,
     name: text('Name of a port of the receiving pods, as their containers declare it.', 63, { minLength: 1 }),
   },
   [],
   {
     typeName: 'PolicyPort',
     rules: [
-      {
-        id: 'PortRangeReversed',
-        cel: '!has(self.endPort) || (has(self.port) && self.endPort >= self.port)',
-        message: 'endPort is below port, or port is missing',
-        remedy: 'set port and an endPort that is not below it',
-        field: '.endPort',
-        twin: (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port),
-      },
+      NOT_REVERSED,
       {
         id: 'PortAndName',
         cel: '!has(self.name) || !has(self.port)',
@@ -162,7 +158,7 @@ export const identity: Schema = object(
         'A port that a container declares by name.',
         {
           name: text('Name of the port.', 63, { minLength: 1 }),
-          protocol: choice('Transport protocol.', ['TCP', 'UDP', 'SCTP'], { default: 'TCP' }),
+          protocol: transport,
           port: integer('Number of the port.', 1, 65535),
         },
         ['name', 'port'],
