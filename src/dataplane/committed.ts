@@ -126,8 +126,8 @@ export function accept(
   for (;;) {
     const graph = resolveGraph({ ...input, cubes: cubes.values(), links: links.values() });
     for (const [ref, list] of graph.findings) if (!findings.has(ref)) findings.set(ref, list);
-    let changed = takeOutRefused(graph.findings, cubes, before);
-    if (changed) continue;
+    if (takeOutRefused(graph.findings, cubes, before)) continue;
+    let changed = false;
     const withhold = (key: string, link: LinkObject): void => {
       const chain = chainOf(link);
       const old = before.links.get(key);

@@ -206,13 +206,14 @@ export class Reconciler {
   ): Promise<Map<string, Running>> {
     const tables = this.#store.tables.applied;
     const rows = parseOnce();
+    const node = this.#node();
     const next = new Map<string, Running>();
     for (const [key, instance] of desired.instances) {
       const plan = plans.get(instance.cubeKey);
       if (plan === undefined) continue;
       const now = this.running.get(instance.cubeKey);
       if (now?.key === key) {
-        now.image.setNode?.(this.#node());
+        now.image.setNode?.(node);
         reselect(now, plan, tables);
         feed(now, changes, rows);
         next.set(instance.cubeKey, now);
@@ -240,7 +241,7 @@ export class Reconciler {
         key,
         instance,
         plan,
-        node: this.#node(),
+        node,
         tables,
         ...(previous === undefined ? {} : { previous: previous.image }),
         ...(previous === undefined ? { adopt: { dump, maps: adopted } } : {}),

@@ -107,9 +107,11 @@ function serviceRanges(rule: FirewallRule): Range[] | undefined {
   const whole = protocols.flatMap((text): Range[] => {
     const number = PROTOCOLS[text] ?? Number(text);
     const table = TABLE_OF.get(number);
-    const all = table === undefined ? [] : [{ table, from: 0, to: 65535 }];
+    const byNumber = { table: Table.other, from: number, to: number };
+    if (table === undefined) return [byNumber];
+    const all = { table, from: 0, to: 65535 };
     const hasTypes = table === Table.ICMP || table === Table.ICMPv6; // which later fragments have not
-    return table === undefined || hasTypes ? [...all, { table: Table.other, from: number, to: number }] : all;
+    return hasTypes ? [all, byNumber] : [all];
   });
   const messages = icmp.map(
     ({ family, type, code }): Range => ({
