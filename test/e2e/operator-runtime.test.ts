@@ -10,6 +10,7 @@ import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
 import type { Running } from '../harness/process.ts';
 import { createMachine, createUnderlay, type Machine } from '../harness/topology.ts';
+import { until } from './operator-process.ts';
 import type { WatcherState } from './operator-watcher.ts';
 
 const HOST = 40;
@@ -63,21 +64,6 @@ class ApiServer {
       30_000,
     );
   }
-}
-
-async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  let last = '';
-  while (Date.now() < deadline) {
-    try {
-      if (await holds()) return;
-      last = '';
-    } catch (error) {
-      last = String(error);
-    }
-    await sleep(50);
-  }
-  throw new Error(`not within ${timeoutMs} ms: ${what} ${last}`);
 }
 
 async function watcher(): Promise<WatcherState> {

@@ -7,19 +7,18 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Router } from '../../src/api/generated/types.ts';
 import type { PacketOut } from '../../src/cubes/cube-type.ts';
 import { neighbours as codec } from '../../src/cubes/router/generated/codec.ts';
-import { injectRequest } from '../../src/dataplane/generated/tcx.ts';
-import { type BpfObject, loadObject, RingBuffer } from '../../src/dataplane/kernel/addon/index.ts';
+import { RingBuffer } from '../../src/dataplane/kernel/addon/index.ts';
 import { decodePunt } from '../../src/dataplane/punt-record.ts';
-import { GATEWAY_MAC, ipBytes, macBytes } from './support/bytes.ts';
-import { Chain, type ChainCube, objectPath, SHARED } from './support/chain.ts';
+import { GATEWAY_MAC, ipBytes } from './support/bytes.ts';
+import { Chain, type ChainCube } from './support/chain.ts';
 import { dissect, verifyChecksums } from './support/dissect.ts';
+import { TestInjector } from './support/injector.ts';
 import { arp, echo, ethernet, icmp, ip, ipv6, linkLayerOption, solicitation, udp } from './support/packet.ts';
 import { addRouter, apply, type TestRouter } from './support/router.ts';
 
 const [PODS, LAN] = [0, 1];
 const HOST_MAC = '02:00:5e:00:00:07';
 const OTHER_MAC = '02:00:5e:00:00:08';
-const MAGIC = 0x43554249;
 /** Of every second of the clock that the image is told; the kernel's clock goes by itself. */
 const LATER = 3600;
 
@@ -48,7 +47,7 @@ const V6: Family = {
 let chain: Chain;
 let router: TestRouter;
 let ring: RingBuffer;
-let injector: BpfObject;
+let injector: TestInjector;
 let wire: ChainCube;
 
 async function open(neighbours: Partial<Router['neighbours']> = {}): Promise<void> {
@@ -73,16 +72,7 @@ async function open(neighbours: Partial<Router['neighbours']> = {}): Promise<voi
   chain.attach({ kind: 'interface' }, router.cube, PODS);
   ring = new RingBuffer(chain.shared('punts'), () => undefined);
   ring.unref();
-  const constants = Buffer.alloc(16);
-  constants.set(macBytes(GATEWAY_MAC), 8);
-  injector = await loadObject({
-    path: objectPath('inject'),
-    reuseMaps: {
-      ...Object.fromEntries(SHARED.map((name) => [name, chain.shared(name)])),
-      drops: chain.shared('entry_drops'),
-    },
-    variables: { cube: constants },
-  });
+  injector = await TestInjector.open(chain);
 }
 
 function close(): void {
@@ -117,14 +107,8 @@ function pass(seconds: number, from = now()): PacketOut[] {
 
 /** Sends a packet in again, as the agent does by its device. */
 function resume({ port, packet, metadata = 0n }: PacketOut): ReturnType<Chain['run']> {
-  const request = injectRequest.encode({
-    metadata,
-    magic: MAGIC,
-    slot: router.cube.slot,
-    port,
-    direction: 0,
-  });
-  return chain.runBy(injector.program('inject_receive'), Buffer.concat([packet, request]));
+  const request = injector.request(packet, { slot: router.cube.slot, port, metadata });
+  return chain.runBy(injector.program, request);
 }
 
 const toHost = (f: Family, payload = 32) =>

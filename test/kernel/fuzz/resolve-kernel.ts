@@ -5,10 +5,11 @@
  */
 import type { ImageChange } from '../../../src/cubes/cube-type.ts';
 import { neighbours as codec, heardCounts } from '../../../src/cubes/router/generated/codec.ts';
-import { injectRequest, puntEvent } from '../../../src/dataplane/generated/tcx.ts';
-import { type BpfObject, loadObject, RingBuffer } from '../../../src/dataplane/kernel/addon/index.ts';
-import { GATEWAY_MAC, macBytes, mappedBytes } from '../support/bytes.ts';
-import { type Chain, type ChainCube, objectPath, SHARED, sumPerCpu, u32 } from '../support/chain.ts';
+import { puntEvent } from '../../../src/dataplane/generated/tcx.ts';
+import { RingBuffer } from '../../../src/dataplane/kernel/addon/index.ts';
+import { mappedBytes } from '../support/bytes.ts';
+import { type Chain, type ChainCube, sumPerCpu, u32 } from '../support/chain.ts';
+import { TestInjector } from '../support/injector.ts';
 import { addressOf } from './parse-model.ts';
 import type { Waiting } from './resolve-agent-model.ts';
 import { type Buckets, type HeardCount, keyOf, type Row } from './resolve-program-model.ts';
@@ -16,7 +17,6 @@ import type { Resumed } from './router-model.ts';
 
 /** A second of the kernel's tables, in ns. */
 export const UNIT = 1n << 30n;
-const MAGIC = 0x43554249;
 const STATES = { 1: 'Incomplete', 2: 'Resolved', 3: 'Failed', 4: 'Static' } as const;
 /** Where a row has times: all, and the one that the agent writes. */
 const TIMES = [8, 12, 16] as const;
@@ -30,12 +30,12 @@ type NeighbourValue = ReturnType<typeof codec.decodeValue>;
 export class ResolveKernel {
   readonly #chain: Chain;
   readonly #cube: ChainCube;
-  readonly #injector: BpfObject;
+  readonly #injector: TestInjector;
   readonly #ring: RingBuffer;
   /** Units that the agent's clock is ahead of the kernel's. */
   #ahead = 0;
 
-  private constructor(chain: Chain, cube: ChainCube, injector: BpfObject) {
+  private constructor(chain: Chain, cube: ChainCube, injector: TestInjector) {
     this.#chain = chain;
     this.#cube = cube;
     this.#injector = injector;
@@ -44,16 +44,7 @@ export class ResolveKernel {
   }
 
   static async open(chain: Chain, cube: ChainCube): Promise<ResolveKernel> {
-    const constants = Buffer.alloc(16);
-    constants.set(macBytes(GATEWAY_MAC), 8);
-    const injector = await loadObject({
-      path: objectPath('inject'),
-      reuseMaps: {
-        ...Object.fromEntries(SHARED.map((name) => [name, chain.shared(name)])),
-        drops: chain.shared('entry_drops'),
-      },
-      variables: { cube: constants },
-    });
+    const injector = await TestInjector.open(chain);
     return new ResolveKernel(chain, cube, injector);
   }
 
@@ -173,9 +164,8 @@ export class ResolveKernel {
 
   /** Sends a packet in again, as the agent does by its device. */
   resume({ port, frame }: Waiting, how: Resumed): ReturnType<Chain['shoot']> {
-    const request = { metadata: RESUME[how], magic: MAGIC, slot: this.#cube.slot, port, direction: 0 };
-    const bytes = Buffer.concat([frame, injectRequest.encode(request)]);
-    return this.#chain.shootBy(this.#injector.program('inject_receive'), bytes);
+    const to = { slot: this.#cube.slot, port, metadata: RESUME[how] };
+    return this.#chain.shootBy(this.#injector.program, this.#injector.request(frame, to));
   }
 
   close(): void {

@@ -2,25 +2,24 @@
 /** A router between pods, the host and a LAN on which it finds MACs itself, with its image as on a node. */
 import type { PacketOut } from '../../../src/cubes/cube-type.ts';
 import { neighbours as codec } from '../../../src/cubes/router/generated/codec.ts';
-import { injectRequest } from '../../../src/dataplane/generated/tcx.ts';
-import { type BpfObject, loadObject, RingBuffer } from '../../../src/dataplane/kernel/addon/index.ts';
+import { RingBuffer } from '../../../src/dataplane/kernel/addon/index.ts';
 import { decodePunt } from '../../../src/dataplane/punt-record.ts';
-import { GATEWAY_MAC, macBytes } from './bytes.ts';
-import { Chain, type ChainCube, objectPath, SHARED } from './chain.ts';
+import { GATEWAY_MAC } from './bytes.ts';
+import { Chain, type ChainCube } from './chain.ts';
+import { TestInjector } from './injector.ts';
 import { arp, ethernet, icmp, ip, ipv6, linkLayerOption, udp } from './packet.ts';
 import { addRouter, apply, type RouterOptions, type TestRouter } from './router.ts';
 
 export const [PODS, LAN, HOST] = [0, 1, 2];
-const MAGIC = 0x43554249;
 
 export class ResolvingBench {
   readonly chain: Chain;
   readonly router: TestRouter;
   readonly #wire: ChainCube;
   readonly #ring: RingBuffer;
-  readonly #injector: BpfObject;
+  readonly #injector: TestInjector;
 
-  private constructor(chain: Chain, router: TestRouter, wire: ChainCube, injector: BpfObject) {
+  private constructor(chain: Chain, router: TestRouter, wire: ChainCube, injector: TestInjector) {
     this.chain = chain;
     this.router = router;
     this.#wire = wire;
@@ -45,16 +44,7 @@ export class ResolvingBench {
     router.image.tick(now());
     const schema = { dropReasons: [], counters: [] } as never;
     const wire = await chain.add({ object: 'pass', schema, slot: 2 });
-    const constants = Buffer.alloc(16);
-    constants.set(macBytes(GATEWAY_MAC), 8);
-    const injector = await loadObject({
-      path: objectPath('inject'),
-      reuseMaps: {
-        ...Object.fromEntries(SHARED.map((name) => [name, chain.shared(name)])),
-        drops: chain.shared('entry_drops'),
-      },
-      variables: { cube: constants },
-    });
+    const injector = await TestInjector.open(chain);
     return new ResolvingBench(chain, router, wire, injector);
   }
 
@@ -98,8 +88,8 @@ export class ResolvingBench {
   /** Sends a packet in again, as the agent does by its device. */
   resume({ port, packet, metadata = 0n }: PacketOut): ReturnType<Chain['run']> {
     const { slot } = this.router.cube;
-    const request = injectRequest.encode({ metadata, magic: MAGIC, slot, port, direction: 0 });
-    return this.chain.runBy(this.#injector.program('inject_receive'), Buffer.concat([packet, request]));
+    const request = this.#injector.request(packet, { slot, port, metadata });
+    return this.chain.runBy(this.#injector.program, request);
   }
 
   row(address: string) {
