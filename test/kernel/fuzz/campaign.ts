@@ -19,6 +19,9 @@ export const SEED = Number(process.env.CUBEPLANE_FUZZ_SEED ?? 1);
 /** Packets of one seed, under one configuration at first. */
 const STRETCH = process.env.CUBEPLANE_FUZZ_STRETCH;
 
+/** Packets after which a long campaign says how far it is. */
+const REPORTED = 500_000;
+
 const IS_EXACT = process.env.CUBEPLANE_FUZZ_EXACT === '1';
 
 /** One configuration in the kernel and in the model. */
@@ -53,6 +56,8 @@ export async function campaign(
   let packets = 0;
   let changes = 0;
   let passedOver = 0;
+  let reported = 0;
+  const started = Date.now();
   for (let seed = first; packets < wanted; seed++) {
     const random = new Random(seed);
     const subject = await open(random);
@@ -77,6 +82,10 @@ export async function campaign(
     } finally {
       subject.close();
     }
+    if (packets - reported < REPORTED) continue;
+    reported = packets;
+    const minutes = ((Date.now() - started) / 60_000).toFixed(1);
+    process.stderr.write(`fuzz: ${packets} of ${wanted} packets, seed ${seed}, ${minutes} minutes\n`);
   }
   return { packets, changes, differences: [] };
 }
