@@ -361,8 +361,13 @@ describe('an image', () => {
     expect(picks()).toEqual(['10.244.0.1', '10.244.0.2']);
     slice(1, 'r2', 4);
     expect(picks()).toEqual(['10.244.0.3', '10.244.0.4']);
+    // an endpoint that comes or goes rewrites one slice, and leaves the revision as it is
+    slice(1, 'r2', 5);
+    expect(picks()).toEqual(['10.244.0.3', '10.244.0.5']);
+    slice(0, 'r2', 6);
+    expect(picks()).toEqual(['10.244.0.5', '10.244.0.6']);
     image.setTable('n/web-0', undefined);
-    expect(picks()).toEqual(['10.244.0.3', '10.244.0.4']);
+    expect(picks()).toEqual(['10.244.0.5', '10.244.0.6']);
     image.setTable('n/web-1', undefined);
     expect(picks()).toBeUndefined();
   });

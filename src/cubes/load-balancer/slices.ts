@@ -10,7 +10,10 @@ import type { TableSlice } from '../cube-type.ts';
 
 interface Part {
   readonly slice: TableSlice;
-  /** Dropped once used: the image holds what they mean. */
+  /**
+   * Kept only where there are several slices, which are needed again when another one changes; of the others the image holds
+   * what they mean.
+   */
   rows: readonly Service[] | undefined;
 }
 
@@ -89,7 +92,6 @@ export class Slices {
       together.length === count && together.every((one, index) => one.slice.index === index && one.rows);
     if (!complete) return changes;
     const services = merge(together);
-    for (const one of together) one.rows = undefined;
     const names = services.map(nameOf);
     changes.push({ owner: name, set: services, removed: owner.names.filter((old) => !names.includes(old)) });
     owner.names = names;
