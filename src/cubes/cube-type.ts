@@ -49,6 +49,8 @@ export interface CubePort {
 /** What a cube may know of its node. */
 export interface NodeInput {
   readonly name: string;
+  /** Of the label topology.kubernetes.io/zone. */
+  readonly zone?: string;
   /** `02:…`, fixed, the same on all nodes: of every router port, cube0 and the overlay device. */
   readonly gatewayMac: string;
   /** Default VNI of tunnel routes. */

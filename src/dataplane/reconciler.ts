@@ -34,6 +34,9 @@ import type { Store } from './store.ts';
 import type { TableChange } from './tables.ts';
 import { Upkeep } from './upkeep.ts';
 
+/** Well-known label of Nodes. */
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
 export class Reconciler {
   readonly #options: AgentOptions;
   readonly #store: Store;
@@ -109,8 +112,10 @@ export class Reconciler {
   }
 
   #node(): NodeInput {
+    const zone = this.#store.node?.metadata.labels?.[ZONE_LABEL];
     return {
       name: this.#options.node,
+      ...(zone ? { zone } : {}),
       gatewayMac: GATEWAY_MAC,
       overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,

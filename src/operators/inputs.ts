@@ -31,6 +31,7 @@ export interface ServiceInput {
     sessionAffinityConfig?: Maybe<{ clientIP?: Maybe<{ timeoutSeconds?: Maybe<number> }> }>;
     internalTrafficPolicy?: Maybe<string>;
     externalTrafficPolicy?: Maybe<string>;
+    healthCheckNodePort?: Maybe<number>;
     loadBalancerSourceRanges?: Maybe<string[]>;
     publishNotReadyAddresses?: Maybe<boolean>;
   }>;
@@ -63,6 +64,11 @@ export interface EndpointInput {
   }>;
   nodeName?: Maybe<string>;
   zone?: Maybe<string>;
+  hints?: Maybe<{ forZones?: Maybe<Maybe<HintInput>[]>; forNodes?: Maybe<Maybe<HintInput>[]> }>;
+}
+
+interface HintInput {
+  name?: Maybe<string>;
 }
 
 /** core/v1 Node. */

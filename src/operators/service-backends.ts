@@ -8,14 +8,16 @@ import { isPort, protocolOf } from './service-frontends.ts';
 
 type State = Backend['state'];
 
-/** Bound of the CubeTable schema. */
+/** Bounds of the CubeTable schema. */
 const MAX_PORTS = 100;
+const MAX_HINTS = 8;
 /** While an endpoint moves from one slice to another it stands in both; the better state counts. */
 const BEST_FIRST: readonly State[] = ['Ready', 'Serving', 'Terminating', 'NotReady'];
 
 interface Gathered {
   node: string | undefined;
   zone: string | undefined;
+  hints: Backend['hints'];
   /** Ports by `name protocol number`, with the best state seen. */
   ports: Map<string, { port: BackendPort; state: State }>;
 }
@@ -51,14 +53,14 @@ export function backendsOf(
 }
 
 /**
- * State of an endpoint (KEP-1672). `ready` absent means ready, `serving` absent means as `ready`. A Service with
+ * State of an endpoint (KEP-1672), by kube-proxy's defaults: `ready` and `serving` absent mean true. A Service with
  * publishNotReadyAddresses wants every endpoint.
  */
 function stateOf(endpoint: EndpointInput, publishNotReady: boolean): State {
   const { ready, serving, terminating } = endpoint.conditions ?? {};
   const isReady = ready ?? true;
   if (isReady || publishNotReady) return 'Ready';
-  if (terminating === true) return (serving ?? isReady) ? 'Serving' : 'Terminating';
+  if (terminating === true) return (serving ?? true) ? 'Serving' : 'Terminating';
   return 'NotReady';
 }
 
@@ -71,11 +73,12 @@ function gather(
 ): void {
   let gathered = byAddress.get(address);
   if (gathered === undefined) {
-    gathered = { node: undefined, zone: undefined, ports: new Map() };
+    gathered = { node: undefined, zone: undefined, hints: undefined, ports: new Map() };
     byAddress.set(address, gathered);
   }
   gathered.node ??= endpoint.nodeName ?? undefined;
   gathered.zone ??= endpoint.zone ?? undefined;
+  gathered.hints ??= hintsOf(endpoint);
   for (const port of ports) {
     const key = `${port.name} ${port.protocol} ${port.port}`;
     const before = gathered.ports.get(key);
@@ -83,6 +86,17 @@ function gather(
       gathered.ports.set(key, { port, state });
     }
   }
+}
+
+/** For which zones (KEP-2433) and nodes (KEP-3015) an endpoint is meant; undefined for one that says neither. */
+function hintsOf({ hints }: EndpointInput): Backend['hints'] {
+  if (!hints) return undefined;
+  const names = (list: typeof hints.forZones): string[] =>
+    [...new Set((list ?? []).flatMap((hint) => hint?.name || []))].sort().slice(0, MAX_HINTS);
+  const zones = names(hints.forZones).filter((zone) => zone.length <= 63);
+  const nodes = names(hints.forNodes);
+  if (zones.length === 0 && nodes.length === 0) return undefined;
+  return { ...(zones.length === 0 ? {} : { zones }), ...(nodes.length === 0 ? {} : { nodes }) };
 }
 
 /** Two host-network pods share an address and differ in port and state, so states are entries of their own. */
@@ -102,6 +116,7 @@ function entriesOf(address: string, gathered: Gathered): Backend[] {
         state,
         ...(gathered.node === undefined ? {} : { node: gathered.node }),
         ...(gathered.zone === undefined || gathered.zone.length > 63 ? {} : { zone: gathered.zone }),
+        ...(gathered.hints === undefined ? {} : { hints: gathered.hints }),
         ports: ports.slice(at, at + MAX_PORTS),
       });
     }

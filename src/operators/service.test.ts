@@ -296,7 +296,7 @@ describe('backends of a Service', () => {
     ['serving unknown, not ready', { ready: false }, false, 'NotReady'],
     ['terminating but serving', { ready: false, serving: true, terminating: true }, false, 'Serving'],
     ['terminating', { ready: false, serving: false, terminating: true }, false, 'Terminating'],
-    ['terminating, serving unknown', { ready: false, terminating: true }, false, 'Terminating'],
+    ['terminating, serving unknown', { ready: false, terminating: true }, false, 'Serving'],
     ['ready and terminating (publishNotReadyAddresses)', { ready: true, terminating: true }, false, 'Ready'],
     ['not ready, but wanted', { ready: false, serving: false }, true, 'Ready'],
   ])('state: %s', (_, conditions, publishNotReadyAddresses, state) => {
@@ -385,6 +385,58 @@ describe('backends of a Service', () => {
   });
 });
 
+describe('hints of endpoints', () => {
+  const hinted = (zones: (string | null)[], nodes: string[] = []) =>
+    ready('10.244.1.5', {
+      hints: { forZones: zones.map((name) => ({ name })), forNodes: nodes.map((name) => ({ name })) },
+    });
+  const hintsOf = (...endpoints: EndpointInput[]) =>
+    translate(service({}), [slice(endpoints)]).backends.map(({ hints }) => hints);
+
+  it('are those of zones and of nodes, each once', () => {
+    expect(hintsOf(hinted(['b', 'a', 'a'], ['node-a']))).toEqual([{ zones: ['a', 'b'], nodes: ['node-a'] }]);
+    expect(hintsOf(hinted(['a']))).toEqual([{ zones: ['a'] }]);
+  });
+
+  it('are none where the lists are empty or hold nothing that could be a zone', () => {
+    expect(hintsOf(ready('10.244.1.5', { hints: null }))).toEqual([undefined]);
+    expect(hintsOf(ready('10.244.1.5', { hints: { forZones: null, forNodes: [null] } }))).toEqual([
+      undefined,
+    ]);
+    expect(hintsOf(hinted([null, '', 'z'.repeat(64)]))).toEqual([undefined]);
+  });
+
+  it('stay with an endpoint that stands in two slices while it moves', () => {
+    expect(hintsOf(ready('10.244.1.5'), hinted(['a']))).toEqual([{ zones: ['a'] }]);
+  });
+});
+
+describe('healthCheckNodePort', () => {
+  const portOf = (spec: ServiceInput['spec'], count = 1) => {
+    const endpoints = Array.from({ length: count }, (_, i) => ready(`10.244.${i >> 8}.${i & 255}`));
+    const { tables } = translate(service(spec), [slice(endpoints)]);
+    return tables.map((table) => (table.spec as ServiceCubeTableSpec).services[0]?.healthCheckNodePort);
+  };
+  const outside = {
+    type: 'LoadBalancer',
+    externalTrafficPolicy: 'Local',
+    healthCheckNodePort: 32_100,
+  } as const;
+
+  it('is in the first table of a LoadBalancer with externalTrafficPolicy Local', () => {
+    expect(portOf(outside)).toEqual([32_100]);
+    expect(portOf(outside, 150)).toEqual([32_100, undefined, undefined, undefined]);
+  });
+
+  it.each<[string, ServiceInput['spec']]>([
+    ['another policy', { ...outside, externalTrafficPolicy: 'Cluster' }],
+    ['another type', { ...outside, type: 'NodePort' }],
+    ['no port yet', { ...outside, healthCheckNodePort: 0 }],
+  ])('is left out with %s', (_, spec) => {
+    expect(portOf(spec)).toEqual([undefined]);
+  });
+});
+
 describe('slices of a large Service', () => {
   const addresses = (count: number): EndpointInput[] =>
     Array.from({ length: count }, (_, i) => ready(`10.${244 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`));
@@ -448,6 +500,8 @@ describe('totality', () => {
           fc.array(fc.record({ name, port, protocol, nodePort: port }), { maxLength: 4 }),
           fc.constant(null),
         ),
+        externalTrafficPolicy: fc.constantFrom('Local', 'Cluster', 'Other', null),
+        healthCheckNodePort: port,
         loadBalancerSourceRanges: fc.oneof(fc.array(fc.string(), { maxLength: 3 }), fc.constant(null)),
       },
       { requiredKeys: [] },
@@ -455,6 +509,10 @@ describe('totality', () => {
     const endpoint = fc.record({
       addresses: fc.oneof(fc.array(address, { maxLength: 2 }), fc.constant(null)),
       conditions: fc.oneof(fc.constant(null), fc.record({ ready: fc.constantFrom(true, false, null) })),
+      hints: fc.oneof(
+        fc.constant(null),
+        fc.record({ forZones: fc.oneof(fc.constant(null), fc.array(fc.record({ name: fc.string() }))) }),
+      ),
     });
     const slices = fc.record({
       addressType: fc.constantFrom('IPv4', 'IPv6', 'FQDN', null),

@@ -7,7 +7,7 @@ import { type Diagnostic, Diagnostics } from './diagnostic.ts';
 import type { EndpointSliceInput, ServiceInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
 import { backendsOf } from './service-backends.ts';
-import { frontendsOf } from './service-frontends.ts';
+import { frontendsOf, isPort } from './service-frontends.ts';
 import { fnv1a, spread } from './slices.ts';
 
 /** Slices are sized for this many backends, so that hashing overfills one only rarely. */
@@ -41,6 +41,7 @@ export function tablesOfService(
   if (frontends.length === 0) return { tables: [], diagnostics: diagnostics.list };
   const backends = backendsOf(service, slices, frontends, diagnostics);
   const parts = spread(backends, (backend) => backend.address, { most: MAX_BACKENDS, target: SLICE_TARGET });
+  const healthPort = healthPortOf(service);
   const revision = shapeOf(frontends, parts.length);
   const tables = parts.map((part, index): CubeTable => {
     const row: Service = {
@@ -48,6 +49,7 @@ export function tablesOfService(
       name,
       ...(uid === '' ? {} : { uid }),
       frontends: index === 0 ? frontends : [],
+      ...(index === 0 && healthPort !== undefined ? { healthCheckNodePort: healthPort } : {}),
       backends: part,
     };
     return {
@@ -71,6 +73,14 @@ export function tablesOfService(
     };
   });
   return { tables, diagnostics: diagnostics.list };
+}
+
+/** Only a load balancer that has to find the nodes with backends asks for it. */
+function healthPortOf({ spec }: ServiceInput): number | undefined {
+  const port = spec?.healthCheckNodePort;
+  return spec?.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local' && isPort(port)
+    ? port
+    : undefined;
 }
 
 /** What all slices must agree on: how many there are, and the ports that frontends and backends are joined by. */

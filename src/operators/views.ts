@@ -95,11 +95,12 @@ export function serviceView(object: KubeObject): ServiceInput {
 export function sliceView(object: KubeObject): EndpointSliceInput | undefined {
   const slice = object as unknown as EndpointSliceInput;
   if (slice.metadata.labels?.[KUBERNETES_LABELS.serviceName] === undefined) return undefined;
-  const endpoints = (slice.endpoints ?? []).map(({ addresses, conditions, nodeName, zone }) => ({
+  const endpoints = (slice.endpoints ?? []).map(({ addresses, conditions, nodeName, zone, hints }) => ({
     addresses: addresses?.slice(0, 1) ?? null,
     conditions: conditions ?? null,
     nodeName: nodeName ?? null,
     zone: zone ?? null,
+    ...(hints ? { hints } : {}),
   }));
   return {
     metadata: trim(slice.metadata),

@@ -599,6 +599,10 @@ export interface LoadBalancer {
   /** Which frontends of its tables it serves, by scope. */
   scopes: ('ClusterIP' | 'External' | 'LoadBalancer' | 'NodePort')[];
   /**
+   * Who its clients are. Any: externalTrafficPolicy holds for all of them. Pods: the pods of this node, which reach the external addresses, load-balancer addresses and node ports of a Service by any of its backends, whatever its externalTrafficPolicy is, as with kube-proxy.
+   */
+  clients: 'Any' | 'Pods';
+  /**
    * What a client meets where a service has no backend. Reject: a TCP RST or an ICMP error at once. Drop: silence.
    */
   noBackends: 'Reject' | 'Drop';
@@ -1394,6 +1398,15 @@ export interface Frontend {
   /** What a client meets without backends. Without it the load balancer's own. */
   noBackends?: 'Reject' | 'Drop';
 }
+/**
+ * For whom it is meant (`hints` of an EndpointSlice). A load balancer on one of the nodes, or else in one of the zones, picks only among the backends that are meant for it, if each Ready one is meant for somebody and one of them for it.
+ */
+export interface BackendHints {
+  /** Zones. */
+  zones?: string[];
+  /** Nodes. */
+  nodes?: string[];
+}
 /** One port of the server. */
 export interface BackendPort {
   /** Name of the frontend that it serves. */
@@ -1417,6 +1430,10 @@ export interface Backend {
   node?: string;
   /** Zone in which it runs. */
   zone?: string;
+  /**
+   * For whom it is meant (`hints` of an EndpointSlice). A load balancer on one of the nodes, or else in one of the zones, picks only among the backends that are meant for it, if each Ready one is meant for somebody and one of them for it.
+   */
+  hints?: BackendHints;
   /** Ports on which it serves. */
   ports: BackendPort[];
 }
@@ -1430,6 +1447,8 @@ export interface Service {
   uid?: string;
   /** Where clients reach it. In slice 0 only. */
   frontends: Frontend[];
+  /** Port on which each node says over HTTP whether it has Ready backends. In slice 0 only. */
+  healthCheckNodePort?: number;
   /** Who serves it; one entry an address. */
   backends: Backend[];
 }

@@ -16,6 +16,7 @@ import type { Schema } from './schema.ts';
 
 export const SCOPES = ['ClusterIP', 'External', 'LoadBalancer', 'NodePort'] as const;
 export const ALGORITHMS = ['Random', 'Maglev'] as const;
+export const CLIENTS = ['Any', 'Pods'] as const;
 export const NO_BACKENDS = ['Reject', 'Drop'] as const;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'] as const;
 
@@ -97,6 +98,15 @@ const backend = object(
     ),
     node: dnsSubdomain('Node on which it runs.'),
     zone: text('Zone in which it runs.', 63),
+    hints: object(
+      'For whom it is meant (`hints` of an EndpointSlice). A load balancer on one of the nodes, or else in one of the zones, picks only among the backends that are meant for it, if each Ready one is meant for somebody and one of them for it.',
+      {
+        zones: atomicList('Zones.', text('Zone.', 63), 8),
+        nodes: atomicList('Nodes.', dnsSubdomain('Node.'), 8),
+      },
+      [],
+      { typeName: 'BackendHints' },
+    ),
     ports: atomicList(
       'Ports on which it serves.',
       object(
@@ -124,6 +134,11 @@ export const service: Schema = object(
     name: dnsSubdomain('Name of the Service.'),
     uid: text('UID of the Service.', 63),
     frontends: atomicList('Where clients reach it. In slice 0 only.', frontend, 128, { default: [] }),
+    healthCheckNodePort: integer(
+      'Port on which each node says over HTTP whether it has Ready backends. In slice 0 only.',
+      1,
+      65535,
+    ),
     backends: atomicList('Who serves it; one entry an address.', backend, 100, { default: [] }),
   },
   ['namespace', 'name'],

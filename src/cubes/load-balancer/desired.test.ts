@@ -28,8 +28,12 @@ const backend = (address: string, options: Partial<Backend> = {}): Backend => ({
   ports: [{ name: 'http', port: 8080 }],
   ...options,
 });
-const of = (frontends: Frontend[], backends: Backend[]) =>
-  desired(SPEC, 'node-a', { namespace: 'default', name: 'web', frontends, backends });
+const of = (frontends: Frontend[], backends: Backend[], spec: Partial<LoadBalancer> = {}) =>
+  desired(
+    { ...SPEC, ...spec },
+    { name: 'node-a', zone: 'z1' },
+    { namespace: 'default', name: 'web', frontends, backends },
+  );
 /** Addresses that the first frontend picks from. */
 const picked = (result: ReturnType<typeof desired>, index = 0) =>
   result.frontends[index]?.picks.map(({ backend: at }) => result.backends[at]?.address);
@@ -92,6 +96,102 @@ describe('desired', () => {
     expect(picked(of(local, [backend('10.244.0.1'), there]))).toEqual(['10.244.0.1']);
     expect(of(local, [there]).frontends).toMatchObject([{ picks: [], local: true }]);
     expect(of(local, []).frontends).toMatchObject([{ picks: [], local: false, reject: true }]);
+  });
+
+  test('pods reach by any backend what is Local for clients outside', () => {
+    const there = backend('10.244.0.2', { node: 'node-b' });
+    const local = [
+      frontend({ trafficPolicy: 'Local' }),
+      frontend({ trafficPolicy: 'Local', scope: 'LoadBalancer', addresses: ['203.0.113.1'] }),
+    ];
+    const result = of(local, [there], { clients: 'Pods' });
+    expect([picked(result), picked(result, 1)]).toEqual([[], ['10.244.0.2']]);
+    expect(result.frontends).toMatchObject([{ local: true }, { local: false }]);
+  });
+
+  describe('hints: node-a in zone z1 picks', () => {
+    const zones = (...list: string[]) => ({ zones: list });
+    const nodes = (...list: string[]) => ({ nodes: list });
+    const cases: [string, (Backend['hints'] | undefined)[], number[]][] = [
+      ['all without hints', [undefined, undefined], [0, 1]],
+      ['those of its zone', [zones('z1'), zones('z2'), zones('z2', 'z1')], [0, 2]],
+      ['all while one has no hint yet', [zones('z1'), undefined], [0, 1]],
+      ['all where nobody is meant for its zone', [zones('z2'), zones('z3')], [0, 1]],
+      ['those of the node', [nodes('node-a'), nodes('node-b')], [0]],
+      [
+        'those of its zone where none is meant for the node',
+        [
+          { ...nodes('node-b'), ...zones('z1') },
+          { ...nodes('node-c'), ...zones('z2') },
+        ],
+        [0],
+      ],
+      [
+        'those of the node before those of the zone',
+        [
+          { ...nodes('node-a'), ...zones('z1') },
+          { ...nodes('node-b'), ...zones('z1') },
+        ],
+        [0],
+      ],
+      [
+        'those of the zone while one has no hint for nodes',
+        [{ ...nodes('node-a'), ...zones('z1') }, zones('z1'), zones('z2')],
+        [0, 1],
+      ],
+    ];
+    const hinted = (list: (Backend['hints'] | undefined)[], options: Partial<Backend> = {}) =>
+      list.map((hints, i) => backend(`10.244.0.${i}`, { ...(hints ? { hints } : {}), ...options }));
+
+    test.each(cases)('%s', (_, list, expected) => {
+      expect(picked(of([frontend()], hinted(list)))).toEqual(expected.map((i) => `10.244.0.${i}`));
+    });
+
+    test('all that serve where none is Ready', () => {
+      const list = hinted([zones('z1'), zones('z2')], { state: 'Serving' });
+      expect(picked(of([frontend()], list))).toHaveLength(2);
+    });
+
+    test('among its own backends with policy Local, whatever they are meant for', () => {
+      const list = hinted([zones('z2'), zones('z1')]);
+      const away = list.map((one, i) => (i === 1 ? { ...one, node: 'node-b' } : one));
+      expect(picked(of([frontend({ trafficPolicy: 'Local' })], away))).toEqual(['10.244.0.0']);
+    });
+
+    test('in each family by itself', () => {
+      const v4 = backend('10.244.0.1', { hints: zones('z2') });
+      const v6 = [backend('fd00::1', { hints: zones('z1') }), backend('fd00::2', { hints: zones('z2') })];
+      const result = of([frontend({ addresses: ['10.96.0.1', 'fd00:96::1'] })], [v4, ...v6]);
+      expect([picked(result), picked(result, 1)]).toEqual([['10.244.0.1'], ['fd00::1']]);
+    });
+
+    test('nobody by zone on a node without one', () => {
+      const service = { namespace: 'default', name: 'web', frontends: [frontend()] };
+      const backends = hinted([zones('z1'), zones('z2')]);
+      expect(picked(desired(SPEC, { name: 'node-a' }, { ...service, backends }))).toHaveLength(2);
+    });
+  });
+
+  test('health: Ready addresses of the node, each once; terminating ones do not count', () => {
+    const service = {
+      namespace: 'default',
+      name: 'web',
+      frontends: [frontend()],
+      healthCheckNodePort: 32100,
+    };
+    const healthOf = (...backends: Backend[]) =>
+      desired(SPEC, { name: 'node-a' }, { ...service, backends }).health;
+    expect(
+      healthOf(
+        backend('10.244.0.1'),
+        backend('10.244.0.1', { ports: [{ name: 'dns', port: 53 }] }),
+        backend('fd00::1'),
+        backend('10.244.0.2', { node: 'node-b' }),
+        backend('10.244.0.3', { state: 'Serving' }),
+      ),
+    ).toEqual({ port: 32100, localEndpoints: 2 });
+    expect(healthOf(backend('10.244.0.1', { node: 'node-b' }))).toEqual({ port: 32100, localEndpoints: 0 });
+    expect(of([frontend()], []).health).toBeUndefined();
   });
 
   test('what is said at the frontend wins over the load balancer', () => {

@@ -40,9 +40,24 @@ export interface Pick {
   readonly weight: number;
 }
 
+/** Where the load balancer runs. */
+export interface Place {
+  readonly name: string;
+  readonly zone?: string;
+}
+
+/** What the node tells load balancers outside about a service: whether to send packets here. */
+export interface DesiredHealth {
+  /** On which the node answers over HTTP. */
+  readonly port: number;
+  /** Addresses of Ready backends on the node. */
+  readonly localEndpoints: number;
+}
+
 export interface DesiredService {
   readonly frontends: readonly DesiredFrontend[];
   readonly backends: readonly DesiredBackend[];
+  readonly health: DesiredHealth | undefined;
   readonly problems: readonly Problem[];
 }
 
@@ -60,6 +75,7 @@ interface Candidate extends Pick {
   readonly state: Backend['state'];
   readonly v4: boolean;
   readonly here: boolean;
+  readonly hints: Backend['hints'];
 }
 
 const isReady = ({ state }: Candidate): boolean => state === 'Ready';
@@ -71,7 +87,43 @@ function serving(candidates: readonly Candidate[]): readonly Candidate[] {
   return ready.length > 0 ? ready : candidates.filter((one) => one.state === 'Serving');
 }
 
-export function desired(spec: LoadBalancer, node: string, service: Service): DesiredService {
+/**
+ * Of the Ready candidates those that are meant for this node, else for its zone (KEP-2433, KEP-3015). Hints count only
+ * where all have some and one of them is meant for here: while they are being written, or are wrong, everyone serves.
+ */
+function near(candidates: readonly Candidate[], { name, zone }: Place): readonly Candidate[] {
+  if (!candidates.some(({ hints }) => hints) || !candidates.every(isReady)) return candidates;
+  return (
+    meantFor(candidates, ({ hints }) => hints?.nodes, name) ??
+    meantFor(candidates, ({ hints }) => hints?.zones, zone) ??
+    candidates
+  );
+}
+
+function meantFor(
+  candidates: readonly Candidate[],
+  hintsOf: (candidate: Candidate) => readonly string[] | undefined,
+  here: string | undefined,
+): readonly Candidate[] | undefined {
+  if (here === undefined || candidates.some((one) => (hintsOf(one)?.length ?? 0) === 0)) return undefined;
+  const found = candidates.filter((one) => hintsOf(one)?.includes(here));
+  return found.length > 0 ? found : undefined;
+}
+
+/** Pods reach what is for clients outside by any backend (`clients` of the spec). */
+function isLocal({ clients }: LoadBalancer, { trafficPolicy, scope }: Frontend): boolean {
+  return trafficPolicy === 'Local' && (clients !== 'Pods' || scope === 'ClusterIP');
+}
+
+/** Terminating backends may still serve, but are no reason to send more packets here (KEP-1669). */
+function healthOf({ name }: Place, service: Service): DesiredHealth | undefined {
+  const port = service.healthCheckNodePort;
+  if (port === undefined) return undefined;
+  const here = service.backends.filter(({ node, state }) => node === name && state === 'Ready');
+  return { port, localEndpoints: new Set(here.map(({ address }) => address)).size };
+}
+
+export function desired(spec: LoadBalancer, node: Place, service: Service): DesiredService {
   const frontends: DesiredFrontend[] = [];
   const problems: Problem[] = [];
   const backends: { address: string; port: number; proto: number; weight: number }[] = [];
@@ -119,7 +171,8 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
         weight: backend.weight,
         state: backend.state,
         v4: isV4(backend.address),
-        here: backend.node === node,
+        here: backend.node === node.name,
+        hints: backend.hints,
       };
       // listed twice, as while an EndpointSlice is replaced: the better state counts
       const twin = seen.get(index);
@@ -133,10 +186,10 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
         ? candidates
         : candidates.filter((one) => one.v4 === v4);
       const everywhere = serving(family).filter((one) => one.weight > 0);
-      const here =
-        frontend.trafficPolicy === 'Local'
-          ? serving(family.filter((one) => one.here)).filter((one) => one.weight > 0)
-          : everywhere;
+      const local = isLocal(spec, frontend);
+      const here = local
+        ? serving(family.filter((one) => one.here)).filter((one) => one.weight > 0)
+        : near(everywhere, node);
       for (const { backend, weight } of here) {
         const row = backends[backend];
         if (row) row.weight = Math.max(row.weight, weight);
@@ -152,7 +205,7 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
           group: `${name}/${frontend.name}/${frontend.port}/${frontend.protocol}/${frontend.scope}`,
           maglev: (frontend.algorithm ?? spec.algorithm) === 'Maglev',
           reject: (frontend.noBackends ?? spec.noBackends) === 'Reject',
-          local: frontend.trafficPolicy === 'Local' && here.length === 0 && everywhere.length > 0,
+          local: local && here.length === 0 && everywhere.length > 0,
           affinity: frontend.affinity.type === 'ClientIP' ? frontend.affinity.timeoutSeconds : 0,
           sourceRanges: frontend.sourceRanges,
           picks: here,
@@ -160,5 +213,5 @@ export function desired(spec: LoadBalancer, node: string, service: Service): Des
       }
     }
   }
-  return { frontends, backends, problems };
+  return { frontends, backends, health: healthOf(node, service), problems };
 }

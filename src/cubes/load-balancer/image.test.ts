@@ -9,6 +9,7 @@ import { LoadBalancerImage } from './image.ts';
 const SPEC: LoadBalancer = {
   algorithm: 'Random',
   scopes: ['ClusterIP', 'External'],
+  clients: 'Any',
   noBackends: 'Reject',
   drainSeconds: 60,
   udpDrainSeconds: 0,
@@ -33,6 +34,8 @@ const SPEC: LoadBalancer = {
     },
   },
 };
+
+const NODE = { name: 'node-a' };
 
 function frontend(address: string, options: Partial<Frontend> = {}): Frontend {
   return {
@@ -211,7 +214,7 @@ describe('any history of changes', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 25 }), (steps) => {
         const kernel = new FakeKernel();
-        const image = new LoadBalancerImage(SPEC, 'node-a');
+        const image = new LoadBalancerImage(SPEC, NODE);
         image.settle();
         const final = new Map<string, Service>();
         let now = 100;
@@ -232,7 +235,7 @@ describe('any history of changes', () => {
         expect(image.take()).toEqual({ writes: [], afterGrace: [] });
 
         const atOnce = new FakeKernel();
-        const other = new LoadBalancerImage(SPEC, 'node-a');
+        const other = new LoadBalancerImage(SPEC, NODE);
         for (const [name, one] of final) other.setTable(`n/${name}`, [one]);
         other.settle();
         atOnce.apply(other.take());
@@ -240,7 +243,7 @@ describe('any history of changes', () => {
         expect(kernel.map('source_ranges').size).toBe(atOnce.map('source_ranges').size);
 
         // a restart finds all as it should be
-        const restarted = new LoadBalancerImage(SPEC, 'node-a');
+        const restarted = new LoadBalancerImage(SPEC, NODE);
         kernel.adoptInto(restarted);
         restarted.tick(now);
         for (const [name, one] of final) restarted.setTable(`n/${name}`, [one]);
@@ -248,7 +251,7 @@ describe('any history of changes', () => {
         expect(restarted.take()).toEqual({ writes: [], afterGrace: [] });
 
         // a new instance: new frontends and picks, but the backends are the same rows
-        const next = new LoadBalancerImage(SPEC, 'node-a', image);
+        const next = new LoadBalancerImage(SPEC, NODE, image);
         for (const [name, one] of final) next.setTable(`n/${name}`, [one]);
         next.settle();
         const change = next.take();
@@ -269,7 +272,7 @@ describe('an image', () => {
     services.flatMap((one) => image.setTable(`n/${one.name}`, [one]));
 
   test('writes only the rows of the service that changed', () => {
-    const image = new LoadBalancerImage(SPEC, 'node-a');
+    const image = new LoadBalancerImage(SPEC, NODE);
     fill(
       image,
       ...Array.from({ length: 20 }, (_, i) =>
@@ -296,7 +299,7 @@ describe('an image', () => {
       ['b', 'a'],
     ]) {
       const kernel = new FakeKernel();
-      const image = new LoadBalancerImage(SPEC, 'node-a');
+      const image = new LoadBalancerImage(SPEC, NODE);
       image.settle();
       const of = (name: string) =>
         service(name, [frontend('10.96.0.1')], [backend(name === 'a' ? '10.244.0.1' : '10.244.0.2')]);
@@ -320,7 +323,7 @@ describe('an image', () => {
     ['maxBackends', { maxBackends: 2 }],
     ['maxPicks', { maxPicks: 2 }],
   ])('what does not fit names the service and %s, and changes nothing', (field, sizes) => {
-    const image = new LoadBalancerImage({ ...SPEC, sessions: { ...SPEC.sessions, ...sizes } }, 'node-a');
+    const image = new LoadBalancerImage({ ...SPEC, sessions: { ...SPEC.sessions, ...sizes } }, NODE);
     const small = service('s', [frontend('10.96.0.1')], [backend('10.244.0.1')]);
     expect(fill(image, small)).toEqual([]);
     image.settle();
@@ -341,7 +344,7 @@ describe('an image', () => {
 
   test('slices count when all of a revision are there', () => {
     const kernel = new FakeKernel();
-    const image = new LoadBalancerImage(SPEC, 'node-a');
+    const image = new LoadBalancerImage(SPEC, NODE);
     image.settle();
     const slice = (index: number, revision: string, host: number) =>
       image.setTable(
@@ -374,7 +377,7 @@ describe('an image', () => {
 
   test('a backend that nobody lists drains, and its row is free for another generation after that', () => {
     const kernel = new FakeKernel();
-    const image = new LoadBalancerImage(SPEC, 'node-a');
+    const image = new LoadBalancerImage(SPEC, NODE);
     image.settle();
     image.tick(1000);
     fill(image, service('s', [frontend('10.96.0.1')], [backend('10.244.0.1')]));
@@ -399,7 +402,7 @@ describe('an image', () => {
 });
 
 test('names for a trace say the service', () => {
-  const image = new LoadBalancerImage(SPEC, 'node-a');
+  const image = new LoadBalancerImage(SPEC, NODE);
   const row = (name: string, address: string) =>
     service(name, [frontend(address)], [backend('10.244.1.5'), backend('fd00::5')]);
   image.setTable('net/web', [row('web', '10.96.0.10')]);

@@ -15,7 +15,7 @@ import { putAddress } from '../codec/address.ts';
 import type { CubeImage, DecidedPacket, ImageChange, MapWrite, Problem, TableSlice } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { Backends, coarse, ROW } from './backends.ts';
-import { type DesiredBackend, type DesiredFrontend, desired } from './desired.ts';
+import { type DesiredBackend, type DesiredFrontend, desired, type Place } from './desired.ts';
 import { full } from './full.ts';
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
@@ -66,7 +66,7 @@ function isGrouped({ affinity, sourceRanges }: DesiredFrontend): boolean {
 
 export class LoadBalancerImage implements CubeImage {
   readonly #spec: LoadBalancer;
-  readonly #node: string;
+  readonly #node: Place;
   readonly backends: Backends;
   readonly groups: Groups;
   readonly #picks: Picks;
@@ -79,7 +79,7 @@ export class LoadBalancerImage implements CubeImage {
   readonly #owners: (string | undefined)[] = [];
   readonly #waiting = new Waiting();
 
-  constructor(spec: LoadBalancer, node: string, previous?: LoadBalancerImage) {
+  constructor(spec: LoadBalancer, node: Place, previous?: LoadBalancerImage) {
     const { sessions } = spec;
     this.#spec = spec;
     this.#node = node;

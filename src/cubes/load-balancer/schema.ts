@@ -2,7 +2,7 @@
 import { choice, integer, ip, object, setOf } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
-import { ALGORITHMS, NO_BACKENDS, SCOPES } from '../../api/schemas/service.ts';
+import { ALGORITHMS, CLIENTS, NO_BACKENDS, SCOPES } from '../../api/schemas/service.ts';
 
 const capacity = (description: string, maximum: number, value: number): Schema =>
   integer(description, 16, maximum, { default: value, unit: 'entries' });
@@ -48,6 +48,11 @@ export const schema: CubeTypeSchema = {
           minItems: 1,
           default: [...SCOPES],
         },
+      ),
+      clients: choice(
+        'Who its clients are. Any: externalTrafficPolicy holds for all of them. Pods: the pods of this node, which reach the external addresses, load-balancer addresses and node ports of a Service by any of its backends, whatever its externalTrafficPolicy is, as with kube-proxy.',
+        CLIENTS,
+        { default: 'Any' },
       ),
       noBackends: choice(
         'What a client meets where a service has no backend. Reject: a TCP RST or an ICMP error at once. Drop: silence.',

@@ -22,7 +22,7 @@ function check(cube: CubeInput<LoadBalancer>): readonly Problem[] {
   ];
 }
 
-function instance(cube: CubeInput<LoadBalancer>): InstanceConfig {
+function instance(cube: CubeInput<LoadBalancer>, { zone }: NodeInput): InstanceConfig {
   const { sessions, hairpin, rejects, ...rest } = cube.spec;
   const { timeouts } = sessions;
   const interval = rejects.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / rejects.errorsPerSecond));
@@ -54,7 +54,8 @@ function instance(cube: CubeInput<LoadBalancer>): InstanceConfig {
       picks: sessions.maxPicks,
       source_ranges: sessions.maxSourceRanges,
     },
-    config: rest,
+    // another zone: other backends are near, of all services at once
+    config: zone === undefined ? rest : { ...rest, zone },
   };
 }
 
@@ -109,7 +110,7 @@ export const loadBalancer: CubeType<LoadBalancer> = {
   image(cube: CubeInput<LoadBalancer>, node: NodeInput, previous?: CubeImage): CubeImage {
     return new LoadBalancerImage(
       cube.spec,
-      node.name,
+      node,
       previous instanceof LoadBalancerImage ? previous : undefined,
     );
   },

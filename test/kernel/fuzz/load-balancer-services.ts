@@ -58,7 +58,26 @@ function takers(backends: readonly Backend[]): readonly Backend[] {
   return chosen.filter(({ weight }) => weight > 0);
 }
 
-export function modelServices(spec: LoadBalancer, node: string, services: readonly Service[]): ModelServices {
+/**
+ * Those that are meant for the node, or the zone, if everyone is meant for some and one for it. Only Ready ones have a say.
+ */
+function nearest(backends: readonly Backend[], node: string, zone: string | undefined): readonly Backend[] {
+  if (backends.some(({ state }) => state !== 'Ready')) return backends;
+  for (const kind of ['nodes', 'zones'] as const) {
+    const here = kind === 'nodes' ? node : zone;
+    const lists = backends.map(({ hints }) => hints?.[kind] ?? []);
+    const isFor = (list: readonly string[]) => here !== undefined && list.includes(here);
+    if (lists.every(({ length }) => length > 0) && lists.some(isFor))
+      return backends.filter(({ hints }) => isFor(hints?.[kind] ?? []));
+  }
+  return backends;
+}
+
+export function modelServices(
+  spec: LoadBalancer,
+  { name: node, zone }: { readonly name: string; readonly zone?: string },
+  services: readonly Service[],
+): ModelServices {
   const frontends = new Map<Place, ModelFrontend>();
   const backends = new Map<Place, boolean>();
   // of two Services that want one place, the one with the smaller name has it
@@ -74,8 +93,11 @@ export function modelServices(spec: LoadBalancer, node: string, services: readon
       for (const address of frontend.addresses) {
         const family = able.filter((one) => isV6(one.address) === isV6(address));
         const everywhere = takers(family);
-        const isLocal = frontend.trafficPolicy === 'Local';
-        const chosen = isLocal ? takers(family.filter((one) => one.node === node)) : everywhere;
+        const isInside = spec.clients === 'Pods' && frontend.scope !== 'ClusterIP';
+        const isLocal = frontend.trafficPolicy === 'Local' && !isInside;
+        const chosen = isLocal
+          ? takers(family.filter((one) => one.node === node))
+          : nearest(everywhere, node, zone);
         const candidates = new Map(chosen.map((one) => [placeFor(one), one.weight]));
         for (const place of candidates.keys()) backends.set(place, true);
         const key = placeOf(bytesOfAddress(address), frontend.port, protocol);

@@ -29,6 +29,7 @@ import {
   otherBackends,
   randomService,
   randomSpec,
+  ZONE,
 } from './load-balancer-world.ts';
 import { type Parsed, ParseModel } from './parse-model.ts';
 import { Random } from './random.ts';
@@ -62,7 +63,8 @@ export class LoadBalancers {
     // what else of a spec stands in the program's constants is always the same
     const kind = spec.rejects.errorsPerSecond;
     const path = this.#path === undefined ? {} : { path: this.#path };
-    const balancer = this.#balancers.get(kind) ?? (await Balancer.open({ spec, node: NODE, ...path }));
+    const balancer =
+      this.#balancers.get(kind) ?? (await Balancer.open({ spec, node: NODE, zone: ZONE, ...path }));
     this.#balancers.set(kind, balancer);
     balancer.renew(spec);
     return new LoadBalancerSubject(balancer, random, this.seen);
@@ -127,7 +129,7 @@ class LoadBalancerSubject implements Subject {
       image.setTable(`n/${name}`, service && [service]);
     }
     this.#balancer.apply(image.take());
-    const services = modelServices(spec, NODE, [...this.#services.values()]);
+    const services = modelServices(spec, { name: NODE, zone: ZONE }, [...this.#services.values()]);
     this.#pending.push(...this.#rows.read(services));
     this.#model.config = { ...this.#model.config, services, backends: this.#rows.backends };
     // a row counts from zero for its next owner

@@ -5,6 +5,8 @@ import type { World } from './packets.ts';
 import type { Random } from './random.ts';
 
 export const NODE = 'node-a';
+export const ZONE = 'zone-1';
+const OTHER_ZONE = 'zone-2';
 export const NAMES = ['a', 'b', 'c'] as const;
 const OTHER_NODE = 'node-b';
 
@@ -76,12 +78,26 @@ function randomFrontend(r: Random, name: string): Frontend {
   };
 }
 
-function randomBackend(r: Random, address: string, frontends: readonly Frontend[]): Backend {
+/** Mostly complete, so that they count. */
+function randomHints(r: Random): NonNullable<Backend['hints']> {
+  return {
+    ...(r.chance(0.9) ? { zones: r.pick([[ZONE], [OTHER_ZONE], [OTHER_ZONE, ZONE]]) } : {}),
+    ...(r.chance(0.5) ? { nodes: r.pick([[NODE], [OTHER_NODE]]) } : {}),
+  };
+}
+
+function randomBackend(
+  r: Random,
+  address: string,
+  frontends: readonly Frontend[],
+  isHinted: boolean,
+): Backend {
   return {
     address,
     weight: r.pick([0, 1, 1, 1, 2, 5]),
     state: r.pick(['Ready', 'Ready', 'Ready', 'Ready', 'Serving', 'Terminating', 'NotReady']),
     node: r.chance(0.5) ? NODE : OTHER_NODE,
+    ...(isHinted ? { hints: randomHints(r) } : {}),
     ports: frontends.map(({ name, protocol }) => ({
       name,
       port: protocol === 'SCTP' && r.chance(0.9) ? 2905 : r.pick(TARGET_PORTS),
@@ -94,11 +110,12 @@ export function randomService(r: Random, name: string): Service {
   const frontends = ['', 'x', 'y', 'z'].slice(0, r.between(1, 4)).map((one) => randomFrontend(r, one));
   const share = r.pick([0, 0.3, 0.6, 0.6, 1]);
   const backends = [...BACKENDS[4], ...BACKENDS[6]].filter(() => r.chance(share));
+  const isHinted = r.chance(0.25);
   return {
     namespace: 'default',
     name,
     frontends,
-    backends: backends.map((address) => randomBackend(r, address, frontends)),
+    backends: backends.map((address) => randomBackend(r, address, frontends, isHinted)),
   };
 }
 
@@ -115,11 +132,12 @@ export function otherBackends(r: Random, service: Service): Service {
             weight: r.pick([0, 1, 2]),
           },
     );
+  const isHinted = backends.some(({ hints }) => hints !== undefined);
   const there = new Set(backends.map(({ address }) => address));
   const missing = [...BACKENDS[4], ...BACKENDS[6]].filter((address) => !there.has(address) && r.chance(0.2));
   return {
     ...service,
-    backends: [...backends, ...missing.map((one) => randomBackend(r, one, service.frontends))],
+    backends: [...backends, ...missing.map((one) => randomBackend(r, one, service.frontends, isHinted))],
   };
 }
 
@@ -143,6 +161,7 @@ export function randomSpec(r: Random): LoadBalancer {
   return {
     algorithm: r.pick(['Random', 'Maglev']),
     scopes: r.chance(0.7) || some.length === 0 ? [...all] : some,
+    clients: r.chance(0.2) ? 'Pods' : 'Any',
     noBackends: r.pick(['Reject', 'Drop']),
     drainSeconds: r.pick([0, LONG_DRAIN, LONG_DRAIN]),
     udpDrainSeconds: r.pick([0, 0, LONG_DRAIN]),

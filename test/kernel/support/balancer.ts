@@ -4,7 +4,7 @@
  * probe, so a result tells where a packet went and what it was then.
  */
 import type { Backend, Frontend, LoadBalancer, Service } from '../../../src/api/generated/types.ts';
-import type { ImageChange, Problem } from '../../../src/cubes/cube-type.ts';
+import type { ImageChange, NodeInput, Problem } from '../../../src/cubes/cube-type.ts';
 import {
   established as codec,
   type Session,
@@ -24,6 +24,7 @@ const TUPLE = 40;
 export const SPEC: LoadBalancer = {
   algorithm: 'Random',
   scopes: ['ClusterIP', 'External', 'LoadBalancer', 'NodePort'],
+  clients: 'Any',
   noBackends: 'Reject',
   drainSeconds: 60,
   udpDrainSeconds: 0,
@@ -88,11 +89,11 @@ export interface Half {
 export class Balancer {
   readonly chain: Chain;
   readonly cube: ChainCube;
-  readonly #node: string;
+  readonly #node: NodeInput;
   spec: LoadBalancer;
   image: LoadBalancerImage;
 
-  private constructor(chain: Chain, cube: ChainCube, spec: LoadBalancer, node: string) {
+  private constructor(chain: Chain, cube: ChainCube, spec: LoadBalancer, node: NodeInput) {
     this.chain = chain;
     this.cube = cube;
     this.#node = node;
@@ -103,12 +104,13 @@ export class Balancer {
 
   /** @param options.path another build of the object file. */
   static async open(
-    options: { spec?: Partial<LoadBalancer>; node?: string; path?: string } = {},
+    options: { spec?: Partial<LoadBalancer>; node?: string; zone?: string; path?: string } = {},
   ): Promise<Balancer> {
     const spec = { ...SPEC, ...options.spec };
     const input = { namespace: 'n', name: 'lb', uid: 'u', spec, ports: [] };
     const node = {
       name: options.node ?? 'node-a',
+      ...(options.zone === undefined ? {} : { zone: options.zone }),
       gatewayMac: '02:c0:be:00:00:01',
       overlayVni: 1,
       addresses: [],
@@ -125,7 +127,7 @@ export class Balancer {
       mapSizes: sizes,
     });
     chain.watch(1, SERVER, CLIENT);
-    return new Balancer(chain, cube, spec, node.name);
+    return new Balancer(chain, cube, spec, node);
   }
 
   /** Sets services, each as a table of its own name, and writes what changes. */

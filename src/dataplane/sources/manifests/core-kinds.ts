@@ -74,6 +74,8 @@ export const CORE_KINDS: Readonly<Record<string, CoreKind>> = {
           }),
           internalTrafficPolicy: policy,
           externalTrafficPolicy: policy,
+          // The API server shows 0 where there is none.
+          healthCheckNodePort: { is: 'integer', minimum: 0, maximum: 65535 },
           loadBalancerSourceRanges: texts(64),
           publishNotReadyAddresses: flag,
         },
@@ -93,6 +95,10 @@ export const CORE_KINDS: Readonly<Record<string, CoreKind>> = {
           conditions: object({ ready: flag, serving: flag, terminating: flag }),
           nodeName: text,
           zone: text,
+          hints: object({
+            forZones: list(object({ name: text }), 8),
+            forNodes: list(object({ name: text }), 8),
+          }),
         }),
         1000,
         true,
