@@ -107,6 +107,14 @@ export const SOAKS: readonly Soak[] = [
     times: 1,
   },
   {
+    name: 'network-policy',
+    what: 'a truth table of NetworkPolicy: 360 changes of policies and labels, each probed by every pod of two nodes with real connections, of both families',
+    part: 'e2e',
+    files: ['test/e2e/policy-table.test.ts'],
+    env: { CUBEPLANE_POLICY_CASES: '360' },
+    times: 1,
+  },
+  {
     name: 'crash',
     what: 'the agent killed after each single action, and refused by the kernel at each',
     part: 'kernel',

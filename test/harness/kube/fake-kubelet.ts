@@ -21,8 +21,8 @@ export interface PublishOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** Without prefix length. */
   readonly addresses: DualStack;
-  /** Container ports by name, for Services whose targetPort is a name. */
-  readonly ports?: Readonly<Record<string, number>>;
+  /** Container ports by name, for Services and policies that name them; a number is one of TCP. */
+  readonly ports?: Readonly<Record<string, number | { readonly protocol: string; readonly port: number }>>;
   /** True by default. */
   readonly ready?: boolean;
 }
@@ -89,9 +89,11 @@ export class FakeKubelet {
           {
             name: 'main',
             image: 'none',
-            ports: Object.entries(ports).map(([portName, containerPort]) => ({
+            ports: Object.entries(ports).map(([portName, port]) => ({
               name: portName,
-              containerPort,
+              ...(typeof port === 'number'
+                ? { containerPort: port }
+                : { containerPort: port.port, protocol: port.protocol }),
             })),
           },
         ],
