@@ -33,11 +33,19 @@
 #define STATE_ESTABLISHED 1 /* of a session that is known */
 #define STATE_RELATED	  2 /* ICMP error about such a session */
 #define STATE_INVALID	  3 /* belongs to no session and opens none */
+/* In the table of kinds only: New, asked of the rules behind a tier of policies that has passed the packet on. */
+#define STATE_BEHIND_ADMIN    4
+#define STATE_BEHIND_BASELINE 5
 
 /* What a rule does. */
 #define ACTION_DROP   0 /* what an empty table says */
 #define ACTION_ALLOW  1
 #define ACTION_REJECT 2
+/* Of policies with a tier: the packet skips the rest of it. Never an answer. */
+#define ACTION_PASS_ADMIN    3
+#define ACTION_PASS_BASELINE 4
+/* A packet may pass both. */
+#define STAGES 3
 
 /*
  * All that a packet of a known session needs of the rules, in one word:

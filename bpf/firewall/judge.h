@@ -30,6 +30,16 @@ static __noinline int ask(struct cube_ctx *c, struct classify_scratch *x)
 	if (!x || classify(x))
 		return DROP_RULE_SET_BROKEN;
 	a = &x->answer;
+	/* A tier of policies passes the packet on: the same question to the rules behind it. */
+	for (int i = 1; i < STAGES && a->action >= ACTION_PASS_ADMIN; i++) {
+		x->question.state =
+		    a->action == ACTION_PASS_ADMIN ? STATE_BEHIND_ADMIN : STATE_BEHIND_BASELINE;
+		if (classify(x))
+			return DROP_RULE_SET_BROKEN;
+		x->question.state = STATE_NEW;
+	}
+	if (a->action >= ACTION_PASS_ADMIN)
+		return DROP_RULE_SET_BROKEN;
 	count(c, COUNT_CLASSIFIED);
 	if (a->matched)
 		count_rule(c, a->rule);

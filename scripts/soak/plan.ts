@@ -108,7 +108,7 @@ export const SOAKS: readonly Soak[] = [
   },
   {
     name: 'network-policy',
-    what: 'a truth table of NetworkPolicy: 360 changes of policies and labels, each probed by every pod of two nodes with real connections, of both families',
+    what: 'a truth table of NetworkPolicy and ClusterNetworkPolicy: 360 changes of policies and labels, each probed by every pod of two nodes with real connections, of both families',
     part: 'e2e',
     files: ['test/e2e/policy-table.test.ts'],
     env: { CUBEPLANE_POLICY_CASES: '360' },

@@ -139,6 +139,18 @@ describe('a reflector', () => {
     expect(cache.get('a')).toBe('1');
   });
 
+  it('takes an optional kind that the server does not know for none, asks again, and finds it gone again', async () => {
+    const { cache, asked, changes, reflector } = reflect(
+      [{ status: 404 }, { status: 404 }, list('5', [object('a', '1')]), { status: 404 }],
+      { optional: true, absentMs: 5 },
+    );
+    await cache.synced;
+    expect([cache.size, reflector.health().failures]).toEqual([0, 0]);
+    await until(() => asked.length >= 5);
+    expect(changes).toEqual(['added a', 'deleted a']);
+    expect(asked.slice(0, 5)).toEqual(['list 250', 'list 250', 'list 250', 'watch 5', 'list 250']);
+  });
+
   it('cuts a silent watch and goes on where it was', async () => {
     const { asked, reflector } = reflect([list('5', [])], { idleTimeoutMs: 20 });
     await until(() => asked.length >= 3);

@@ -25,6 +25,10 @@ export interface ReflectorOptions<T> {
   transform: (object: KubeObject, bytes: Buffer) => T | undefined;
   /** Two values that mean the same: then the one before stays and no listener is told. */
   same?: (before: T, after: T) => boolean;
+  /** The kind may be unknown to the API server: then there are none, and it is asked again now and then. */
+  optional?: boolean;
+  /** How often it is asked for an optional kind that it does not know, ms. Default 5 000. */
+  absentMs?: number;
   /** Objects a page of a list. Default 250. */
   pageSize?: number;
   /**
@@ -41,7 +45,7 @@ export interface ReflectorOptions<T> {
 export interface ReflectorHealth {
   /** Plural of the resource. */
   type: string;
-  state: 'Stopped' | 'Listing' | 'Watching' | 'Waiting';
+  state: 'Stopped' | 'Listing' | 'Watching' | 'Waiting' | 'Absent';
   synced: boolean;
   /** Size of the cache. */
   objects: number;
@@ -135,7 +139,18 @@ export class Reflector<T> {
     this.#health.state = 'Stopped';
   }
 
+  /** An API server that does not know the kind has none of it: with a CRD its objects go too. */
+  async #whileAbsent(): Promise<void> {
+    this.#resourceVersion = undefined;
+    this.#options.cache.finishList(new Set());
+    this.#health.state = 'Absent';
+    this.#health.failures = 0;
+    this.#health.lastHeardMs = performance.now();
+    await sleep(this.#options.absentMs ?? 5000, this.#stop.signal);
+  }
+
   async #afterFailure(error: unknown): Promise<void> {
+    if (this.#options.optional === true && isKubeError(error, 'NotFound')) return this.#whileAbsent();
     const message = error instanceof Error ? error.message : String(error);
     this.#health.failures++;
     this.#health.lastError = message;

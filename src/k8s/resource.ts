@@ -110,6 +110,13 @@ export const NETWORK_POLICIES: ResourceType = {
   kind: 'NetworkPolicy',
   namespaced: true,
 };
+export const CLUSTER_NETWORK_POLICIES: ResourceType = {
+  group: 'policy.networking.k8s.io',
+  version: 'v1alpha2',
+  plural: 'clusternetworkpolicies',
+  kind: 'ClusterNetworkPolicy',
+  namespaced: false,
+};
 export const LEASES: ResourceType = {
   group: 'coordination.k8s.io',
   version: 'v1',

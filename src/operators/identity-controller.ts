@@ -70,6 +70,7 @@ export class IdentityController {
         for (const pod of [...world.pods.keysBy('namespace', key)]) this.#pod(pod);
       }),
       world.policies.onChange(() => this.queue.add(RELEVANT)),
+      world.clusterPolicies.onChange(() => this.queue.add(RELEVANT)),
       world.tables.onChange((change) => {
         if (change.type !== 'added') this.#table(change.old);
         if (change.type !== 'deleted') this.#table(change.value);
@@ -154,7 +155,7 @@ export class IdentityController {
    */
   *#relate(): Generator<void> {
     const { world, log } = this.#context;
-    const read = [...world.policies.values(), ...world.tables.by('policies', '')];
+    const read = [...world.allPolicies(), ...world.tables.by('policies', '')];
     const looks = [...read.flatMap(({ relevant }) => relevant ?? []), ...this.#reading.values()];
     const now = looks.length === 0 ? undefined : unionOf(looks);
     const before = this.#relevant;

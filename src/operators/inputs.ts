@@ -6,7 +6,7 @@
 
 type Maybe<T> = T | null | undefined;
 
-interface InputMeta {
+export interface InputMeta {
   name?: string;
   namespace?: string;
   uid?: string;
@@ -133,6 +133,56 @@ export interface PolicyPortInput {
   /** A number, or the name of a port of the receiving pods. */
   port?: Maybe<number | string>;
   endPort?: Maybe<number>;
+}
+
+/** policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy. */
+export interface ClusterNetworkPolicyInput {
+  metadata: InputMeta;
+  spec?: Maybe<{
+    tier?: Maybe<string>;
+    priority?: Maybe<number>;
+    subject?: Maybe<{ namespaces?: Maybe<LabelSelectorInput>; pods?: Maybe<NamespacedPodInput> }>;
+    ingress?: Maybe<Maybe<ClusterRuleInput>[]>;
+    egress?: Maybe<Maybe<ClusterRuleInput>[]>;
+  }>;
+}
+
+export interface NamespacedPodInput {
+  namespaceSelector?: Maybe<LabelSelectorInput>;
+  podSelector?: Maybe<LabelSelectorInput>;
+}
+
+/** A rule of `ingress` has `from`, one of `egress` has `to`. */
+export interface ClusterRuleInput {
+  name?: Maybe<string>;
+  action?: Maybe<string>;
+  from?: Maybe<Maybe<ClusterPeerInput>[]>;
+  to?: Maybe<Maybe<ClusterPeerInput>[]>;
+  protocols?: Maybe<Maybe<ClusterProtocolInput>[]>;
+}
+
+/** One member is set. */
+export interface ClusterPeerInput {
+  namespaces?: Maybe<LabelSelectorInput>;
+  pods?: Maybe<NamespacedPodInput>;
+  networks?: Maybe<Maybe<string>[]>;
+  nodes?: Maybe<LabelSelectorInput>;
+  domainNames?: Maybe<string[]>;
+}
+
+/** One member is set. */
+export interface ClusterProtocolInput {
+  tcp?: Maybe<DestinationPortInput>;
+  udp?: Maybe<DestinationPortInput>;
+  sctp?: Maybe<DestinationPortInput>;
+  destinationNamedPort?: Maybe<string>;
+}
+
+interface DestinationPortInput {
+  destinationPort?: Maybe<{
+    number?: Maybe<number>;
+    range?: Maybe<{ start?: Maybe<number>; end?: Maybe<number> }>;
+  }>;
 }
 
 /** metav1.LabelSelector. */

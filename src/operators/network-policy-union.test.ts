@@ -94,7 +94,7 @@ function verdictOfRows(rows: readonly Policy[], probe: Probe, direction: 'ingres
       ports: ports.map(({ name, ...port }) => (name === undefined ? port : { ...port, port: name })),
     }));
     const spec = { podSelector: row.podSelector ?? {}, policyTypes: row.types ?? [], [direction]: entries };
-    return verdict({ metadata: { namespace: row.namespace, name: row.name }, spec }, probe, direction);
+    return verdict({ metadata: { namespace: row.namespace ?? '', name: row.name }, spec }, probe, direction);
   });
   if (verdicts.includes('Allowed')) return 'Allowed';
   return verdicts.includes('Denied') ? 'Denied' : 'Free';

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CubeTable, Policy, PolicyEntry } from '../api/generated/types.ts';
-import { API_VERSION } from '../api/group.ts';
-import { contentHash } from '../api/hash.ts';
-import { labelValue, tableName } from '../api/names.ts';
 import { type Diagnostic, Diagnostics } from './diagnostic.ts';
 import type { NetworkPolicyInput, PolicyEntryInput } from './inputs.ts';
 import { chunks, translateSelector } from './label-selector.ts';
-import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
 import { peersOf, unknownMember } from './network-policy-peer.ts';
 import { portsOf } from './network-policy-port.ts';
+import { policyTables } from './policy-tables.ts';
 
 /** Bounds of the CubeTable schema. */
-const MAX_ENTRIES = 32;
-const MAX_PEERS = 32;
-const MAX_PORTS = 64;
+export const MAX_ENTRIES = 32;
+export const MAX_PEERS = 32;
+export const MAX_PORTS = 64;
 /** Most entries of a direction: a policy of one megabyte must not become a thousand. */
 const MOST_ENTRIES = 2048;
 
@@ -36,32 +33,10 @@ export function tablesOfNetworkPolicy(
   policy: NetworkPolicyInput,
   options: { namespace: string },
 ): { tables: CubeTable[]; diagnostics: Diagnostic[] } {
-  const { namespace = '', name = '', uid = '' } = policy.metadata;
+  const { namespace = '', name = '' } = policy.metadata;
   const diagnostics = new Diagnostics(`NetworkPolicy ${namespace}/${name}`);
   const rows = rowsOf(policy, diagnostics);
-  const revision = contentHash(rows);
-  const tables = rows.map(
-    (row, index): CubeTable => ({
-      apiVersion: API_VERSION,
-      kind: 'CubeTable',
-      metadata: {
-        namespace: options.namespace,
-        name: tableName('policy', namespace, name, index),
-        labels: {
-          [KUBERNETES_LABELS.managedBy]: MANAGER,
-          [TABLE_LABELS.policyNamespace]: namespace,
-          [TABLE_LABELS.policyName]: labelValue(name),
-          ...(uid === '' ? {} : { [TABLE_LABELS.ownerUid]: uid }),
-        },
-      },
-      spec: {
-        type: 'Policy',
-        slice: { owner: uid === '' ? `${namespace}/${name}` : uid, index, count: rows.length, revision },
-        policies: [row],
-      },
-    }),
-  );
-  return { tables, diagnostics: diagnostics.list };
+  return { tables: policyTables(policy.metadata, rows, options), diagnostics: diagnostics.list };
 }
 
 function rowsOf({ metadata, spec }: NetworkPolicyInput, diagnostics: Diagnostics): Policy[] {

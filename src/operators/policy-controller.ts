@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { NETWORK_POLICIES } from '../k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
 import type { IdentityController } from './identity-controller.ts';
@@ -12,7 +11,7 @@ const CONCURRENCY = 8;
 const LOOK_AGAIN_MS = 1000;
 
 /**
- * NetworkPolicies → CubeTables of policies. Work is keyed by policy. A policy is written when the tables of identities
+ * NetworkPolicies and ClusterNetworkPolicies → CubeTables of policies. Work is keyed by policy. A policy is written when the tables of identities
  * tell all that it looks at: else an agent would match it against pods of which it does not know the labels.
  */
 export class PolicyController {
@@ -43,8 +42,8 @@ export class PolicyController {
       if (relevant !== undefined) queue.add(owner);
     };
     this.#subscriptions.push(
-      world.policies.onChange((change) =>
-        queue.add((change.type === 'deleted' ? change.old : change.value).owner),
+      ...[world.policies, world.clusterPolicies].map((cache) =>
+        cache.onChange((change) => queue.add((change.type === 'deleted' ? change.old : change.value).owner)),
       ),
       world.tables.onChange((change) => {
         if (change.type !== 'added') add(change.old);
@@ -54,7 +53,7 @@ export class PolicyController {
         for (const owner of this.#waiting) queue.add(owner);
       }),
     );
-    for (const { owner } of world.policies.values()) queue.add(owner);
+    for (const { owner } of world.allPolicies()) queue.add(owner);
     // Tables whose policy went while nobody watched.
     for (const table of world.tables.by('policies', '')) add(table);
     queue.start();
@@ -69,15 +68,16 @@ export class PolicyController {
     this.#waiting.delete(owner);
     // Its event comes: by what the cache shows now, a change back to what it was would look like none.
     if (this.#writer.isBehind(owner)) return { againAfterMs: LOOK_AGAIN_MS };
-    const [policy] = this.#context.world.policies.by('owner', owner);
+    const { policies, clusterPolicies } = this.#context.world;
+    const [policy] = [...policies.by('owner', owner), ...clusterPolicies.by('owner', owner)];
     if (policy === undefined) {
       await this.#writer.write(owner, []);
       this.#writer.tell(owner, undefined, []);
       this.#identities.wrote(owner, undefined);
       return undefined;
     }
-    const { metadata, diagnostics, relevant, tables } = policy;
-    this.#writer.tell(owner, { type: NETWORK_POLICIES, metadata }, diagnostics);
+    const { type, metadata, diagnostics, relevant, tables } = policy;
+    this.#writer.tell(owner, { type, metadata }, diagnostics);
     if (!this.#identities.covers(owner, relevant)) {
       this.#waiting.add(owner);
       return { againAfterMs: LOOK_AGAIN_MS };

@@ -13,7 +13,15 @@ import { IdentityController } from './identity-controller.ts';
 import type { NamespaceInput, PodInput } from './inputs.ts';
 import { PolicyController } from './policy-controller.ts';
 import { relevantOf } from './relevant.ts';
-import { namespaceView, type PolicyView, podView, policyView, type TableView, tableView } from './views.ts';
+import {
+  clusterPolicyView,
+  namespaceView,
+  type PolicyView,
+  podView,
+  policyView,
+  type TableView,
+  tableView,
+} from './views.ts';
 import { TABLE_INDEXES, type World } from './world.ts';
 
 const SYSTEM = 'cubeplane-system';
@@ -22,6 +30,7 @@ const SYSTEM = 'cubeplane-system';
 class FakeCluster {
   readonly stored = new Map<string, CubeTable>();
   readonly policies = new Cache<PolicyView>({ owner: (policy) => [policy.owner] });
+  readonly clusterPolicies = new Cache<PolicyView>({ owner: (policy) => [policy.owner] });
   readonly namespaces = new Cache<NamespaceInput>();
   readonly pods = new Cache<PodInput>({ namespace: (pod) => [pod.metadata.namespace ?? ''] });
   readonly tables = new Cache<TableView>(TABLE_INDEXES);
@@ -116,6 +125,19 @@ class FakeCluster {
     this.policies.set(key, String(++this.#version), policyView(object, SYSTEM));
   }
 
+  clusterPolicy(name: string, spec: object | undefined): void {
+    if (spec === undefined) {
+      this.clusterPolicies.delete(name);
+      return;
+    }
+    const object = { metadata: { name, uid: name }, spec };
+    this.clusterPolicies.set(name, String(++this.#version), clusterPolicyView(object, SYSTEM));
+  }
+
+  allPolicies(): PolicyView[] {
+    return [...this.policies.values(), ...this.clusterPolicies.values()];
+  }
+
   identities(): Identity[] {
     return [...this.stored.values()].flatMap(({ spec }) => (spec.type === 'Identity' ? spec.identities : []));
   }
@@ -175,6 +197,23 @@ describe('identities and policies', () => {
     await cluster.settle();
     expect([...stored.keys()]).toEqual([]);
     expect(writes.filter((write) => write.startsWith('-'))[0]).toBe('-policy.shop.deny.0');
+  });
+
+  it('does the same for policies of the cluster: labels of namespaces come into identities before their row', async () => {
+    const { stored, writes } = open();
+    cluster.start();
+    cluster.clusterPolicy('guard', {
+      tier: 'Admin',
+      priority: 5,
+      subject: { namespaces: { matchLabels: { team: 'red' } } },
+      ingress: [{ action: 'Deny', from: [{ namespaces: {} }] }],
+    });
+    await cluster.settle();
+    expect(cluster.identities()).toMatchObject([{ namespace: 'shop', namespaceLabels: { team: 'red' } }]);
+    expect(writes.indexOf('+cluster-policy.guard.0')).toBe(writes.length - 1);
+    cluster.clusterPolicy('guard', undefined);
+    await cluster.settle();
+    expect([...stored.keys()]).toEqual([]);
   });
 
   it('makes one identity a namespace where policies look at no labels', async () => {

@@ -20,6 +20,7 @@ export function relevantOf(policies: Iterable<Policy>): Relevant {
   const ports = new Set<string>();
   for (const policy of policies) {
     addKeys(podLabels, policy.podSelector);
+    addKeys(namespaceLabels, policy.namespaceSelector);
     for (const entry of [...(policy.ingress ?? []), ...(policy.egress ?? [])]) {
       for (const peer of entry.peers ?? []) {
         addKeys(podLabels, peer.podSelector);

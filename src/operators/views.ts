@@ -12,12 +12,21 @@ import { LABELS } from '../api/group.ts';
 import { specHash } from '../api/hash.ts';
 import { labelValue } from '../api/names.ts';
 import { digestOf } from '../k8s/apply.ts';
-import { type KubeObject, keyOf } from '../k8s/resource.ts';
+import {
+  CLUSTER_NETWORK_POLICIES,
+  type KubeObject,
+  keyOf,
+  NETWORK_POLICIES,
+  type ResourceType,
+} from '../k8s/resource.ts';
+import { tablesOfClusterNetworkPolicy } from './cluster-network-policy.ts';
 import type { Diagnostic } from './diagnostic.ts';
 import { addressesOf } from './identity.ts';
 import type {
+  ClusterNetworkPolicyInput,
   ContainerInput,
   EndpointSliceInput,
+  InputMeta,
   NamespaceInput,
   NetworkPolicyInput,
   NodeInput,
@@ -41,9 +50,10 @@ export interface TableView {
   relevant: Relevant | undefined;
 }
 
-/** A NetworkPolicy: what becomes of it. */
+/** A NetworkPolicy or ClusterNetworkPolicy: what becomes of it. */
 export interface PolicyView {
-  metadata: NetworkPolicyInput['metadata'];
+  type: ResourceType;
+  metadata: InputMeta;
   owner: string;
   tables: CubeTable[];
   diagnostics: Diagnostic[];
@@ -161,18 +171,33 @@ function ownerOf(name: string, labels: Readonly<Record<string, string>>): string
 export const serviceOwner = (key: string): string => `Service ${key}`;
 export const nodeOwner = (name: string): string => `Node ${name}`;
 export const identityOwner = (key: string): string => `Identity ${key}`;
-/** Long names stand in it as in the label of the tables. */
+/** Long names stand in it as in the label of the tables; policies of the cluster have an empty namespace. */
 export const policyOwner = (namespace: string, name: string): string =>
   `Policy ${namespace}/${labelValue(name)}`;
 
 /** @param namespace where its tables live. */
 export function policyView(object: KubeObject, namespace: string): PolicyView {
   const policy = object as unknown as NetworkPolicyInput;
-  const { tables, diagnostics } = tablesOfNetworkPolicy(policy, { namespace });
+  return viewOf(NETWORK_POLICIES, policy.metadata, tablesOfNetworkPolicy(policy, { namespace }));
+}
+
+/** @param namespace where its tables live. */
+export function clusterPolicyView(object: KubeObject, namespace: string): PolicyView {
+  const policy = object as unknown as ClusterNetworkPolicyInput;
+  const made = tablesOfClusterNetworkPolicy(policy, { namespace });
+  return viewOf(CLUSTER_NETWORK_POLICIES, policy.metadata, made);
+}
+
+function viewOf(
+  type: ResourceType,
+  metadata: PolicyView['metadata'],
+  { tables, diagnostics }: Pick<PolicyView, 'tables' | 'diagnostics'>,
+): PolicyView {
   const rows = tables.flatMap(({ spec }) => (spec.type === 'Policy' ? spec.policies : []));
   return {
-    metadata: trim(policy.metadata),
-    owner: policyOwner(policy.metadata.namespace ?? '', policy.metadata.name ?? ''),
+    type,
+    metadata: trim(metadata),
+    owner: policyOwner(metadata.namespace ?? '', metadata.name ?? ''),
     tables,
     diagnostics,
     relevant: relevantOf(rows),

@@ -5,6 +5,7 @@ import type { KubeClient } from '../k8s/client.ts';
 import type { Log } from '../k8s/log.ts';
 import { Reflector, type ReflectorHealth, type ReflectorOptions } from '../k8s/reflector.ts';
 import {
+  CLUSTER_NETWORK_POLICIES,
   CUBE_LINKS,
   CUBE_NODES,
   CUBE_TABLES,
@@ -25,6 +26,7 @@ import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
 import {
   type CubeNodeView,
   chainView,
+  clusterPolicyView,
   cubeNodeView,
   type LeaseView,
   leaseView,
@@ -57,6 +59,7 @@ export class World {
   readonly slices = new Cache<EndpointSliceInput>({ service: (slice) => [serviceKeyOf(slice)] });
   readonly nodes = new Cache<NodeInput>();
   readonly policies = new Cache<PolicyView>({ owner: (policy) => [policy.owner] });
+  readonly clusterPolicies = new Cache<PolicyView>({ owner: (policy) => [policy.owner] });
   readonly namespaces = new Cache<NamespaceInput>();
   readonly pods = new Cache<PodInput>({ namespace: (pod) => [pod.metadata.namespace ?? ''] });
   readonly tables = new Cache<TableView>(TABLE_INDEXES);
@@ -79,6 +82,13 @@ export class World {
     this.#watch(NETWORK_POLICIES, this.policies, (object) => policyView(object, namespace), {
       same: sameJson,
     });
+    // Its CRD is not part of Kubernetes: where it is not installed there are none.
+    this.#watch(
+      CLUSTER_NETWORK_POLICIES,
+      this.clusterPolicies,
+      (object) => clusterPolicyView(object, namespace),
+      { same: sameJson, optional: true },
+    );
     this.#watch(NAMESPACES, this.namespaces, namespaceView, { same: sameJson });
     this.#watch(PODS, this.pods, podView, { fieldSelector: PODS_WITH_ADDRESSES, same: sameJson });
     this.#watch(CUBE_TABLES, this.tables, tableView, { namespace, ...own });
@@ -97,6 +107,7 @@ export class World {
       this.slices,
       this.nodes,
       this.policies,
+      this.clusterPolicies,
       this.namespaces,
       this.pods,
       this.tables,
@@ -107,6 +118,11 @@ export class World {
       this.leases,
     ];
     await Promise.all(caches.map((cache) => cache.synced));
+  }
+
+  /** Of namespaces and of the cluster. */
+  allPolicies(): PolicyView[] {
+    return [...this.policies.values(), ...this.clusterPolicies.values()];
   }
 
   async stop(): Promise<void> {
@@ -126,7 +142,10 @@ export class World {
     type: ResourceType,
     cache: Cache<T>,
     transform: (object: KubeObject) => T | undefined,
-    scope: Pick<ReflectorOptions<T>, 'namespace' | 'labelSelector' | 'fieldSelector' | 'same'> = {},
+    scope: Pick<
+      ReflectorOptions<T>,
+      'namespace' | 'labelSelector' | 'fieldSelector' | 'same' | 'optional'
+    > = {},
   ): void {
     const { client, log, idleTimeoutMs } = this.#options;
     const idle = idleTimeoutMs === undefined ? {} : { idleTimeoutMs };

@@ -1474,28 +1474,44 @@ export interface PolicyPort {
   /** Name of a port of the receiving pods, as their containers declare it. */
   name?: string;
 }
-/** Packets that one entry allows. */
+/** Packets that one entry is for. */
 export interface PolicyEntry {
+  /** Name of the rule, for people. */
+  name?: string;
+  /**
+   * What happens to the packets. Only with tier Admin or Baseline; without a tier an entry allows. Pass: the rest of the tier is skipped.
+   */
+  action?: 'Accept' | 'Deny' | 'Pass';
   /** The other side. Empty: anybody. */
   peers?: PolicyPeer[];
   /** Destination ports. Empty: all. */
   ports?: PolicyPort[];
 }
-/** A network policy. */
+/** A network policy: of a namespace, or, with tier Admin or Baseline, of the cluster. */
 export interface Policy {
-  /** Namespace of the policy. */
-  namespace: string;
+  /** Namespace of the policy, unless it is of the cluster. */
+  namespace?: string;
   /** Name of the policy. */
   name: string;
   /** UID of the policy. */
   uid?: string;
+  /**
+   * When it is tried. Admin: before those of namespaces. Baseline: after them, for pods that none of them isolates. Without it NetworkPolicy.
+   */
+  tier?: 'Admin' | 'NetworkPolicy' | 'Baseline';
+  /** Place in the tier: the lowest is tried first. Without it 0. */
+  priority?: number;
+  /** Place of the row among those of one policy and priority. Without it 0. */
+  position?: number;
+  /** Namespaces of the pods that a policy of the cluster is for. Empty: all of them. */
+  namespaceSelector?: LabelSelector;
   /** Pods that the policy is for. Empty: all of the namespace. */
   podSelector?: LabelSelector;
   /** Directions that the policy isolates. Without any: Ingress, and Egress where egress has entries. */
   types?: ('Ingress' | 'Egress')[];
-  /** What may come in. */
+  /** What may come in; with a tier, rules in their order. */
   ingress?: PolicyEntry[];
-  /** What may go out. */
+  /** What may go out; with a tier, rules in their order. */
   egress?: PolicyEntry[];
 }
 /** A port that a container declares by name. */

@@ -23467,8 +23467,8 @@ return errors === 0;
 }
 
 export const CubeTable = validate151;
-const schema170 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_828acf1b"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendHints_daf90a18":{"type":"object","properties":{"zones":{"type":"array","maxItems":8,"items":{"type":"string","maxLength":63}},"nodes":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253}}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_601b93c9":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"hints":{"$ref":"#/definitions/BackendHints_daf90a18"},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_222575ba":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"healthCheckNodePort":{"type":"integer","minimum":1,"maximum":65535},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_601b93c9"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PolicyPort_d9f67e72":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"name":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"PolicyEntry_d59d0c08":{"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false},"Policy_105d43b8":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}}},"additionalProperties":false},"NamedPort_918ee020":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","minLength":1,"maxLength":63},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Identity_89368b1e":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"namespaceLabels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NamedPort_918ee020"}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_d79cbe05":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_828acf1b":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_222575ba"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_105d43b8"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
-const schema171 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_222575ba"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_105d43b8"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
+const schema170 = {"$id":"CubeTable","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeTableSpec_cd882c98"}},"additionalProperties":false,"definitions":{"Slice_f1e77bb1":{"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false},"Affinity_c502853a":{"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false},"Frontend_dc9edf01":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false},"BackendHints_daf90a18":{"type":"object","properties":{"zones":{"type":"array","maxItems":8,"items":{"type":"string","maxLength":63}},"nodes":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253}}},"additionalProperties":false},"BackendPort_d30847d7":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"]},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Backend_601b93c9":{"type":"object","required":["address","ports"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"weight":{"type":"integer","minimum":0,"maximum":100,"default":1},"state":{"type":"string","enum":["Ready","Serving","Terminating","NotReady"],"default":"Ready"},"node":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"zone":{"type":"string","maxLength":63},"hints":{"$ref":"#/definitions/BackendHints_daf90a18"},"ports":{"type":"array","minItems":1,"maxItems":100,"items":{"$ref":"#/definitions/BackendPort_d30847d7"}}},"additionalProperties":false},"Service_222575ba":{"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"healthCheckNodePort":{"type":"integer","minimum":1,"maximum":65535},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_601b93c9"},"default":[]}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PolicyPeer_2ad153a5":{"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false},"PolicyPort_d9f67e72":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"name":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"PolicyEntry_b165b35f":{"type":"object","properties":{"name":{"type":"string","maxLength":100},"action":{"type":"string","enum":["Accept","Deny","Pass"]},"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false},"Policy_0f5f7b36":{"type":"object","required":["name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"tier":{"type":"string","enum":["Admin","NetworkPolicy","Baseline"]},"priority":{"type":"integer","minimum":0,"maximum":1000},"position":{"type":"integer","minimum":0,"maximum":9999},"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_b165b35f"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_b165b35f"}}},"additionalProperties":false},"NamedPort_918ee020":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","minLength":1,"maxLength":63},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"Identity_89368b1e":{"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"namespaceLabels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NamedPort_918ee020"}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_d79cbe05":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":32,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"Prefix_711a99e6":{"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false},"PrefixFile_305bf66f":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false},"CubeTableSpec_cd882c98":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_222575ba"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_0f5f7b36"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false}}};
+const schema171 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"slice":{"$ref":"#/definitions/Slice_f1e77bb1"},"services":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/Service_222575ba"}},"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"}},"policies":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/Policy_0f5f7b36"}},"identities":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Identity_89368b1e"}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_d79cbe05"}},"prefixes":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/Prefix_711a99e6"}},"prefixFile":{"$ref":"#/definitions/PrefixFile_305bf66f"}},"additionalProperties":false};
 const schema172 = {"type":"object","required":["owner"],"properties":{"owner":{"type":"string","minLength":1,"maxLength":253},"index":{"type":"integer","minimum":0,"maximum":9999,"default":0},"count":{"type":"integer","minimum":1,"maximum":10000,"default":1},"revision":{"type":"string","maxLength":63,"default":""}},"additionalProperties":false};
 const schema195 = {"type":"object","required":["cidr"],"properties":{"cidr":{"type":"string","minLength":4,"maxLength":49},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"},"comment":{"type":"string","maxLength":256}},"additionalProperties":false};
 const schema196 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$","minLength":10,"maxLength":253},"list":{"type":"string","enum":["DenySource","DenyDestination","AllowSource"],"default":"DenySource"}},"additionalProperties":false};
@@ -25140,7 +25140,7 @@ validate159.errors = vErrors;
 return errors === 0;
 }
 
-const schema182 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_d59d0c08"}}},"additionalProperties":false};
+const schema182 = {"type":"object","required":["name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"tier":{"type":"string","enum":["Admin","NetworkPolicy","Baseline"]},"priority":{"type":"integer","minimum":0,"maximum":1000},"position":{"type":"integer","minimum":0,"maximum":9999},"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"types":{"type":"array","maxItems":2,"items":{"type":"string","enum":["Ingress","Egress"]}},"ingress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_b165b35f"}},"egress":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyEntry_b165b35f"}}},"additionalProperties":false};
 const schema183 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
 const schema184 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
 
@@ -25407,11 +25407,11 @@ validate162.errors = vErrors;
 return errors === 0;
 }
 
-const schema185 = {"type":"object","properties":{"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false};
+const schema185 = {"type":"object","properties":{"name":{"type":"string","maxLength":100},"action":{"type":"string","enum":["Accept","Deny","Pass"]},"peers":{"type":"array","maxItems":32,"items":{"$ref":"#/definitions/PolicyPeer_2ad153a5"}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/PolicyPort_d9f67e72"}}},"additionalProperties":false};
 const schema187 = {"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"name":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema186 = {"type":"object","properties":{"namespaceSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"podSelector":{"$ref":"#/definitions/LabelSelector_480a4724"},"cidr":{"type":"string","minLength":4,"maxLength":49},"except":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}}},"additionalProperties":false};
 
-function validate165(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate166(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -25546,17 +25546,17 @@ vErrors.push(err9);
 }
 errors++;
 }
-validate165.errors = vErrors;
+validate166.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate164(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate165(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
 for(const key0 in data){
-if(!((key0 === "peers") || (key0 === "ports"))){
+if(!((((key0 === "name") || (key0 === "action")) || (key0 === "peers")) || (key0 === "ports"))){
 const err0 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err0];
@@ -25567,11 +25567,11 @@ vErrors.push(err0);
 errors++;
 }
 }
-if(data.peers !== undefined){
-let data0 = data.peers;
-if(Array.isArray(data0)){
-if(data0.length > 32){
-const err1 = {instancePath:instancePath+"/peers",schemaPath:"#/properties/peers/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+if(data.name !== undefined){
+let data0 = data.name;
+if(typeof data0 === "string"){
+if(data0.length > 100){
+const err1 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit: 100},message:"must NOT have more than 100 characters"};
 if(vErrors === null){
 vErrors = [err1];
 }
@@ -25580,385 +25580,151 @@ vErrors.push(err1);
 }
 errors++;
 }
-const len0 = data0.length;
-for(let i0=0; i0<len0; i0++){
-if(!(validate165(data0[i0], {instancePath:instancePath+"/peers/" + i0,parentData:data0,parentDataProperty:i0,rootData}))){
-vErrors = vErrors === null ? validate165.errors : vErrors.concat(validate165.errors);
-errors = vErrors.length;
-}
-}
 }
 else {
-const err2 = {instancePath:instancePath+"/peers",schemaPath:"#/properties/peers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err2 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err2];
 }
 else {
 vErrors.push(err2);
+}
+errors++;
+}
+}
+if(data.action !== undefined){
+let data1 = data.action;
+if(typeof data1 !== "string"){
+const err3 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(!(((data1 === "Accept") || (data1 === "Deny")) || (data1 === "Pass"))){
+const err4 = {instancePath:instancePath+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues: schema185.properties.action.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+if(data.peers !== undefined){
+let data2 = data.peers;
+if(Array.isArray(data2)){
+if(data2.length > 32){
+const err5 = {instancePath:instancePath+"/peers",schemaPath:"#/properties/peers/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+const len0 = data2.length;
+for(let i0=0; i0<len0; i0++){
+if(!(validate166(data2[i0], {instancePath:instancePath+"/peers/" + i0,parentData:data2,parentDataProperty:i0,rootData}))){
+vErrors = vErrors === null ? validate166.errors : vErrors.concat(validate166.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err6 = {instancePath:instancePath+"/peers",schemaPath:"#/properties/peers/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
 }
 errors++;
 }
 }
 if(data.ports !== undefined){
-let data2 = data.ports;
-if(Array.isArray(data2)){
-if(data2.length > 64){
-const err3 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
-const len1 = data2.length;
-for(let i1=0; i1<len1; i1++){
-let data3 = data2[i1];
-if(data3 && typeof data3 == "object" && !Array.isArray(data3)){
-if(data3.protocol === undefined){
-data3.protocol = "TCP";
-}
-for(const key1 in data3){
-if(!((((key1 === "protocol") || (key1 === "port")) || (key1 === "endPort")) || (key1 === "name"))){
-const err4 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err4];
-}
-else {
-vErrors.push(err4);
-}
-errors++;
-}
-}
-let data4 = data3.protocol;
-if(typeof data4 !== "string"){
-const err5 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err5];
-}
-else {
-vErrors.push(err5);
-}
-errors++;
-}
-if(!(((data4 === "TCP") || (data4 === "UDP")) || (data4 === "SCTP"))){
-const err6 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema187.properties.protocol.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err6];
-}
-else {
-vErrors.push(err6);
-}
-errors++;
-}
-if(data3.port !== undefined){
-let data5 = data3.port;
-if(!((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5)))){
-const err7 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
-if(vErrors === null){
-vErrors = [err7];
-}
-else {
-vErrors.push(err7);
-}
-errors++;
-}
-if(typeof data5 == "number"){
-if(data5 > 65535 || isNaN(data5)){
-const err8 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
-if(vErrors === null){
-vErrors = [err8];
-}
-else {
-vErrors.push(err8);
-}
-errors++;
-}
-if(data5 < 1 || isNaN(data5)){
-const err9 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
-if(vErrors === null){
-vErrors = [err9];
-}
-else {
-vErrors.push(err9);
-}
-errors++;
-}
-}
-}
-if(data3.endPort !== undefined){
-let data6 = data3.endPort;
-if(!((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6)))){
-const err10 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
-if(vErrors === null){
-vErrors = [err10];
-}
-else {
-vErrors.push(err10);
-}
-errors++;
-}
-if(typeof data6 == "number"){
-if(data6 > 65535 || isNaN(data6)){
-const err11 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
-if(vErrors === null){
-vErrors = [err11];
-}
-else {
-vErrors.push(err11);
-}
-errors++;
-}
-if(data6 < 1 || isNaN(data6)){
-const err12 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
-if(vErrors === null){
-vErrors = [err12];
-}
-else {
-vErrors.push(err12);
-}
-errors++;
-}
-}
-}
-if(data3.name !== undefined){
-let data7 = data3.name;
-if(typeof data7 === "string"){
-if(data7.length > 63){
-const err13 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
-if(vErrors === null){
-vErrors = [err13];
-}
-else {
-vErrors.push(err13);
-}
-errors++;
-}
-if(data7.length < 1){
-const err14 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
-if(vErrors === null){
-vErrors = [err14];
-}
-else {
-vErrors.push(err14);
-}
-errors++;
-}
-}
-else {
-const err15 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err15];
-}
-else {
-vErrors.push(err15);
-}
-errors++;
-}
-}
-}
-else {
-const err16 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err16];
-}
-else {
-vErrors.push(err16);
-}
-errors++;
-}
-}
-}
-else {
-const err17 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
-if(vErrors === null){
-vErrors = [err17];
-}
-else {
-vErrors.push(err17);
-}
-errors++;
-}
-}
-}
-else {
-const err18 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
-if(vErrors === null){
-vErrors = [err18];
-}
-else {
-vErrors.push(err18);
-}
-errors++;
-}
-validate164.errors = vErrors;
-return errors === 0;
-}
-
-
-function validate161(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
-let vErrors = null;
-let errors = 0;
-if(data && typeof data == "object" && !Array.isArray(data)){
-if(data.namespace === undefined){
-const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "namespace"},message:"must have required property '"+"namespace"+"'"};
-if(vErrors === null){
-vErrors = [err0];
-}
-else {
-vErrors.push(err0);
-}
-errors++;
-}
-if(data.name === undefined){
-const err1 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
-if(vErrors === null){
-vErrors = [err1];
-}
-else {
-vErrors.push(err1);
-}
-errors++;
-}
-for(const key0 in data){
-if(!(((((((key0 === "namespace") || (key0 === "name")) || (key0 === "uid")) || (key0 === "podSelector")) || (key0 === "types")) || (key0 === "ingress")) || (key0 === "egress"))){
-const err2 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err2];
-}
-else {
-vErrors.push(err2);
-}
-errors++;
-}
-}
-if(data.namespace !== undefined){
-let data0 = data.namespace;
-if(typeof data0 === "string"){
-if(data0.length > 63){
-const err3 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
-if(vErrors === null){
-vErrors = [err3];
-}
-else {
-vErrors.push(err3);
-}
-errors++;
-}
-if(data0.length < 1){
-const err4 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
-if(vErrors === null){
-vErrors = [err4];
-}
-else {
-vErrors.push(err4);
-}
-errors++;
-}
-if(!pattern1.test(data0)){
-const err5 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
-if(vErrors === null){
-vErrors = [err5];
-}
-else {
-vErrors.push(err5);
-}
-errors++;
-}
-}
-else {
-const err6 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err6];
-}
-else {
-vErrors.push(err6);
-}
-errors++;
-}
-}
-if(data.name !== undefined){
-let data1 = data.name;
-if(typeof data1 === "string"){
-if(data1.length > 253){
-const err7 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
-if(vErrors === null){
-vErrors = [err7];
-}
-else {
-vErrors.push(err7);
-}
-errors++;
-}
-if(data1.length < 1){
-const err8 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
-if(vErrors === null){
-vErrors = [err8];
-}
-else {
-vErrors.push(err8);
-}
-errors++;
-}
-if(!pattern0.test(data1)){
-const err9 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"+"\""};
-if(vErrors === null){
-vErrors = [err9];
-}
-else {
-vErrors.push(err9);
-}
-errors++;
-}
-}
-else {
-const err10 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err10];
-}
-else {
-vErrors.push(err10);
-}
-errors++;
-}
-}
-if(data.uid !== undefined){
-let data2 = data.uid;
-if(typeof data2 === "string"){
-if(data2.length > 63){
-const err11 = {instancePath:instancePath+"/uid",schemaPath:"#/properties/uid/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
-if(vErrors === null){
-vErrors = [err11];
-}
-else {
-vErrors.push(err11);
-}
-errors++;
-}
-}
-else {
-const err12 = {instancePath:instancePath+"/uid",schemaPath:"#/properties/uid/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err12];
-}
-else {
-vErrors.push(err12);
-}
-errors++;
-}
-}
-if(data.podSelector !== undefined){
-if(!(validate162(data.podSelector, {instancePath:instancePath+"/podSelector",parentData:data,parentDataProperty:"podSelector",rootData}))){
-vErrors = vErrors === null ? validate162.errors : vErrors.concat(validate162.errors);
-errors = vErrors.length;
-}
-}
-if(data.types !== undefined){
-let data4 = data.types;
+let data4 = data.ports;
 if(Array.isArray(data4)){
-if(data4.length > 2){
-const err13 = {instancePath:instancePath+"/types",schemaPath:"#/properties/types/maxItems",keyword:"maxItems",params:{limit: 2},message:"must NOT have more than 2 items"};
+if(data4.length > 64){
+const err7 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/maxItems",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+const len1 = data4.length;
+for(let i1=0; i1<len1; i1++){
+let data5 = data4[i1];
+if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
+if(data5.protocol === undefined){
+data5.protocol = "TCP";
+}
+for(const key1 in data5){
+if(!((((key1 === "protocol") || (key1 === "port")) || (key1 === "endPort")) || (key1 === "name"))){
+const err8 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+let data6 = data5.protocol;
+if(typeof data6 !== "string"){
+const err9 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+if(!(((data6 === "TCP") || (data6 === "UDP")) || (data6 === "SCTP"))){
+const err10 = {instancePath:instancePath+"/ports/" + i1+"/protocol",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema187.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+if(data5.port !== undefined){
+let data7 = data5.port;
+if(!((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7)))){
+const err11 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+if(typeof data7 == "number"){
+if(data7 > 65535 || isNaN(data7)){
+const err12 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(data7 < 1 || isNaN(data7)){
+const err13 = {instancePath:instancePath+"/ports/" + i1+"/port",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -25967,11 +25733,12 @@ vErrors.push(err13);
 }
 errors++;
 }
-const len0 = data4.length;
-for(let i0=0; i0<len0; i0++){
-let data5 = data4[i0];
-if(typeof data5 !== "string"){
-const err14 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+}
+}
+if(data5.endPort !== undefined){
+let data8 = data5.endPort;
+if(!((typeof data8 == "number") && (!(data8 % 1) && !isNaN(data8)))){
+const err14 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -25980,8 +25747,9 @@ vErrors.push(err14);
 }
 errors++;
 }
-if(!((data5 === "Ingress") || (data5 === "Egress"))){
-const err15 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/enum",keyword:"enum",params:{allowedValues: schema182.properties.types.items.enum},message:"must be equal to one of the allowed values"};
+if(typeof data8 == "number"){
+if(data8 > 65535 || isNaN(data8)){
+const err15 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -25990,10 +25758,8 @@ vErrors.push(err15);
 }
 errors++;
 }
-}
-}
-else {
-const err16 = {instancePath:instancePath+"/types",schemaPath:"#/properties/types/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data8 < 1 || isNaN(data8)){
+const err16 = {instancePath:instancePath+"/ports/" + i1+"/endPort",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/endPort/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -26003,11 +25769,12 @@ vErrors.push(err16);
 errors++;
 }
 }
-if(data.ingress !== undefined){
-let data6 = data.ingress;
-if(Array.isArray(data6)){
-if(data6.length > 32){
-const err17 = {instancePath:instancePath+"/ingress",schemaPath:"#/properties/ingress/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+}
+if(data5.name !== undefined){
+let data9 = data5.name;
+if(typeof data9 === "string"){
+if(data9.length > 63){
+const err17 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -26016,16 +25783,8 @@ vErrors.push(err17);
 }
 errors++;
 }
-const len1 = data6.length;
-for(let i1=0; i1<len1; i1++){
-if(!(validate164(data6[i1], {instancePath:instancePath+"/ingress/" + i1,parentData:data6,parentDataProperty:i1,rootData}))){
-vErrors = vErrors === null ? validate164.errors : vErrors.concat(validate164.errors);
-errors = vErrors.length;
-}
-}
-}
-else {
-const err18 = {instancePath:instancePath+"/ingress",schemaPath:"#/properties/ingress/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(data9.length < 1){
+const err18 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -26035,11 +25794,8 @@ vErrors.push(err18);
 errors++;
 }
 }
-if(data.egress !== undefined){
-let data8 = data.egress;
-if(Array.isArray(data8)){
-if(data8.length > 32){
-const err19 = {instancePath:instancePath+"/egress",schemaPath:"#/properties/egress/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+else {
+const err19 = {instancePath:instancePath+"/ports/" + i1+"/name",schemaPath:"#/definitions/PolicyPort_d9f67e72/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -26048,16 +25804,10 @@ vErrors.push(err19);
 }
 errors++;
 }
-const len2 = data8.length;
-for(let i2=0; i2<len2; i2++){
-if(!(validate164(data8[i2], {instancePath:instancePath+"/egress/" + i2,parentData:data8,parentDataProperty:i2,rootData}))){
-vErrors = vErrors === null ? validate164.errors : vErrors.concat(validate164.errors);
-errors = vErrors.length;
-}
 }
 }
 else {
-const err20 = {instancePath:instancePath+"/egress",schemaPath:"#/properties/egress/type",keyword:"type",params:{type: "array"},message:"must be array"};
+const err20 = {instancePath:instancePath+"/ports/" + i1,schemaPath:"#/definitions/PolicyPort_d9f67e72/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -26069,12 +25819,399 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+const err21 = {instancePath:instancePath+"/ports",schemaPath:"#/properties/ports/type",keyword:"type",params:{type: "array"},message:"must be array"};
 if(vErrors === null){
 vErrors = [err21];
 }
 else {
 vErrors.push(err21);
+}
+errors++;
+}
+}
+}
+else {
+const err22 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+validate165.errors = vErrors;
+return errors === 0;
+}
+
+
+function validate161(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+let vErrors = null;
+let errors = 0;
+if(data && typeof data == "object" && !Array.isArray(data)){
+if(data.name === undefined){
+const err0 = {instancePath,schemaPath:"#/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+for(const key0 in data){
+if(!(func2.call(schema182.properties, key0))){
+const err1 = {instancePath,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+}
+}
+if(data.namespace !== undefined){
+let data0 = data.namespace;
+if(typeof data0 === "string"){
+if(data0.length > 63){
+const err2 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err2];
+}
+else {
+vErrors.push(err2);
+}
+errors++;
+}
+if(data0.length < 1){
+const err3 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err3];
+}
+else {
+vErrors.push(err3);
+}
+errors++;
+}
+if(!pattern1.test(data0)){
+const err4 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"+"\""};
+if(vErrors === null){
+vErrors = [err4];
+}
+else {
+vErrors.push(err4);
+}
+errors++;
+}
+}
+else {
+const err5 = {instancePath:instancePath+"/namespace",schemaPath:"#/properties/namespace/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err5];
+}
+else {
+vErrors.push(err5);
+}
+errors++;
+}
+}
+if(data.name !== undefined){
+let data1 = data.name;
+if(typeof data1 === "string"){
+if(data1.length > 253){
+const err6 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit: 253},message:"must NOT have more than 253 characters"};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+if(data1.length < 1){
+const err7 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+}
+if(!pattern0.test(data1)){
+const err8 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"},message:"must match pattern \""+"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"+"\""};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+}
+else {
+const err9 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+}
+}
+if(data.uid !== undefined){
+let data2 = data.uid;
+if(typeof data2 === "string"){
+if(data2.length > 63){
+const err10 = {instancePath:instancePath+"/uid",schemaPath:"#/properties/uid/maxLength",keyword:"maxLength",params:{limit: 63},message:"must NOT have more than 63 characters"};
+if(vErrors === null){
+vErrors = [err10];
+}
+else {
+vErrors.push(err10);
+}
+errors++;
+}
+}
+else {
+const err11 = {instancePath:instancePath+"/uid",schemaPath:"#/properties/uid/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err11];
+}
+else {
+vErrors.push(err11);
+}
+errors++;
+}
+}
+if(data.tier !== undefined){
+let data3 = data.tier;
+if(typeof data3 !== "string"){
+const err12 = {instancePath:instancePath+"/tier",schemaPath:"#/properties/tier/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err12];
+}
+else {
+vErrors.push(err12);
+}
+errors++;
+}
+if(!(((data3 === "Admin") || (data3 === "NetworkPolicy")) || (data3 === "Baseline"))){
+const err13 = {instancePath:instancePath+"/tier",schemaPath:"#/properties/tier/enum",keyword:"enum",params:{allowedValues: schema182.properties.tier.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err13];
+}
+else {
+vErrors.push(err13);
+}
+errors++;
+}
+}
+if(data.priority !== undefined){
+let data4 = data.priority;
+if(!((typeof data4 == "number") && (!(data4 % 1) && !isNaN(data4)))){
+const err14 = {instancePath:instancePath+"/priority",schemaPath:"#/properties/priority/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err14];
+}
+else {
+vErrors.push(err14);
+}
+errors++;
+}
+if(typeof data4 == "number"){
+if(data4 > 1000 || isNaN(data4)){
+const err15 = {instancePath:instancePath+"/priority",schemaPath:"#/properties/priority/maximum",keyword:"maximum",params:{comparison: "<=", limit: 1000},message:"must be <= 1000"};
+if(vErrors === null){
+vErrors = [err15];
+}
+else {
+vErrors.push(err15);
+}
+errors++;
+}
+if(data4 < 0 || isNaN(data4)){
+const err16 = {instancePath:instancePath+"/priority",schemaPath:"#/properties/priority/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err16];
+}
+else {
+vErrors.push(err16);
+}
+errors++;
+}
+}
+}
+if(data.position !== undefined){
+let data5 = data.position;
+if(!((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5)))){
+const err17 = {instancePath:instancePath+"/position",schemaPath:"#/properties/position/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+if(vErrors === null){
+vErrors = [err17];
+}
+else {
+vErrors.push(err17);
+}
+errors++;
+}
+if(typeof data5 == "number"){
+if(data5 > 9999 || isNaN(data5)){
+const err18 = {instancePath:instancePath+"/position",schemaPath:"#/properties/position/maximum",keyword:"maximum",params:{comparison: "<=", limit: 9999},message:"must be <= 9999"};
+if(vErrors === null){
+vErrors = [err18];
+}
+else {
+vErrors.push(err18);
+}
+errors++;
+}
+if(data5 < 0 || isNaN(data5)){
+const err19 = {instancePath:instancePath+"/position",schemaPath:"#/properties/position/minimum",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"};
+if(vErrors === null){
+vErrors = [err19];
+}
+else {
+vErrors.push(err19);
+}
+errors++;
+}
+}
+}
+if(data.namespaceSelector !== undefined){
+if(!(validate162(data.namespaceSelector, {instancePath:instancePath+"/namespaceSelector",parentData:data,parentDataProperty:"namespaceSelector",rootData}))){
+vErrors = vErrors === null ? validate162.errors : vErrors.concat(validate162.errors);
+errors = vErrors.length;
+}
+}
+if(data.podSelector !== undefined){
+if(!(validate162(data.podSelector, {instancePath:instancePath+"/podSelector",parentData:data,parentDataProperty:"podSelector",rootData}))){
+vErrors = vErrors === null ? validate162.errors : vErrors.concat(validate162.errors);
+errors = vErrors.length;
+}
+}
+if(data.types !== undefined){
+let data8 = data.types;
+if(Array.isArray(data8)){
+if(data8.length > 2){
+const err20 = {instancePath:instancePath+"/types",schemaPath:"#/properties/types/maxItems",keyword:"maxItems",params:{limit: 2},message:"must NOT have more than 2 items"};
+if(vErrors === null){
+vErrors = [err20];
+}
+else {
+vErrors.push(err20);
+}
+errors++;
+}
+const len0 = data8.length;
+for(let i0=0; i0<len0; i0++){
+let data9 = data8[i0];
+if(typeof data9 !== "string"){
+const err21 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err21];
+}
+else {
+vErrors.push(err21);
+}
+errors++;
+}
+if(!((data9 === "Ingress") || (data9 === "Egress"))){
+const err22 = {instancePath:instancePath+"/types/" + i0,schemaPath:"#/properties/types/items/enum",keyword:"enum",params:{allowedValues: schema182.properties.types.items.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err22];
+}
+else {
+vErrors.push(err22);
+}
+errors++;
+}
+}
+}
+else {
+const err23 = {instancePath:instancePath+"/types",schemaPath:"#/properties/types/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+}
+if(data.ingress !== undefined){
+let data10 = data.ingress;
+if(Array.isArray(data10)){
+if(data10.length > 32){
+const err24 = {instancePath:instancePath+"/ingress",schemaPath:"#/properties/ingress/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+const len1 = data10.length;
+for(let i1=0; i1<len1; i1++){
+if(!(validate165(data10[i1], {instancePath:instancePath+"/ingress/" + i1,parentData:data10,parentDataProperty:i1,rootData}))){
+vErrors = vErrors === null ? validate165.errors : vErrors.concat(validate165.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err25 = {instancePath:instancePath+"/ingress",schemaPath:"#/properties/ingress/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+if(data.egress !== undefined){
+let data12 = data.egress;
+if(Array.isArray(data12)){
+if(data12.length > 32){
+const err26 = {instancePath:instancePath+"/egress",schemaPath:"#/properties/egress/maxItems",keyword:"maxItems",params:{limit: 32},message:"must NOT have more than 32 items"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+const len2 = data12.length;
+for(let i2=0; i2<len2; i2++){
+if(!(validate165(data12[i2], {instancePath:instancePath+"/egress/" + i2,parentData:data12,parentDataProperty:i2,rootData}))){
+vErrors = vErrors === null ? validate165.errors : vErrors.concat(validate165.errors);
+errors = vErrors.length;
+}
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/egress",schemaPath:"#/properties/egress/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+}
+}
+else {
+const err28 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
 }
 errors++;
 }
@@ -26085,7 +26222,7 @@ return errors === 0;
 const schema188 = {"type":"object","required":["id","namespace"],"properties":{"id":{"type":"integer","minimum":1,"maximum":4294967295},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"labels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"namespaceLabels":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":63}},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NamedPort_918ee020"}},"addresses":{"type":"array","maxItems":500,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false};
 const schema189 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","minLength":1,"maxLength":63},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false};
 
-function validate172(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate173(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -26540,7 +26677,7 @@ vErrors.push(err37);
 }
 errors++;
 }
-validate172.errors = vErrors;
+validate173.errors = vErrors;
 return errors === 0;
 }
 
@@ -26549,7 +26686,7 @@ const schema191 = {"type":"object","properties":{"protocol":{"type":"string","en
 const schema193 = {"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false};
 const schema194 = {"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false};
 
-function validate174(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate175(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -27565,7 +27702,7 @@ vErrors.push(err83);
 }
 errors++;
 }
-validate174.errors = vErrors;
+validate175.errors = vErrors;
 return errors === 0;
 }
 
@@ -27901,8 +28038,8 @@ errors++;
 }
 const len3 = data12.length;
 for(let i3=0; i3<len3; i3++){
-if(!(validate172(data12[i3], {instancePath:instancePath+"/identities/" + i3,parentData:data12,parentDataProperty:i3,rootData}))){
-vErrors = vErrors === null ? validate172.errors : vErrors.concat(validate172.errors);
+if(!(validate173(data12[i3], {instancePath:instancePath+"/identities/" + i3,parentData:data12,parentDataProperty:i3,rootData}))){
+vErrors = vErrors === null ? validate173.errors : vErrors.concat(validate173.errors);
 errors = vErrors.length;
 }
 }
@@ -27933,8 +28070,8 @@ errors++;
 }
 const len4 = data14.length;
 for(let i4=0; i4<len4; i4++){
-if(!(validate174(data14[i4], {instancePath:instancePath+"/rules/" + i4,parentData:data14,parentDataProperty:i4,rootData}))){
-vErrors = vErrors === null ? validate174.errors : vErrors.concat(validate174.errors);
+if(!(validate175(data14[i4], {instancePath:instancePath+"/rules/" + i4,parentData:data14,parentDataProperty:i4,rootData}))){
+vErrors = vErrors === null ? validate175.errors : vErrors.concat(validate175.errors);
 errors = vErrors.length;
 }
 }
@@ -28304,13 +28441,13 @@ validate151.errors = vErrors;
 return errors === 0;
 }
 
-export const CubeNode = validate177;
+export const CubeNode = validate178;
 const schema197 = {"$id":"CubeNode","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeNodeSpec_07e123cc","default":{}},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"ChainMember_c7d484d9":{"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainCommit_3baa9674":{"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false},"CubeNodeSpec_07e123cc":{"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false}}};
 const schema198 = {"type":"object","properties":{"chains":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/ChainCommit_3baa9674"},"default":[]}},"additionalProperties":false};
 const schema199 = {"type":"object","required":["namespace","name","revision","members"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"revision":{"type":"string","minLength":1,"maxLength":63},"members":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/ChainMember_c7d484d9"}}},"additionalProperties":false};
 const schema200 = {"type":"object","required":["kind","name","hash"],"properties":{"kind":{"type":"string","enum":["Cube","CubeLink"]},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"hash":{"type":"string","minLength":1,"maxLength":63}},"additionalProperties":false};
 
-function validate179(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate180(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -28688,12 +28825,12 @@ vErrors.push(err32);
 }
 errors++;
 }
-validate179.errors = vErrors;
+validate180.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate178(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate179(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
 let errors = 0;
 if(data && typeof data == "object" && !Array.isArray(data)){
@@ -28726,8 +28863,8 @@ errors++;
 }
 const len0 = data0.length;
 for(let i0=0; i0<len0; i0++){
-if(!(validate179(data0[i0], {instancePath:instancePath+"/chains/" + i0,parentData:data0,parentDataProperty:i0,rootData}))){
-vErrors = vErrors === null ? validate179.errors : vErrors.concat(validate179.errors);
+if(!(validate180(data0[i0], {instancePath:instancePath+"/chains/" + i0,parentData:data0,parentDataProperty:i0,rootData}))){
+vErrors = vErrors === null ? validate180.errors : vErrors.concat(validate180.errors);
 errors = vErrors.length;
 }
 }
@@ -28753,12 +28890,12 @@ vErrors.push(err3);
 }
 errors++;
 }
-validate178.errors = vErrors;
+validate179.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate177(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
+function validate178(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 /*# sourceURL="CubeNode" */;
 let vErrors = null;
 let errors = 0;
@@ -28825,8 +28962,8 @@ vErrors.push(err4);
 errors++;
 }
 }
-if(!(validate178(data.spec, {instancePath:instancePath+"/spec",parentData:data,parentDataProperty:"spec",rootData}))){
-vErrors = vErrors === null ? validate178.errors : vErrors.concat(validate178.errors);
+if(!(validate179(data.spec, {instancePath:instancePath+"/spec",parentData:data,parentDataProperty:"spec",rootData}))){
+vErrors = vErrors === null ? validate179.errors : vErrors.concat(validate179.errors);
 errors = vErrors.length;
 }
 if(data.status !== undefined){
@@ -28853,7 +28990,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-validate177.errors = vErrors;
+validate178.errors = vErrors;
 return errors === 0;
 }
 

@@ -105,8 +105,13 @@ const direction = (description: string): Schema =>
   atomicList(
     description,
     object(
-      'Packets that one entry allows.',
+      'Packets that one entry is for.',
       {
+        name: text('Name of the rule, for people.', 100),
+        action: choice(
+          'What happens to the packets. Only with tier Admin or Baseline; without a tier an entry allows. Pass: the rest of the tier is skipped.',
+          ['Accept', 'Deny', 'Pass'],
+        ),
         peers: atomicList('The other side. Empty: anybody.', peer, 32),
         ports: atomicList('Destination ports. Empty: all.', policyPort, 64),
       },
@@ -116,23 +121,68 @@ const direction = (description: string): Schema =>
     32,
   );
 
+const CEL_OF_CLUSTER = "(has(self.tier) && self.tier != 'NetworkPolicy')";
+
 export const policy: Schema = object(
-  'A network policy.',
+  'A network policy: of a namespace, or, with tier Admin or Baseline, of the cluster.',
   {
-    namespace: dnsLabel('Namespace of the policy.'),
+    namespace: dnsLabel('Namespace of the policy, unless it is of the cluster.'),
     name: dnsSubdomain('Name of the policy.'),
     uid: text('UID of the policy.', 63),
+    tier: choice(
+      'When it is tried. Admin: before those of namespaces. Baseline: after them, for pods that none of them isolates. Without it NetworkPolicy.',
+      ['Admin', 'NetworkPolicy', 'Baseline'],
+    ),
+    priority: integer('Place in the tier: the lowest is tried first. Without it 0.', 0, 1000),
+    position: integer('Place of the row among those of one policy and priority. Without it 0.', 0, 9999),
+    namespaceSelector: labelSelector(
+      'Namespaces of the pods that a policy of the cluster is for. Empty: all of them.',
+    ),
     podSelector: labelSelector('Pods that the policy is for. Empty: all of the namespace.'),
     types: setOf(
       'Directions that the policy isolates. Without any: Ingress, and Egress where egress has entries.',
       choice('Direction.', ['Ingress', 'Egress']),
       2,
     ),
-    ingress: direction('What may come in.'),
-    egress: direction('What may go out.'),
+    ingress: direction('What may come in; with a tier, rules in their order.'),
+    egress: direction('What may go out; with a tier, rules in their order.'),
   },
-  ['namespace', 'name'],
-  { typeName: 'Policy' },
+  ['name'],
+  {
+    typeName: 'Policy',
+    rules: [
+      {
+        id: 'PolicyOfNoNamespace',
+        cel: `has(self.namespace) != ${CEL_OF_CLUSTER}`,
+        message: 'a policy has either a namespace or tier Admin or Baseline',
+        remedy: 'set namespace, or tier alone',
+        field: '.namespace',
+        twin: (self) =>
+          (self.namespace !== undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'),
+      },
+      {
+        id: 'ClusterPolicyMember',
+        cel: `${CEL_OF_CLUSTER} || !(has(self.priority) || has(self.namespaceSelector))`,
+        message: 'priority or namespaceSelector stands in a policy of a namespace',
+        remedy: 'remove it, or set tier to Admin or Baseline',
+        field: '.tier',
+        twin: (self) =>
+          (self.tier ?? 'NetworkPolicy') !== 'NetworkPolicy' ||
+          (self.priority === undefined && self.namespaceSelector === undefined),
+      },
+      {
+        id: 'EntryAction',
+        cel: `(!has(self.ingress) || self.ingress.all(e, has(e.action) == ${CEL_OF_CLUSTER})) && (!has(self.egress) || self.egress.all(e, has(e.action) == ${CEL_OF_CLUSTER}))`,
+        message: 'entries of a tier need an action, those of a namespace have none',
+        remedy: 'write an action in every entry of a policy with tier Admin or Baseline, and in no other',
+        field: '.ingress',
+        twin: (self) =>
+          [...(self.ingress ?? []), ...(self.egress ?? [])].every(
+            (entry) => (entry.action === undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'),
+          ),
+      },
+    ],
+  },
 );
 
 export const identity: Schema = object(

@@ -46,8 +46,8 @@ export interface Compiled {
   readonly pages: number;
 }
 
-/** Eight tables of 256 second pages, one of 8 and one of 1, for each direction: more can never be. */
-const MAX_LEAVES = DIRECTIONS * (8 * 256 + 8 + 1);
+/** Eight tables of 256 second pages, one of 12 and one of 1, for each direction: more can never be. */
+const MAX_LEAVES = DIRECTIONS * (8 * 256 + 12 + 1);
 
 /** Room for each map, from the most rules that one direction may have. Indexes stay below 65,536. */
 export function capacities(maxRules: number): {

@@ -8,13 +8,16 @@ import type { Policy, PolicyEntry, PolicyPeer } from '../../api/generated/types.
 import type { Prefix } from '../../api/ip.ts';
 import type { PodSelector } from './pod-selections.ts';
 import { type Block, blockOf, isIn, type Pods, prefixesOf } from './policy-sides.ts';
-import { Action, hash53, portRanges, type Range, type RuleMeaning, type RulePrefix } from './rule-meaning.ts';
-
-/**
- * Where the policies stand among the rules of the spec and of tables: rules up to this priority are tried before them, which
- * is the default; those above it after them (docs/adr/0026).
- */
-export const POLICY_PRIORITY = 32768;
+import {
+  Action,
+  hash53,
+  portRanges,
+  type Range,
+  type RuleMeaning,
+  type RulePrefix,
+  type Tier,
+} from './rule-meaning.ts';
+import { POLICY_PRIORITY } from './rule-order.ts';
 
 export type PolicyDirection = 'Ingress' | 'Egress';
 
@@ -27,16 +30,21 @@ export interface PolicyRules {
   readonly drops: readonly RuleMeaning[];
 }
 
-export function policyName({ namespace, name }: Policy): string {
-  return `NetworkPolicy ${namespace}/${name}`;
+export function tierOf({ tier }: Policy): Tier {
+  return tier ?? 'NetworkPolicy';
 }
 
-export function subjectOf({ namespace, podSelector }: Policy): PodSelector {
-  return { namespace, podSelector };
+export function policyName({ namespace, name }: Policy): string {
+  return namespace === undefined ? `ClusterNetworkPolicy ${name}` : `NetworkPolicy ${namespace}/${name}`;
+}
+
+export function subjectOf({ namespace, namespaceSelector, podSelector }: Policy): PodSelector {
+  return { namespace, namespaceSelector, podSelector };
 }
 
 /** As the API server would default them: Ingress always, Egress where the policy has entries for it. */
 export function isolates(policy: Policy): readonly PolicyDirection[] {
+  if (tierOf(policy) !== 'NetworkPolicy') return [];
   if (policy.types !== undefined && policy.types.length > 0) return policy.types;
   return (policy.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
 }
@@ -51,17 +59,13 @@ export function rulesOfPolicy(policy: Policy, select: Select): PolicyRules {
   const allows: RuleMeaning[] = [];
   const drops: RuleMeaning[] = [];
   if (subject.prefixes.length === 0) return { allows, drops };
+  if (tierOf(policy) !== 'NetworkPolicy') {
+    for (const direction of ['Ingress', 'Egress'] as const)
+      allows.push(...rulesOfEntries(policy, direction, subject, select));
+    return { allows, drops };
+  }
   for (const direction of isolates(policy)) {
-    const entries = (direction === 'Ingress' ? policy.ingress : policy.egress) ?? [];
-    entries.forEach((entry, i) => {
-      const what = `${policyName(policy)}, ${direction.toLowerCase()} entry ${i}`;
-      const peers = peersOf(policy, entry, select);
-      for (const { receivers, services } of servicesOf(entry, direction, subject, peers, select)) {
-        const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
-        if (isNobody(from) || isNobody(to)) continue;
-        allows.push(ruleOf(what, direction, Action.Allow, from, to, services));
-      }
-    });
+    allows.push(...rulesOfEntries(policy, direction, subject, select));
     const [from, to] = direction === 'Ingress' ? [ANYBODY, subject] : [subject, ANYBODY];
     const drop = ruleOf(isolation(policy, direction), direction, Action.Drop, from, to, undefined);
     drops.push({ ...drop, isIsolation: true });
@@ -69,19 +73,57 @@ export function rulesOfPolicy(policy: Policy, select: Select): PolicyRules {
   return { allows, drops };
 }
 
+/** In their order, as rules of a tier are tried. */
+function rulesOfEntries(
+  policy: Policy,
+  direction: PolicyDirection,
+  subject: SideOfPods,
+  select: Select,
+): RuleMeaning[] {
+  const tier = tierOf(policy);
+  const entries = (direction === 'Ingress' ? policy.ingress : policy.egress) ?? [];
+  return entries.flatMap((entry, i) => {
+    const name = entry.name ?? `${i}`;
+    const what =
+      tier === 'NetworkPolicy'
+        ? `${policyName(policy)}, ${direction.toLowerCase()} entry ${name}`
+        : `${policyName(policy)} (${tier}), ${direction.toLowerCase()} rule ${name}`;
+    const peers = peersOf(policy, entry, select);
+    return servicesOf(entry, direction, subject, peers, select).flatMap(({ receivers, services }) => {
+      const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
+      if (isNobody(from) || isNobody(to)) return [];
+      return [ruleOf(what, direction, actionOf(entry, tier), from, to, services, tier)];
+    });
+  });
+}
+
+function actionOf({ action }: PolicyEntry, tier: Tier): number {
+  if (action === 'Deny') return Action.Drop;
+  if (action !== 'Pass') return Action.Allow;
+  return tier === 'Admin' ? Action.PassAdmin : Action.PassBaseline;
+}
+
 function isolation(policy: Policy, direction: PolicyDirection): string {
   const [whom, where] = direction === 'Ingress' ? ['receiver', 'ingress'] : ['sender', 'egress'];
   return `${policyName(policy)}, which isolates the ${whom} for ${where}`;
 }
 
-/** What the node sends to pods, and they to it: no policy is asked about it. `addresses`: those of the node. */
-export function nodeRules(addresses: readonly Prefix[]): RuleMeaning[] {
+/**
+ * What the node sends to pods, and they to it: no policy of a namespace is asked about it. `addresses`: those of the node.
+ * `isolated`: the pods that such policies isolate for egress, where a tier behind them may refuse the node to the others.
+ */
+export function nodeRules(addresses: readonly Prefix[], isolated?: ReadonlySet<Pods>): RuleMeaning[] {
   if (addresses.length === 0) return [];
   const node: Side = { prefixes: addresses, pods: [], said: addresses.map(textOf).sort().join() };
-  return [
+  const senders: Side = isolated === undefined ? ANYBODY : sideOf([...isolated]);
+  const rules = [
     ruleOf('the node itself, from which all is allowed', 'Ingress', Action.Allow, node, ANYBODY, undefined),
-    ruleOf('the node itself, to which all is allowed', 'Egress', Action.Allow, ANYBODY, node, undefined),
   ];
+  if (!isNobody(senders))
+    rules.push(
+      ruleOf('the node itself, to which all is allowed', 'Egress', Action.Allow, senders, node, undefined),
+    );
+  return rules;
 }
 
 /** Until policies fit that do not: nothing passes but what concerns the node. */
@@ -193,12 +235,13 @@ function ruleOf(
   from: Side,
   to: Side,
   services: readonly Range[] | undefined,
+  tier: Tier = 'NetworkPolicy',
 ): RuleMeaning {
   const ports = services?.map(({ table, from: first, to: last }) => `${table}:${first}-${last}`) ?? [];
   return {
     identity: hash53(`policy ${what}`),
     title: what,
-    said: `policy ${hash53(`${what} ${action} [${from.said}] [${to.said}] ${services && ports.sort()}`)}`,
+    said: `policy ${hash53(`${what} ${tier} ${action} [${from.said}] [${to.said}] ${services && ports.sort()}`)}`,
     priority: POLICY_PRIORITY,
     ingress: direction === 'Ingress',
     egress: direction === 'Egress',
@@ -210,5 +253,6 @@ function ruleOf(
     sourcePorts: undefined,
     tcpFlags: undefined,
     states: 1,
+    tier,
   };
 }

@@ -13,8 +13,10 @@ import {
   policyName,
   rulesOfPolicy,
   subjectOf,
+  tierOf,
 } from './policy-rules.ts';
-import type { RuleMeaning } from './rule-meaning.ts';
+import type { Pods } from './policy-sides.ts';
+import { type RuleMeaning, TIERS, type Tier } from './rule-meaning.ts';
 import { compare } from './rule-order.ts';
 
 interface Translated {
@@ -57,16 +59,27 @@ export class PolicySet {
     return isChanged;
   }
 
-  /** The node first, then what policies allow, then what isolates; without policies none. */
+  /** The tier Admin, the node, then what policies allow, then what isolates, then the tier Baseline; without policies none. */
   rules(): RuleMeaning[] {
     this.#translate();
     if (this.isEmpty) return [];
-    const all = this.#translated.map(({ rules }) => rules);
+    const of = (tier: Tier) =>
+      this.#translated.filter(({ policy }) => tierOf(policy) === tier).map(({ rules }) => rules);
+    const namespaced = of('NetworkPolicy');
+    const baseline = of('Baseline').flatMap(({ allows }) => allows);
+    const isolated = baseline.some(({ egress }) => egress) ? this.#isolatedSenders() : undefined;
     return [
-      ...nodeRules(this.#node),
-      ...all.flatMap(({ allows }) => allows),
-      ...all.flatMap(({ drops }) => drops),
+      ...of('Admin').flatMap(({ allows }) => allows),
+      ...nodeRules(this.#node, isolated),
+      ...namespaced.flatMap(({ allows }) => allows),
+      ...namespaced.flatMap(({ drops }) => drops),
+      ...baseline,
     ];
+  }
+
+  #isolatedSenders(): Set<Pods> {
+    const isolating = this.#translated.filter(({ policy }) => isolates(policy).includes('Egress'));
+    return new Set(isolating.flatMap(({ policy }) => [...this.#pods.select(subjectOf(policy)).pods]));
   }
 
   /** Instead of policies that do not fit. */
@@ -79,7 +92,7 @@ export class PolicySet {
       [...inputs].every(([selection, version]) => selection.version === version);
     const known = new Map(this.#translated.filter(isCurrent).map((each) => [each.policy, each]));
     const policies = this.#arePoliciesChanged
-      ? [...this.#tables.values()].flat().sort((a, b) => compare(policyName(a), policyName(b)))
+      ? [...this.#tables.values()].flat().sort(byOrder)
       : this.#translated.map(({ policy }) => policy);
     this.#translated = policies.map((policy) => known.get(policy) ?? this.#translateOne(policy));
     if (this.#arePoliciesChanged)
@@ -111,4 +124,14 @@ export class PolicySet {
       })
       .map(({ policy }) => policyName(policy));
   }
+}
+
+/** By tier and priority; those that are tried at the same time by name, so that an order does not depend on history. */
+function byOrder(a: Policy, b: Policy): number {
+  return (
+    TIERS.indexOf(tierOf(a)) - TIERS.indexOf(tierOf(b)) ||
+    (a.priority ?? 0) - (b.priority ?? 0) ||
+    compare(policyName(a), policyName(b)) ||
+    (a.position ?? 0) - (b.position ?? 0)
+  );
 }

@@ -24,7 +24,8 @@ export const TABLES = 10;
 export const SERVICE_TABLES = [0, 1, 2, 3, 4, 5] as const;
 export const SOURCE_TABLES = [6, 7, 8] as const;
 
-export const Action = { Drop: 0, Allow: 1, Reject: 2 } as const;
+/** Pass: the rest of a tier of policies is skipped; no rule of the spec or of a Rule table has it. */
+export const Action = { Drop: 0, Allow: 1, Reject: 2, PassAdmin: 3, PassBaseline: 4 } as const;
 export const STATES = ['New', 'Established', 'Related', 'Invalid'] as const;
 const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'];
 
@@ -50,6 +51,10 @@ export interface RulePrefix extends Prefix {
   readonly isHole?: true;
 }
 
+/** Tiers of policies in the order in which they are tried. */
+export const TIERS = ['Admin', 'NetworkPolicy', 'Baseline'] as const;
+export type Tier = (typeof TIERS)[number];
+
 export interface RuleMeaning {
   /** Below 2^53 and not 0: of the name, or of what the rule says. */
   readonly identity: number;
@@ -73,6 +78,8 @@ export interface RuleMeaning {
   readonly states: number;
   /** It drops what no policy of an isolated pod allows. */
   readonly isIsolation?: true;
+  /** Of rules that policies make: what passes a tier on is asked of the rules behind it. */
+  readonly tier?: Tier;
 }
 
 export function isProblem(value: RuleMeaning | Problem): value is Problem {

@@ -13,6 +13,12 @@ interface Source {
   readonly rules: readonly RuleMeaning[];
 }
 
+/**
+ * Where the policies stand among the rules of the spec and of tables: rules up to this priority are tried before them, which
+ * is the default; those above it after them (docs/adr/0026).
+ */
+export const POLICY_PRIORITY = 32768;
+
 export const NO_RULES: Directions = [[], []];
 
 /** The rules of one list, and what of it cannot be. */

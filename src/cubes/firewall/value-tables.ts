@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The dimensions of one direction that are indexed by 16 bits: services, source ports, kinds of packet. */
 import { type Bitmaps, clearBit, setBit, WORDS } from './bitmaps.ts';
-import { type Range, type RuleMeaning, STATES } from './rule-meaning.ts';
+import { type Range, type RuleMeaning, STATES, TIERS } from './rule-meaning.ts';
+import { POLICY_PRIORITY } from './rule-order.ts';
 
 const VALUES = 65536;
 
@@ -55,6 +56,17 @@ export function rangeTable(
   return result;
 }
 
+/** STATE_BEHIND_ADMIN and STATE_BEHIND_BASELINE of bpf/firewall/firewall.h, in the table of kinds only. */
+const BEHIND = [STATES.length, STATES.length + 1] as const;
+
+/** The states of a rule, and whether it stands behind the tiers that may pass a packet on. */
+function statesOf({ states, tier, priority }: RuleMeaning): number {
+  if ((states & 1) === 0) return states;
+  const isLast = tier === undefined && priority > POLICY_PRIORITY;
+  const behindAdmin = isLast || (tier !== undefined && tier !== TIERS[0]);
+  return states | (behindAdmin ? 1 << BEHIND[0] : 0) | (isLast ? 1 << BEHIND[1] : 0);
+}
+
 /** What a rule says of the kind of packet; rules that say the same are looked at once. */
 interface Kind {
   readonly states: number;
@@ -68,7 +80,9 @@ interface Kind {
 /** Table `kind`: state * 512 + (TCP: 256 + flags; else: protocol). */
 export function kindTable(rules: readonly RuleMeaning[], bitmaps: Bitmaps): Uint16Array {
   const kinds = new Map<string, Kind>();
-  rules.forEach(({ states, tcpFlags, sourcePorts }, rule) => {
+  rules.forEach((meaning, rule) => {
+    const { tcpFlags, sourcePorts } = meaning;
+    const states = statesOf(meaning);
     const { mask, set } = tcpFlags ?? { mask: 0, set: 0 };
     const isTcpOnly = tcpFlags !== undefined;
     const hasSourcePorts = sourcePorts !== undefined;
@@ -79,7 +93,7 @@ export function kindTable(rules: readonly RuleMeaning[], bitmaps: Bitmaps): Uint
   });
   const list = [...kinds.values()];
   const known = new Map<string, number>();
-  const result = new Uint16Array(STATES.length * 512);
+  const result = new Uint16Array((STATES.length + BEHIND.length) * 512);
   for (let i = 0; i < result.length; i++) {
     const state = i >> 9;
     const isTcp = (i & 256) !== 0;
