@@ -74,6 +74,13 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 	const addr_t *src = packet_src(w);
 	addr_t source = *src;
 
+	/* a node speaks for itself too: what its own processes answer to pods */
+	if (unlikely(addr_equal(&source, &remote))) {
+		struct prefix_key itself;
+
+		prefix_of(&source, 128, &itself);
+		return bpf_map_lookup_elem(&overlay_sources, &itself) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
+	}
 	for (int i = 0; i < PREFIX_LENGTHS; i++) {
 		u32 length =
 		    w->flags & PKT_IPV4 ? config->source_lengths_v4[i] : config->source_lengths_v6[i];

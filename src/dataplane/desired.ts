@@ -141,7 +141,7 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
         [...attachments].map(([ifindex, { row }]) => [encodeIfindex(ifindex), encodeAttachment(row)]),
       ),
       pods: podRows(input),
-      overlay_sources: graph.overlay === undefined ? new Map() : sources.rows,
+      overlay_sources: graph.overlay === undefined ? new Map() : new Map([...sources.nodes, ...sources.rows]),
       host_addresses: hostAddressRows(input),
     },
     links: new Map([

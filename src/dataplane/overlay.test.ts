@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
+import { encodeAddress, encodePrefix } from './layout.ts';
 import { overlaySources, tunnelsOf } from './overlay.ts';
 import { nodeStatus } from './status.ts';
 
@@ -38,6 +39,18 @@ test('prefixes of more than four lengths: those that are left out are told on th
       'but tunnel routes of IPv4 have 5 prefix lengths; sources of the 4 longest are let in, packets from others are dropped',
     ),
   });
+});
+
+test('a node is a source of its own, whatever the lengths of its prefixes', () => {
+  const { nodes, lengthsV4, lengthsV6 } = overlaySources([
+    { prefix: '10.244.2.0/24', remote: '198.18.0.12' },
+    { prefix: 'fd00:244:0:2::/64', remote: 'fd00:18::12' },
+  ]);
+  expect([...nodes]).toEqual([
+    [encodePrefix('198.18.0.12/32'), encodeAddress('198.18.0.12')],
+    [encodePrefix('fd00:18::12/128'), encodeAddress('fd00:18::12')],
+  ]);
+  expect({ lengthsV4, lengthsV6 }).toEqual({ lengthsV4: [120], lengthsV6: [64] });
 });
 
 test('a prefix behind two ends of a tunnel is told on the CubeNode', () => {

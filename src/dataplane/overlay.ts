@@ -5,6 +5,8 @@ import { encodeAddress, encodePrefix, type Hex, PREFIX_LENGTHS } from './layout.
 
 export interface OverlaySources {
   readonly rows: ReadonlyMap<Hex, Hex>;
+  /** The VTEPs themselves, each as a host's prefix of its own: nobody else may send from there. */
+  readonly nodes: ReadonlyMap<Hex, Hex>;
   /** Of 128, longest first. */
   readonly lengthsV4: readonly number[];
   readonly lengthsV6: readonly number[];
@@ -16,6 +18,7 @@ export interface OverlaySources {
 
 export const NO_SOURCES: OverlaySources = {
   rows: new Map(),
+  nodes: new Map(),
   lengthsV4: [],
   lengthsV6: [],
   hasIPv6Remote: false,
@@ -69,13 +72,16 @@ export function overlaySources(tunnels: Iterable<TunnelSource>): OverlaySources 
     return all.slice(0, PREFIX_LENGTHS);
   };
   const rows = new Map<Hex, Hex>();
+  const nodes = new Map<Hex, Hex>();
   let hasIPv6Remote = false;
   for (const [prefix, remote] of byPrefix) {
     rows.set(encodePrefix(prefix), encodeAddress(remote));
+    nodes.set(encodePrefix(`${remote}/${remote.includes(':') ? 128 : 32}`), encodeAddress(remote));
     hasIPv6Remote ||= remote.includes(':');
   }
   return {
     rows,
+    nodes,
     lengthsV4: longest(lengths.v4, 'IPv4'),
     lengthsV6: longest(lengths.v6, 'IPv6'),
     hasIPv6Remote,

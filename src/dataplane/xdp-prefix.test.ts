@@ -76,7 +76,7 @@ function resolve(cubes: CubeObject[], links: LinkObject[], info: InterfaceInfo =
       interfaces: input.interfaces,
       hostAddresses: [],
       pods: [],
-      sources: { rows: new Map(), lengthsV4: [], lengthsV6: [], problems: [] } as never,
+      sources: { rows: new Map(), nodes: new Map(), lengthsV4: [], lengthsV6: [], problems: [] } as never,
       objectHashes: new Map([
         ['tcx', 'e1'],
         ['xdp', 'x1'],

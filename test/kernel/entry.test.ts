@@ -89,12 +89,15 @@ describe('the overlay', () => {
     chain.addOverlaySource('10.244.2.0', 120, '172.18.0.2');
     chain.addOverlaySource('10.245.0.0', 112, 'fd18::2');
     chain.addOverlaySource('fd00:244:2::', 64, '172.18.0.2');
+    for (const node of ['172.18.0.2', 'fd18::2']) chain.addOverlaySource(node, 128, node);
   });
 
   test.each([
     ['IPv4 over IPv4', '10.244.2.7', '172.18.0.2'],
     ['IPv6 over IPv4', 'fd00:244:2::7', '172.18.0.2'],
     ['IPv4 over IPv6, by a shorter prefix', '10.245.9.9', 'fd18::2'],
+    ['its own IPv4 address', '172.18.0.2', '172.18.0.2'],
+    ['its own IPv6 address', 'fd18::2', 'fd18::2'],
   ])('lets in what the sending node owns: %s', (_, src, remote) => {
     const dst = src.includes(':') ? V6.src : V4.src;
     const result = chain.run(frame({ src, dst }), { tunnel: { remote, vni: 7 } });
@@ -106,6 +109,8 @@ describe('the overlay', () => {
     ['an outer address of the other family', '10.244.2.7', { remote: 'fd18::2', vni: 7 }],
     ['another network', '10.244.2.7', { remote: '172.18.0.2', vni: 8 }],
     ['a source that no node owns', '10.9.9.9', { remote: '172.18.0.2', vni: 7 }],
+    ['another node itself', 'fd18::2', { remote: '172.18.0.2', vni: 7 }],
+    ['its own address of who is no node', '172.18.0.9', { remote: '172.18.0.9', vni: 7 }],
     ['an IPv6 source that no node owns', 'fd00:99::1', { remote: '172.18.0.2', vni: 7 }],
   ])('refuses %s', (_, src, tunnel) => {
     const result = chain.run(frame({ src, dst: src.includes(':') ? V6.src : V4.src }), { tunnel });

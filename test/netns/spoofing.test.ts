@@ -171,11 +171,18 @@ describe('a packet over the overlay', () => {
     });
   });
 
+  test.each(FAMILIES)('from the node itself is delivered: %s', async (family) => {
+    expect(await attempt(over(nodeB(), family, nodeB().addresses[family]))).toEqual({
+      received: 3,
+      drops: {},
+    });
+  });
+
   test.each([
     ['a pod of the receiving node', 'ipv4', '10.244.1.10'],
     ['its gateway', 'ipv4', '10.244.1.1'],
     ['a stranger', 'ipv4', '203.0.113.7'],
-    ['a node', 'ipv4', '198.18.0.12'],
+    ['another node', 'ipv4', '198.18.0.11'],
     ['a pod of the receiving node', 'ipv6', 'fd00:244:0:1::a'],
     ['its gateway', 'ipv6', 'fd00:244:0:1::1'],
     ['a stranger', 'ipv6', '2001:db8::7'],
