@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The fixtures of the API against a real API server: it refuses what validate() refuses, and fills in the same defaults. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { parse } from 'yaml';
 import { API_VERSION, GROUP, isKind, KINDS, PLURALS } from '../../src/api/group.ts';
 import { validate } from '../../src/api/validate.ts';
 import { type Fixture, fixtures } from '../fixtures/manifests.ts';
@@ -18,6 +20,7 @@ const FIRST_BUILD_MS = 30 * 60_000;
 /** Random changes that both are asked about; 400 in every run, more in a soak. */
 const MUTATIONS = Number(process.env.CUBEPLANE_MUTATIONS ?? 400);
 const CRDS = join(import.meta.dirname, '../../crds');
+const PROVIDER = join(import.meta.dirname, '../../config/provider');
 
 const valid = fixtures('valid');
 const invalid = fixtures('invalid');
@@ -80,6 +83,15 @@ describe('the API server', () => {
     expect(rows.map((row) => row[1]).sort()).toEqual(['cb', 'chain', 'cl', 'cn', 'ct']);
     expect(rows.every((row) => row.at(-1) === 'cubeplane')).toBe(true);
     await cluster.kubectl(['get', 'cubeplane', '-A']);
+  });
+
+  test('takes the provider as kustomize builds it', async () => {
+    const system = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'cubeplane-system' } };
+    await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(system) });
+    const stored = await kubectlJson(['create', '--dry-run=server', '-k', PROVIDER]);
+    const checked = validate(parse(readFileSync(join(PROVIDER, 'kubernetes.yaml'), 'utf8')));
+    if (!checked.ok) throw new Error(checked.message);
+    expect(stored.spec).toEqual(checked.object.spec);
   });
 
   test.each(valid)(

@@ -10,9 +10,17 @@ const TOOLS = new URL('./tools/', import.meta.url).pathname;
 /** Programs started by this file: each has a log of its own, so that none reads the words of an earlier one. */
 let started = 0;
 
-/** Starts a backend that answers TCP and UDP with its name; resolves when it listens. */
-export async function startServer(namespace: Namespace, name: string, port = 8080): Promise<Running> {
-  const argv = [process.execPath, `${TOOLS}server.ts`, name, String(port)];
+/**
+ * Starts a backend that answers TCP and UDP with its name; resolves when it listens. A UDP answer of a machine with several
+ * addresses comes from the one asked only if the server has bound that `address`.
+ */
+export async function startServer(
+  namespace: Namespace,
+  name: string,
+  port = 8080,
+  address = '::',
+): Promise<Running> {
+  const argv = [process.execPath, `${TOOLS}server.ts`, name, String(port), address];
   const server = await namespace.start(`server-${name}-${port}-${++started}`, argv);
   await server.waitForOutput(/ready/);
   return server;
