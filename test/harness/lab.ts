@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { cgroupRoot, createCgroup, removeCgroup } from './cgroup.ts';
-import { run } from './process.ts';
+import { type Running, run, start } from './process.ts';
 import { type Log, stderrLog } from './progress.ts';
 import { Scope } from './scope.ts';
 
@@ -55,6 +55,19 @@ export class Lab {
   /** The unique kernel-wide form of a name, for network namespaces and the like. */
   uniqueName(name: string): string {
     return `${NAME_PREFIX}-${this.id}-${name}`;
+  }
+
+  /** Starts a long-running program in the network namespace of this process; it ends with the run. */
+  async start(name: string, argv: readonly string[]): Promise<Running> {
+    const running = await start(argv, {
+      logPath: join(this.directory, `${name}.log`),
+      cgroup: this.cgroup,
+      detached: this.detached,
+    });
+    this.scope.defer(name, async () => {
+      await running.stop();
+    });
+    return running;
   }
 
   /** Ends every process of the run and removes what it made. */

@@ -132,6 +132,12 @@ export class Running {
     return await readFile(this.logPath, 'utf8');
   }
 
+  /** Calls back when it has ended; at once where it has. */
+  onExit(callback: () => void): void {
+    if (this.#status === undefined) this.#child.once('exit', callback);
+    else callback();
+  }
+
   kill(signal: NodeJS.Signals): void {
     if (this.#status === undefined) this.#child.kill(signal);
   }

@@ -37,6 +37,8 @@ export interface ClusterOptions {
   readonly log?: Log;
   /** More flags for kube-apiserver, as `--name=value`. */
   readonly apiServerFlags?: readonly string[];
+  /** Controllers of the controller manager beside the usual ones. */
+  readonly moreControllers?: readonly string[];
 }
 
 /**
@@ -127,7 +129,10 @@ export async function startCluster(underlay: Underlay, options: ClusterOptions =
   const proxy = await startProxy(cluster);
   await proxy.waitUntil('connected', () => existsSync(join(directory, 'api.sock')));
   await apiServer.waitUntil('ready', () => isReady(cluster.api), 60_000);
-  await launch('kube-controller-manager', controllerFlags(cluster, credentials, certificate));
+  await launch(
+    'kube-controller-manager',
+    controllerFlags(cluster, credentials, certificate, options.moreControllers),
+  );
   await untilFound(cluster.api, '/api/v1/namespaces/default/serviceaccounts/default');
   log(`kubernetes: control plane up (${formatElapsed(Date.now() - started)})`);
   return cluster;
@@ -201,7 +206,12 @@ function apiServerFlags(machine: Machine, directory: string, credentials: Creden
   ];
 }
 
-function controllerFlags(cluster: Cluster, credentials: Credentials, certificate: string): string[] {
+function controllerFlags(
+  cluster: Cluster,
+  credentials: Credentials,
+  certificate: string,
+  moreControllers: readonly string[] = [],
+): string[] {
   return [
     `--kubeconfig=${cluster.kubeconfig}`,
     '--bind-address=127.0.0.1',
@@ -210,7 +220,7 @@ function controllerFlags(cluster: Cluster, credentials: Credentials, certificate
     '--node-cidr-mask-size-ipv4=24',
     '--node-cidr-mask-size-ipv6=64',
     `--service-cluster-ip-range=${CLUSTER_RANGES.services}`,
-    `--controllers=${CONTROLLERS.join(',')}`,
+    `--controllers=${[...CONTROLLERS, ...moreControllers].join(',')}`,
     // The default of 20 requests a second makes a start take 4 s longer, and a burst of Services wait for its slices.
     '--kube-api-qps=1000',
     '--kube-api-burst=2000',

@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A container runtime's side of CNI: the real plugin, called with variables and standard input as the specification says. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cniFlags, cniPlaces, pluginAnswer, startPlugin } from '../../harness/cni.ts';
 import { createNamespace, type Namespace } from '../../harness/netns.ts';
 import { run } from '../../harness/process.ts';
-import type { Node } from '../../harness/topology.ts';
 import type { Worker } from './two-nodes.ts';
 
-/** Folders and socket of a node's CNI, below its lab's own. */
-export function cniPlaces(node: Node): { confDir: string; binDir: string; socket: string } {
-  const root = join(node.underlay.lab.directory, `cni-${node.name}`);
-  return { confDir: join(root, 'net.d'), binDir: join(root, 'bin'), socket: join(root, 'cni.sock') };
-}
-
-export function cniFlags(node: Node): string[] {
-  const { confDir, binDir, socket } = cniPlaces(node);
-  return ['--cni', '--cni-conf-dir', confDir, '--cni-bin-dir', binDir, '--cni-socket', socket];
-}
+export { cniFlags };
 
 export interface Answer {
   readonly status: number;
@@ -93,20 +84,13 @@ export class CniRuntime {
           }),
       ...options.env,
     };
-    const env = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined));
-    const [first = '', ...rest] = this.worker.node.namespace.wrap([this.plugin]);
-    const child = spawn(first, rest, { env: { PATH: process.env.PATH, ...env }, stdio: 'pipe' });
-    child.stdin?.on('error', () => {}).end(options.input ?? JSON.stringify(this.conf(options.conf)));
-    return child;
+    const input = options.input ?? JSON.stringify(this.conf(options.conf));
+    return startPlugin(this.worker.node.namespace, this.plugin, variables, input);
   }
 
   async call(command: string, container?: Container, options: CallOptions = {}): Promise<Answer> {
     const startedAt = performance.now();
-    const child = this.#start(command, container, options);
-    const chunks: Buffer[] = [];
-    child.stdout?.on('data', (chunk: Buffer) => chunks.push(chunk));
-    const status = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? -1)));
-    const stdout = Buffer.concat(chunks).toString();
+    const { status, stdout } = await pluginAnswer(this.#start(command, container, options));
     const json = stdout.trim() === '' ? undefined : JSON.parse(stdout);
     return { status, json, stdout, ms: performance.now() - startedAt };
   }

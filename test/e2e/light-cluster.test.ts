@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A light cluster with config/provider: a Deployment, a Service and NetworkPolicies applied with kubectl, pods that the CNI plugin
+ * joins as a runtime has it do, and what real sockets of pods, nodes and the Internet's host reach.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
+import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
+import { INTERNET, INTERNET_PORT, type LightCluster, startLightCluster } from '../harness/light/cluster.ts';
+import { Namespace, setPairChecksumOffload } from '../harness/netns.ts';
+import { run } from '../harness/process.ts';
+import type { DualStack, Pod } from '../harness/topology.ts';
+import { setUnderlayOffload } from '../harness/topology.ts';
+import { ask, startServer } from '../harness/traffic.ts';
+import { answers, eventually, everything } from '../netns/support/answers.ts';
+
+jest.setTimeout(300_000);
+
+/** How long the first build of Kubernetes may take, on a machine that never did it. */
+const FIRST_BUILD_MS = 30 * 60_000;
+const PORT = 80;
+const TARGET = 8080;
+
+interface LivePod {
+  readonly name: string;
+  readonly node: string;
+  readonly namespace: Namespace;
+  readonly addresses: { readonly ipv4: string; readonly ipv6: string };
+}
+
+interface PodItem {
+  metadata: { name: string; uid: string; deletionTimestamp?: string };
+  spec: { nodeName?: string };
+  status: { podIPs?: { ip: string }[]; conditions?: { type: string; status: string }[] };
+}
+
+let light: LightCluster;
+let vips: { ipv4: string; ipv6: string };
+
+async function kubectl(...args: string[]): Promise<string> {
+  return (await light.cluster.kubectl(args, { timeoutMs: 120_000 })).stdout;
+}
+
+async function apply(...objects: object[]): Promise<void> {
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+  await light.cluster.kubectl(['apply', '-f', '-'], { input });
+}
+
+/** Something with addresses, as {@link answers} asks it. */
+const at = (addresses: DualStack): Pod => ({ addresses }) as Pod;
+const nodeOf = (index: number) => light.nodes[index]?.node as LightCluster['nodes'][number]['node'];
+
+async function items(labels: string): Promise<PodItem[]> {
+  const text = await kubectl('get', 'pods', '-l', labels, '-o', 'json');
+  return (JSON.parse(text) as { items: PodItem[] }).items;
+}
+
+async function podsOf(app: string): Promise<LivePod[]> {
+  const found = await items(`app=${app}`);
+  return found.map(({ metadata: { name, uid }, spec: { nodeName = '' }, status }) => {
+    const ips = (status.podIPs ?? []).map(({ ip }) => ip);
+    const [ipv4 = '', ipv6 = ''] = [ips.find((ip) => ip.includes('.')), ips.find((ip) => ip.includes(':'))];
+    const namespace = new Namespace(light.lab, `${nodeName}-pod-${uid}`, light.lab.cgroup);
+    return { name, node: nodeName, namespace, addresses: { ipv4, ipv6 } };
+  });
+}
+
+async function podOf(app: string): Promise<LivePod> {
+  const [pod] = await podsOf(app);
+  if (pod === undefined) throw new Error(`no pod has the label app=${app}`);
+  return pod;
+}
+
+const container = { name: 'main', image: 'none', ports: [{ name: 'http', containerPort: TARGET }] };
+const template = (app: string, more: object = {}) => ({
+  metadata: { labels: { app } },
+  spec: { terminationGracePeriodSeconds: 1, containers: [{ ...container, ...more }] },
+});
+const podObject = (app: string, nodeName: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: app, namespace: 'default', labels: { app } },
+  spec: { ...template(app).spec, nodeName },
+});
+const service = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    ipFamilyPolicy: 'RequireDualStack',
+    selector: { app: name },
+    ports: ['TCP', 'UDP'].map((protocol) => ({
+      name: protocol.toLowerCase(),
+      protocol,
+      port: PORT,
+      targetPort: TARGET,
+    })),
+  },
+});
+
+async function vipsOf(name: string): Promise<{ ipv4: string; ipv6: string }> {
+  const text = await kubectl('get', 'service', name, '-o', 'jsonpath={.spec.clusterIPs[*]}');
+  const ips = text.trim().split(' ');
+  return { ipv4: ips.find((ip) => ip.includes('.')) ?? '', ipv6: ips.find((ip) => ip.includes(':')) ?? '' };
+}
+
+/** Asks a Service until all of its pods have answered. */
+async function servedBy(from: Namespace, address: string, names: readonly string[]): Promise<void> {
+  let seen: string[] = [];
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(200)) {
+    seen = Object.keys((await ask(from, address, PORT, { count: 60 })).by).sort();
+    if (seen.join() === [...names].sort().join()) return;
+  }
+  throw new Error(`served by ${seen.join() || 'nobody'}, not by ${names.join()}`);
+}
+
+beforeAll(async () => {
+  light = await startLightCluster(await openLab('light cluster test'));
+  await apply(
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'web', namespace: 'default' },
+      spec: {
+        replicas: 4,
+        selector: { matchLabels: { app: 'web' } },
+        template: template('web', {
+          readinessProbe: { tcpSocket: { port: 'http' }, periodSeconds: 1 },
+        }),
+      },
+    },
+    podObject('client', 'node-1'),
+    podObject('beside', 'node-1'),
+    podObject('away', 'node-2'),
+    service('web'),
+    service('client'),
+  );
+  await kubectl('wait', '--for=condition=Available', '--timeout=90s', 'deployment/web');
+  await kubectl('wait', '--for=condition=Ready', '--timeout=90s', 'pod/client', 'pod/beside', 'pod/away');
+  for (const { node } of light.nodes)
+    for (const address of Object.values(node.addresses))
+      await startServer(node.namespace, node.name, TARGET, address);
+  vips = await vipsOf('web');
+}, FIRST_BUILD_MS);
+
+afterAll(async () => {
+  await light?.lab.close();
+});
+
+test('kubectl works with its kubeconfig from the root network namespace', async () => {
+  const kubectlProgram = join(light.cluster.binaries, 'kubectl');
+  const { stdout } = await run([
+    kubectlProgram,
+    `--kubeconfig=${light.kubeconfig}`,
+    'get',
+    'nodes',
+    '-o',
+    'name',
+  ]);
+  expect(stdout).toBe('node/node-1\nnode/node-2\n');
+});
+
+describe.each([true, false])('checksum offload %s', (offload) => {
+  beforeAll(async () => {
+    for (const { node } of light.nodes) await setUnderlayOffload(node, offload);
+    for (const pod of [
+      ...(await podsOf('web')),
+      ...(await Promise.all(['client', 'beside', 'away'].map(podOf))),
+    ]) {
+      const node = light.nodes.find(({ node: { name } }) => name === pod.node)?.node;
+      const [link] = await pod.namespace.ipJson('link show eth0');
+      const [peer] =
+        (await node?.namespace.ipJson('link show'))?.filter(({ ifindex }) => ifindex === link?.link_index) ??
+        [];
+      if (node === undefined || peer === undefined) throw new Error(`${pod.name} is joined to nothing`);
+      const ends = [
+        { namespace: pod.namespace, device: 'eth0' },
+        { namespace: node.namespace, device: String(peer.ifname) },
+      ];
+      await setPairChecksumOffload(ends, offload);
+    }
+  });
+
+  test('pods reach pods of their node and of the other one', async () => {
+    const [client, beside, away] = await Promise.all(['client', 'beside', 'away'].map(podOf));
+    for (const [from, to] of [
+      [client, beside],
+      [client, away],
+      [away, beside],
+    ])
+      expect(await answers(from?.namespace as Namespace, at(to?.addresses ?? {}), [TARGET])).toEqual(
+        everything(TARGET),
+      );
+  });
+
+  test('pods reach a Service on both nodes, and themselves through theirs', async () => {
+    const client = await podOf('client');
+    const names = (await podsOf('web')).map(({ name }) => name).sort();
+    const own = await vipsOf('client');
+    await servedBy(client.namespace, vips.ipv4, names);
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      for (const udp of [false, true]) {
+        const web = await ask(client.namespace, vips[family], PORT, { count: 100, udp });
+        expect({ failures: web.failures, by: Object.keys(web.by).sort(), seenAs: web.seenAs }).toEqual({
+          failures: [],
+          by: names,
+          seenAs: client.addresses[family],
+        });
+        const self = await ask(client.namespace, own[family], PORT, { count: 10, udp });
+        expect({ failures: self.failures, by: Object.keys(self.by) }).toEqual({
+          failures: [],
+          by: ['client'],
+        });
+      }
+    }
+  });
+
+  test('nodes reach pods, pods reach their own node and the other one, and the Internet', async () => {
+    const [client, away] = [await podOf('client'), await podOf('away')];
+    for (const to of [client, away])
+      expect(await answers(nodeOf(0).namespace, at(to.addresses), [TARGET])).toEqual(everything(TARGET));
+    for (const to of [nodeOf(0), nodeOf(1)])
+      expect(await answers(client.namespace, at(to.addresses), [TARGET])).toEqual(everything(TARGET));
+    expect(await answers(client.namespace, at(INTERNET), [INTERNET_PORT])).toEqual(everything(INTERNET_PORT));
+  });
+});
+
+test('under default deny, probes go on: a pod that starts becomes Ready, and nobody else reaches it', async () => {
+  const policy = (name: string, spec: object) => ({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name, namespace: 'default' },
+    spec,
+  });
+  await apply(policy('default-deny', { podSelector: {}, policyTypes: ['Ingress'] }));
+  const client = await podOf('client');
+  const web = await podOf('web');
+  await eventually(client.namespace, at(web.addresses), [TARGET], []);
+  await kubectl('scale', 'deployment/web', '--replicas=6');
+  await kubectl('wait', '--for=jsonpath={.status.readyReplicas}=6', '--timeout=90s', 'deployment/web');
+  const refused = await Promise.all(
+    (await podsOf('web')).map((pod) => answers(client.namespace, at(pod.addresses), [TARGET])),
+  );
+  expect(refused).toEqual(refused.map(() => []));
+  await apply(
+    policy('clients', {
+      podSelector: { matchLabels: { app: 'web' } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }] }],
+    }),
+  );
+  const names = (await podsOf('web')).map(({ name }) => name);
+  await servedBy(client.namespace, vips.ipv4, names);
+  const beside = await podOf('beside');
+  expect(await answers(beside.namespace, at(web.addresses), [TARGET])).toEqual([]);
+  await kubectl('delete', 'networkpolicy', '--all');
+  await eventually(beside.namespace, at(web.addresses), [TARGET], everything(TARGET));
+});
+
+test('a deleted pod leaves its Service and its node', async () => {
+  const client = await podOf('client');
+  await kubectl('scale', 'deployment/web', '--replicas=1');
+  let left: PodItem[] = [];
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(200)) {
+    left = await items('app=web');
+    if (left.length === 1) break;
+  }
+  expect(left.length).toBe(1);
+  await servedBy(
+    client.namespace,
+    vips.ipv4,
+    left.map(({ metadata }) => metadata.name),
+  );
+  const devices = await Promise.all(light.nodes.map(({ node }) => node.namespace.ipJson('link show')));
+  const pods = devices.flat().filter(({ ifname }) => /^cp[0-9a-f]{13}$/.test(String(ifname)));
+  expect(pods.length).toBe(4); // client, beside, away, and the last of web
+});
+
+test('the chain is Ready and nothing is left to do', async () => {
+  const inSystem = [
+    '-n',
+    SYSTEM_NAMESPACE,
+    'get',
+    'cubes',
+    '-o',
+    'jsonpath={range .items[*]}{.spec.type} {end}',
+  ];
+  expect((await kubectl(...inSystem)).trim().split(' ').sort()).toEqual(
+    ['Firewall', 'LoadBalancer', 'Router'].flatMap((type) => [type, type]),
+  );
+  for (const { agent } of light.nodes)
+    expect((await agent.cli(['plan', '--state-dir', agent.stateDir])).stdout).toMatch(/nothing to do/i);
+});
+
+test('its end leaves nothing', async () => {
+  const { id, cgroup } = light.lab;
+  await light.lab.close();
+  expect({
+    namespaces: labNamespaces(id),
+    pins: existsSync(labPins(id)),
+    files: existsSync(labDirectory(id)),
+    cgroup: existsSync(cgroup) && readdirSync(cgroup),
+  }).toEqual({ namespaces: [], pins: false, files: false, cgroup: false });
+});

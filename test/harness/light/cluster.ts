@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A cluster of network namespaces: a control plane, the operator, nodes with an agent and the CNI plugin each, and a host on
+ * the other side of their uplinks. Everything is its lab's own, so two of them do not meet.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withoutLength } from '../addresses.ts';
+import { cniFlags } from '../cni.ts';
+import { Agent, startOperator } from '../cubeplane.ts';
+import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../kube/access.ts';
+import { type Cluster, startCluster } from '../kube/cluster.ts';
+import { FakeKubelet } from '../kube/fake-kubelet.ts';
+import type { Lab } from '../lab.ts';
+import type { Running } from '../process.ts';
+import { formatElapsed, type Log } from '../progress.ts';
+import {
+  createMachine,
+  createNodes,
+  createUnderlay,
+  type Machine,
+  type Node,
+  type Underlay,
+} from '../topology.ts';
+import { startServer } from '../traffic.ts';
+import type { KubeletConfig } from './kubelet-main.ts';
+
+const PROVIDER = join(import.meta.dirname, '../../../config/provider');
+const KUBELET = join(import.meta.dirname, 'kubelet-main.ts');
+const RELAY = join(import.meta.dirname, 'relay.ts');
+/** Host number of the machine that stands for the Internet: the nodes' default gateway. */
+const INTERNET_HOST = 250;
+/** What it has beside its address on the underlay (RFC 5737, RFC 3849). */
+export const INTERNET = { ipv4: '203.0.113.5', ipv6: '2001:db8:5::5' } as const;
+/** It answers TCP and UDP there with its name and the address that it saw. */
+export const INTERNET_PORT = 8080;
+export const MOST_NODES = 20;
+
+/** What makes Deployments and the like into pods. */
+const WORKLOAD_CONTROLLERS = [
+  'daemonset-controller',
+  'deployment-controller',
+  'replicaset-controller',
+  'statefulset-controller',
+];
+
+export interface LightOptions {
+  /** 1 to {@link MOST_NODES}; 2 by default. */
+  readonly nodes?: number;
+  readonly log?: Log;
+  /** Folder that kustomize builds the network from; config/provider by default. */
+  readonly provider?: string;
+}
+
+export interface LightNode {
+  readonly node: Node;
+  readonly agent: Agent;
+  readonly kubelet: FakeKubelet;
+}
+
+export interface LightCluster {
+  readonly lab: Lab;
+  readonly underlay: Underlay;
+  readonly cluster: Cluster;
+  readonly nodes: readonly LightNode[];
+  readonly internet: Machine;
+  readonly kubelets: Running;
+  readonly operator: Running;
+  /** The administrator's; it works in the root network namespace. */
+  readonly kubeconfig: string;
+}
+
+/** Brings one up; it ends with its lab. Resolves when the provider is Ready on all nodes. */
+export async function startLightCluster(lab: Lab, options: LightOptions = {}): Promise<LightCluster> {
+  const began = Date.now();
+  const say = options.log ?? lab.log;
+  const log: Log = (line) => say(`${formatElapsed(Date.now() - began)}  ${line}`);
+  const underlay = await createUnderlay(lab);
+  const internet = await createInternet(underlay);
+  const cluster = await startCluster(underlay, { log, moreControllers: WORKLOAD_CONTROLLERS });
+  await installApi(cluster);
+  log('CRDs, roles and admission policy are in force');
+  const operator = await startOperator(cluster.machine, await operatorKubeconfig(cluster));
+  log('the operator runs');
+  const nodes: LightNode[] = [];
+  const names = Array.from({ length: options.nodes ?? 2 }, (_, index) => `node-${index + 1}`);
+  for (const node of await createNodes(underlay, names)) {
+    const { ipv4, ipv6 } = internet.addresses;
+    await node.namespace.ip(`route add default via ${ipv4}`, `route add default via ${ipv6}`);
+    const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
+    const cidrs = await kubelet.register();
+    await internet.namespace.ip(
+      ...[cidrs.ipv4, cidrs.ipv6].map(
+        (cidr) => `route add ${cidr} via ${cidr.includes(':') ? node.addresses.ipv6 : node.addresses.ipv4}`,
+      ),
+    );
+    const source = { kubeconfig: await agentKubeconfig(cluster, node.name) };
+    const agent = new Agent(node, source, cniFlags(node));
+    await agent.start(60_000);
+    nodes.push({ node, agent, kubelet });
+    log(`${node.name}: its agent runs (${node.addresses.ipv4}, pods ${cidrs.ipv4} and ${cidrs.ipv6})`);
+  }
+  await cluster.kubectl(['apply', '-k', options.provider ?? PROVIDER]);
+  await cluster.kubectl(
+    ['-n', SYSTEM_NAMESPACE, 'wait', '--for=condition=Ready', '--timeout=90s', 'servicechain/kubernetes'],
+    { timeoutMs: 100_000 },
+  );
+  log('the provider is Ready on all nodes');
+  const kubelets = await startKubelets(cluster, nodes);
+  const kubeconfig = await openToRoot(lab, cluster);
+  log('kubelets run: the cluster is up');
+  return { lab, underlay, cluster, nodes, internet, kubelets, operator, kubeconfig };
+}
+
+async function createInternet(underlay: Underlay): Promise<Machine> {
+  const machine = await createMachine(underlay, 'internet', INTERNET_HOST);
+  await machine.namespace.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });
+  await machine.namespace.ip(
+    `address add ${INTERNET.ipv4}/32 dev lo`,
+    `address add ${INTERNET.ipv6}/128 dev lo`,
+  );
+  await startServer(machine.namespace, 'internet', INTERNET_PORT);
+  return machine;
+}
+
+async function startKubelets(cluster: Cluster, nodes: readonly LightNode[]): Promise<Running> {
+  const { namespace } = cluster.machine;
+  const config: KubeletConfig = {
+    lab: namespace.lab.id,
+    cgroup: namespace.lab.cgroup,
+    kubeconfig: cluster.kubeconfig,
+    nodes: nodes.map(({ node: { name, addresses } }) => ({ name, addresses })),
+  };
+  const path = join(namespace.directory, 'kubelets.json');
+  await writeFile(path, JSON.stringify(config));
+  const running = await namespace.start('kubelets', [process.execPath, KUBELET, path]);
+  await running.waitForOutput(/"ready"/);
+  return running;
+}
+
+/** A way to the API server from the root network namespace, on a port of localhost that the kernel picks. */
+async function openToRoot(lab: Lab, { machine, server, kubeconfig }: Cluster): Promise<string> {
+  const socket = `unix:${join(machine.namespace.directory, 'relay.sock')}`;
+  const target = withoutLength(new URL(server).host);
+  const inner = await machine.namespace.start('relay', [process.execPath, RELAY, socket, target]);
+  await inner.waitForOutput(/listening/);
+  const outer = await lab.start('relay', [process.execPath, RELAY, '127.0.0.1:0', socket]);
+  const [, port = ''] = await outer.waitForOutput(/listening (\d+)/);
+  const path = join(lab.directory, 'kubeconfig');
+  const config = await readFile(kubeconfig, 'utf8');
+  // The certificate is for this name too.
+  await writeFile(path, config.replaceAll(server, `https://localhost:${port}`), { mode: 0o600 });
+  return path;
+}
