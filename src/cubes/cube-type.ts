@@ -57,6 +57,8 @@ export interface NodeInput {
   readonly overlayVni: number;
   /** Whether pods are reached by bpf_redirect_peer (else bpf_redirect). */
   readonly redirectPeer: boolean;
+  /** Subnets in which other nodes are reached without the tunnel, with their length; absent: none. */
+  readonly directNetworks?: readonly string[];
   /** Of all interfaces of the host, without length; neither loopback nor link-local. Not part of what names an instance. */
   readonly addresses: readonly string[];
 }

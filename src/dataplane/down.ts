@@ -7,6 +7,7 @@ import { isOurDevice } from './cni/attachment.ts';
 import { uninstall } from './cni/installation.ts';
 import { COPY_DEVICES, INJECT_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError, textOf } from './errors.ts';
+import { deletionOf } from './host-routes.ts';
 import { removeKernelState } from './kernel/down.ts';
 import { BPFFS } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/netlink.ts';
@@ -45,7 +46,9 @@ export async function down(options: DownOptions): Promise<void> {
   await attempt(() => uninstall(options.stateDir));
   await attempt(() => failures.push(...removeKernelState(options.bpffs ?? BPFFS, options.node)));
   await attempt(async () => {
-    const { interfaces } = await readNetwork();
+    const { interfaces, hostRoutes } = await readNetwork();
+    // those on cube0 go with it
+    for (const route of hostRoutes) if (route.direct !== undefined) await ipBatch([deletionOf(route)]);
     for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0], INJECT_DEVICES[0], COPY_DEVICES[0]]) {
       if (interfaces.has(device)) await ipBatch([`link delete ${device}`]);
     }

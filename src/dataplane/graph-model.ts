@@ -66,7 +66,14 @@ export interface Graph {
   readonly xdp: readonly XdpPrefix[];
   readonly findings: Findings;
   /** Settings of the Overlay endpoint, where a link has one. */
-  readonly overlay: { readonly vni: number; readonly port: number } | undefined;
+  readonly overlay:
+    | {
+        readonly vni: number;
+        readonly port: number;
+        /** Whether nodes of the same subnet are reached without it. */
+        readonly isDirect?: boolean;
+      }
+    | undefined;
   readonly stack: boolean;
   /** A cube makes copies of frames for other cubes. */
   readonly copies: boolean;

@@ -95,6 +95,7 @@ class Resolver {
       overlay: overlay && {
         vni: overlay.overlay?.vni ?? 1,
         port: overlay.overlay?.port ?? 4789,
+        isDirect: overlay.overlay?.directRouting === 'SameSubnet',
       },
       stack: terminating.some((link) => link.ends.some((end) => end.type === 'Stack')),
       copies: [...cubes.values()].some(({ type, input }) => type.copiesToCubes?.(input) === true),

@@ -40,6 +40,27 @@ test("prefixes of the router's ports and of other nodes, from the port's address
   });
 });
 
+test('nodes of the subnet are reached past cube0, by an address of the same family', () => {
+  const direct = [
+    { network: '198.18.0.0/24', device: 'eth0' },
+    { network: '192.168.0.0/16', device: 'eth1' },
+  ];
+  const { routes } = hostNetwork(graphOf(['10.244.1.1/24', 'fd00:244:0:1::1/64']), sources, 1430, direct);
+  expect(routes.slice(2)).toEqual([
+    { prefix: '10.244.2.0/24', source: '10.244.1.1', direct: { device: 'eth0', via: '198.18.0.12' } },
+    { prefix: 'fd00:244:0:2::/64', source: 'fd00:244:0:1::1', mtu: 1430 },
+  ]);
+  const there = { addresses: wish.addresses, routes };
+  expect(planHostNetwork(wish, there)).toEqual({
+    make: ['route replace 10.244.2.0/24 via 198.18.0.12 dev eth0 src 10.244.1.1 metric 77'],
+    remove: [],
+  });
+  expect(planHostNetwork(there, wish).make).toEqual([
+    'route replace 10.244.2.0/24 dev cube0 src 10.244.1.1 metric 77 mtu 1430',
+  ]);
+  expect(planHostNetwork(there, nothing).remove).toContain('route delete 10.244.2.0/24 dev eth0 metric 77');
+});
+
 test('no way to the other nodes without an address of the family; nothing without a link to the stack', () => {
   expect(hostNetwork(graphOf(['10.244.1.1/24']), sources, 1430).routes.map(({ prefix }) => prefix)).toEqual([
     '10.244.1.0/24',

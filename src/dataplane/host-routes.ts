@@ -2,8 +2,9 @@
 /** The way of the host's own processes into the chain: addresses and routes on cube0, for a router linked to Stack. Pure. */
 import { formatAddress, formatPrefix, masked, parsePrefix } from '../api/ip.ts';
 import { STACK_DEVICES } from './desired.ts';
+import { type DirectNetwork, isIn } from './direct-networks.ts';
 import type { Graph } from './graph-model.ts';
-import { decodePrefix } from './layout.ts';
+import { decodeAddress, decodePrefix } from './layout.ts';
 import type { OverlaySources } from './overlay.ts';
 
 /** A route of the host into cube0. */
@@ -14,6 +15,8 @@ export interface HostRoute {
   readonly source: string;
   /** Bytes; absent: the device's. */
   readonly mtu?: number;
+  /** To a node of the same subnet, past cube0. */
+  readonly direct?: { readonly device: string; readonly via: string };
 }
 
 export interface HostNetwork {
@@ -32,7 +35,12 @@ const hostPrefix = (address: string): string => `${address}/${address.includes('
  * What the router at the Stack endpoint makes reachable: the prefixes of its ports, with the port's address as the
  * host's own there, and what is behind the overlay, from the first of these addresses. Without a router nothing.
  */
-export function hostNetwork(graph: Graph, sources: OverlaySources, overlayMtu: number): HostNetwork {
+export function hostNetwork(
+  graph: Graph,
+  sources: OverlaySources,
+  overlayMtu: number,
+  direct: readonly DirectNetwork[] = [],
+): HostNetwork {
   const ports = [...graph.links.values()]
     .flatMap(({ ends: [a, b] }) => (a.type === 'Stack' ? [b] : b.type === 'Stack' ? [a] : []))
     .flatMap((end) => (end.type === 'Cube' ? (graph.cubes.get(end.cube)?.input.ports ?? []) : []))
@@ -48,12 +56,24 @@ export function hostNetwork(graph: Graph, sources: OverlaySources, overlayMtu: n
     const name = formatPrefix(masked(prefix));
     if (!routes.has(name)) routes.set(name, { prefix: name, source });
   }
-  for (const name of [...sources.rows.keys()].map(decodePrefix)) {
+  for (const [key, value] of sources.rows) {
+    const [name, via] = [decodePrefix(key), decodeAddress(value)];
     const source = addresses.find((address) => isIPv6(address) === isIPv6(name));
-    if (source !== undefined && !routes.has(name))
-      routes.set(name, { prefix: name, source, mtu: overlayMtu });
+    if (source === undefined || routes.has(name)) continue;
+    const on = isIPv6(name) === isIPv6(via) ? direct.find(({ network }) => isIn(network, via)) : undefined;
+    routes.set(
+      name,
+      on === undefined
+        ? { prefix: name, source, mtu: overlayMtu }
+        : { prefix: name, source, direct: { device: on.device, via } },
+    );
   }
   return { addresses, routes: [...routes.values()] };
+}
+
+/** The line for `ip -batch` that removes a route. */
+export function deletionOf({ prefix, direct }: HostRoute): string {
+  return `route delete ${prefix} dev ${direct?.device ?? STACK_DEVICES[0]} metric ${HOST_ROUTE_METRIC}`;
 }
 
 /** Lines for `ip -batch`. `there`: addresses and routes of cube0 now. */
@@ -62,7 +82,8 @@ export function planHostNetwork(
   wish: HostNetwork,
 ): { readonly make: readonly string[]; readonly remove: readonly string[] } {
   const [device] = STACK_DEVICES;
-  const text = ({ prefix, source, mtu = 0 }: HostRoute) => `${prefix} ${source} ${mtu}`;
+  const text = ({ prefix, source, mtu = 0, direct }: HostRoute) =>
+    `${prefix} ${source} ${mtu} ${direct?.device ?? device} ${direct?.via ?? ''}`;
   const now = new Set(there.routes.map(text));
   const wanted = new Set(wish.routes.map(({ prefix }) => prefix));
   const kept = new Set(wish.addresses);
@@ -74,13 +95,11 @@ export function planHostNetwork(
   for (const route of wish.routes) {
     if (now.has(text(route))) continue;
     const mtu = route.mtu === undefined ? '' : ` mtu ${route.mtu}`;
-    make.push(
-      `route replace ${route.prefix} dev ${device} src ${route.source} metric ${HOST_ROUTE_METRIC}${mtu}`,
-    );
+    const way =
+      route.direct === undefined ? `dev ${device}` : `via ${route.direct.via} dev ${route.direct.device}`;
+    make.push(`route replace ${route.prefix} ${way} src ${route.source} metric ${HOST_ROUTE_METRIC}${mtu}`);
   }
-  const remove = there.routes
-    .filter(({ prefix }) => !wanted.has(prefix))
-    .map(({ prefix }) => `route delete ${prefix} dev ${device} metric ${HOST_ROUTE_METRIC}`);
+  const remove = there.routes.filter(({ prefix }) => !wanted.has(prefix)).map(deletionOf);
   for (const address of there.addresses) {
     if (!kept.has(address) && !address.startsWith('fe80:'))
       remove.push(`address delete ${hostPrefix(address)} dev ${device}`);

@@ -12,10 +12,11 @@ import {
 } from './committed.ts';
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
+import { type DirectNetwork, directNetworks } from './direct-networks.ts';
 import { textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
 import type { Refused } from './graph.ts';
-import { hostNetwork, planHostNetwork } from './host-routes.ts';
+import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
 import type { NetworkView } from './kernel/netlink.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import type { Failure } from './status.ts';
@@ -173,17 +174,28 @@ export class InForce {
     return overlaySources(all.filter(({ remote }) => !here.has(remote)));
   }
 
+  /** Where nodes are reached without the tunnel, as the graph of the last round wants it. */
+  directNetworks({ interfaces, uplink }: NetworkView): DirectNetwork[] {
+    const graph = this.accepted?.graph;
+    if (graph?.overlay?.isDirect !== true || !graph.stack) return [];
+    const own = (this.#store.node?.status?.addresses ?? []).map(({ address }) => address);
+    return directNetworks(interfaces.values(), own, uplink);
+  }
+
   /** Devices that the graph of the last round needs. */
   devicePlan(network: NetworkView): DevicePlan {
     const graph = this.accepted?.graph;
     if (graph === undefined) return { make: [], remove: [] };
     const overlay = graph.overlay && { port: graph.overlay.port, mtu: this.#overlayMtu(network) };
     const devices = planDevices(network.interfaces, { overlay, stack: graph.stack, copies: graph.copies });
-    if (!graph.stack) return devices;
+    if (!graph.stack) {
+      const passing = network.hostRoutes.filter(({ direct }) => direct !== undefined).map(deletionOf);
+      return { make: devices.make, remove: [...passing, ...devices.remove] };
+    }
     const addresses = network.interfaces.get(STACK_DEVICES[0])?.addresses ?? [];
     const host = planHostNetwork(
       { addresses, routes: network.hostRoutes },
-      hostNetwork(graph, this.sources, this.#overlayMtu(network)),
+      hostNetwork(graph, this.sources, this.#overlayMtu(network), this.directNetworks(network)),
     );
     return { make: [...devices.make, ...host.make], remove: [...devices.remove, ...host.remove] };
   }

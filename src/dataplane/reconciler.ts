@@ -119,6 +119,7 @@ export class Reconciler {
       gatewayMac: GATEWAY_MAC,
       overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,
+      directNetworks: this.inForce.directNetworks(this.network).map(({ network }) => network),
       addresses: this.#hostAddresses().filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
     };
   }

@@ -41,7 +41,7 @@ export class Agent {
   }
 
   /** Starts the agent and waits until it says that it is ready. */
-  async start(timeoutMs = 30_000): Promise<void> {
+  async start(timeoutMs = 90_000): Promise<void> {
     await mkdir(this.bpffs, { recursive: true });
     const from =
       'manifests' in this.source

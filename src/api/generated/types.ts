@@ -1033,6 +1033,10 @@ export interface OverlaySettings {
   vni: number;
   /** UDP destination port of the tunnels. */
   port: number;
+  /**
+   * Nodes whose address is in the subnet of the own one. Never: by the tunnel like all others. SameSubnet: without it, by the host, which routes to them; the router needs a port that is linked to the Stack.
+   */
+  directRouting: 'Never' | 'SameSubnet';
 }
 /** What every Endpoint has. */
 export interface EndpointCommon {

@@ -10146,14 +10146,14 @@ return errors === 0;
 }
 
 export const CubeLink = validate65;
-const schema77 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_ebe71255"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_84330b39":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"Splice_c81e8642":{"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false},"CubeLinkSpec_ebe71255":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false}}};
-const schema78 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_84330b39"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false};
+const schema77 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_4714cc05"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_812bb62a":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"Splice_c81e8642":{"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false},"CubeLinkSpec_4714cc05":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_812bb62a"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false}}};
+const schema78 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_812bb62a"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false};
 const schema86 = {"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false};
 const pattern26 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "u");
-const schema79 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema79 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema80 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema81 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
-const schema85 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false};
+const schema85 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false};
 const pattern23 = new RegExp("^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$", "u");
 const schema82 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 const schema83 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
@@ -10747,9 +10747,12 @@ data7.vni = 1;
 if(data7.port === undefined){
 data7.port = 4789;
 }
+if(data7.directRouting === undefined){
+data7.directRouting = "Never";
+}
 for(const key3 in data7){
-if(!(((key3 === "protocol") || (key3 === "vni")) || (key3 === "port"))){
-const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
+const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -10761,7 +10764,7 @@ errors++;
 }
 let data8 = data7.protocol;
 if(typeof data8 !== "string"){
-const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -10771,7 +10774,7 @@ vErrors.push(err24);
 errors++;
 }
 if(!(data8 === "VXLAN")){
-const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema85.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema85.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -10782,7 +10785,7 @@ errors++;
 }
 let data9 = data7.vni;
 if(!((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9)))){
-const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -10793,7 +10796,7 @@ errors++;
 }
 if(typeof data9 == "number"){
 if(data9 > 16777215 || isNaN(data9)){
-const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
+const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -10803,7 +10806,7 @@ vErrors.push(err27);
 errors++;
 }
 if(data9 < 1 || isNaN(data9)){
-const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -10815,7 +10818,7 @@ errors++;
 }
 let data10 = data7.port;
 if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -10826,7 +10829,7 @@ errors++;
 }
 if(typeof data10 == "number"){
 if(data10 > 65535 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -10836,7 +10839,7 @@ vErrors.push(err30);
 errors++;
 }
 if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -10846,9 +10849,9 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
-else {
-const err32 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/type",keyword:"type",params:{type: "object"},message:"must be object"};
+let data11 = data7.directRouting;
+if(typeof data11 !== "string"){
+const err32 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -10857,11 +10860,8 @@ vErrors.push(err32);
 }
 errors++;
 }
-}
-if(data.failurePolicy !== undefined){
-let data11 = data.failurePolicy;
-if(typeof data11 !== "string"){
-const err33 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!((data11 === "Never") || (data11 === "SameSubnet"))){
+const err33 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema85.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -10870,8 +10870,9 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!((data11 === "Open") || (data11 === "Closed"))){
-const err34 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema79.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err34 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -10881,14 +10882,37 @@ vErrors.push(err34);
 errors++;
 }
 }
-}
-else {
-const err35 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.failurePolicy !== undefined){
+let data12 = data.failurePolicy;
+if(typeof data12 !== "string"){
+const err35 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err35];
 }
 else {
 vErrors.push(err35);
+}
+errors++;
+}
+if(!((data12 === "Open") || (data12 === "Closed"))){
+const err36 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema79.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err36];
+}
+else {
+vErrors.push(err36);
+}
+errors++;
+}
+}
+}
+else {
+const err37 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
 }
 errors++;
 }
@@ -11394,8 +11418,8 @@ return errors === 0;
 }
 
 export const ServiceChain = validate74;
-const schema87 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_b40d3659"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_f34b75e8":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_1d431f3c":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_b8de88c6":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"AccessVlan_06222805":{"type":"object","required":["vlan"],"properties":{"vlan":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"VlanRange_137b03cc":{"type":"object","required":["first"],"properties":{"first":{"type":"integer","minimum":1,"maximum":4094},"last":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"TrunkVlans_59a2817b":{"type":"object","properties":{"vlans":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/VlanRange_137b03cc"},"default":[]},"native":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"PortVlan_9596b1d3":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Access","Trunk"]},"access":{"$ref":"#/definitions/AccessVlan_06222805"},"trunk":{"$ref":"#/definitions/TrunkVlans_59a2817b"}},"additionalProperties":false},"PortFlood_9cad2026":{"type":"object","properties":{"broadcast":{"type":"boolean","default":true},"multicast":{"type":"boolean","default":true},"unknownUnicast":{"type":"boolean","default":true}},"additionalProperties":false},"StormLimit_6b716637":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"StormControl_3b358c68":{"type":"object","properties":{"broadcast":{"$ref":"#/definitions/StormLimit_6b716637"},"multicast":{"$ref":"#/definitions/StormLimit_6b716637"},"unknownUnicast":{"$ref":"#/definitions/StormLimit_6b716637"}},"additionalProperties":false},"BridgePort_df3105c1":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"$ref":"#/definitions/PortVlan_9596b1d3"},"learning":{"type":"boolean","default":true},"isolated":{"type":"boolean","default":false},"flood":{"$ref":"#/definitions/PortFlood_9cad2026","default":{}},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"StaticEntry_f7e095ae":{"type":"object","required":["mac","port"],"properties":{"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"type":"integer","minimum":1,"maximum":4094,"default":1}},"additionalProperties":false},"Bridge_1c60a783":{"type":"object","properties":{"agingSeconds":{"type":"integer","minimum":10,"maximum":1000000,"default":300},"maxAddresses":{"type":"integer","minimum":1024,"maximum":1048576,"default":16384},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/BridgePort_df3105c1"},"default":[]},"staticEntries":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/StaticEntry_f7e095ae"},"default":[]},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"DefaultActions_8835a560":{"type":"object","properties":{"ingress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Drop"},"egress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Allow"},"log":{"type":"boolean","default":false}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_7ed325c1":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"FirewallRejects_7a7f6fb1":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"FirewallLogs_75828ad0":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":10000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":10000,"default":100}},"additionalProperties":false},"FirewallTimeouts_5eafaf14":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"other":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"FirewallSessions_82a1abbd":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"timeouts":{"$ref":"#/definitions/FirewallTimeouts_5eafaf14","default":{}}},"additionalProperties":false},"Firewall_db5e8eb5":{"type":"object","properties":{"defaultActions":{"$ref":"#/definitions/DefaultActions_8835a560","default":{}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_7ed325c1"},"default":[]},"handshake":{"type":"string","enum":["Loose","Strict"],"default":"Loose"},"otherFrames":{"type":"string","enum":["Allow","Drop"],"default":"Drop"},"rejects":{"$ref":"#/definitions/FirewallRejects_7a7f6fb1","default":{}},"logs":{"$ref":"#/definitions/FirewallLogs_75828ad0","default":{}},"maxRules":{"type":"integer","minimum":16,"maximum":5120,"default":512},"sessions":{"$ref":"#/definitions/FirewallSessions_82a1abbd","default":{}}},"additionalProperties":false},"PacketMark_d97aed73":{"type":"object","required":["value"],"properties":{"value":{"type":"integer","minimum":0,"maximum":4294967295},"mask":{"type":"integer","minimum":1,"maximum":4294967295,"default":4294967295}},"additionalProperties":false},"ForwarderOutput_706bb377":{"type":"object","required":["port"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ForwarderAction_c2862a0f":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Output","Drop","Punt"]},"output":{"$ref":"#/definitions/ForwarderOutput_706bb377"}},"additionalProperties":false},"ForwarderRule_ba61977d":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"inPorts":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"action":{"$ref":"#/definitions/ForwarderAction_c2862a0f"}},"additionalProperties":false},"Forwarder_8159f467":{"type":"object","properties":{"rules":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/ForwarderRule_ba61977d"},"default":[]},"defaultAction":{"$ref":"#/definitions/ForwarderAction_c2862a0f","default":{"type":"Drop"}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_380cada0":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"maxSourceRanges":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_cd7f2607":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"clients":{"type":"string","enum":["Any","Pods"],"default":"Any"},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_380cada0","default":{}}},"additionalProperties":false},"MirrorRule_9d875094":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Both"},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"oneIn":{"type":"integer","minimum":1,"maximum":1000000,"default":1},"truncate":{"type":"integer","minimum":64,"maximum":65535},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Mirror_3857bb9e":{"type":"object","properties":{"rules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/MirrorRule_9d875094"},"default":[]}},"additionalProperties":false},"SnatAddresses_aabbe238":{"type":"object","required":["addresses"],"properties":{"addresses":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"NatSourceRule_bc7ba5b5":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Masquerade","SNAT","Exclude"]},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"destinations":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"snat":{"$ref":"#/definitions/SnatAddresses_aabbe238"}},"additionalProperties":false},"ForwardTarget_fe82ef01":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"NatForwardRule_0fbf9fc9":{"type":"object","required":["target"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"target":{"$ref":"#/definitions/ForwardTarget_fe82ef01"}},"additionalProperties":false},"NatPortRange_d7f236e7":{"type":"object","properties":{"first":{"type":"integer","minimum":1024,"maximum":65535,"default":49152},"last":{"type":"integer","minimum":1024,"maximum":65535,"default":65535}},"additionalProperties":false},"NatRejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"NatTimeouts_a4edc8bb":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":60}},"additionalProperties":false},"NatSessions_33219f5a":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":8388608,"default":131072},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":8388608,"default":32768},"timeouts":{"$ref":"#/definitions/NatTimeouts_a4edc8bb","default":{}}},"additionalProperties":false},"Nat_30a68a02":{"type":"object","properties":{"sourceRules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NatSourceRule_bc7ba5b5"},"default":[]},"forwardRules":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/NatForwardRule_0fbf9fc9"},"default":[]},"exclusions":{"type":"array","maxItems":128,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"portRange":{"$ref":"#/definitions/NatPortRange_d7f236e7","default":{}},"rejects":{"$ref":"#/definitions/NatRejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/NatSessions_33219f5a","default":{}}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"StaticNeighbour_4996e459":{"type":"object","required":["port","address","mac"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"address":{"type":"string","minLength":2,"maxLength":45},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17}},"additionalProperties":false},"RouterNeighbours_1fef1ebe":{"type":"object","properties":{"ports":{"type":"array","maxItems":32,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"default":[]},"static":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/StaticNeighbour_4996e459"},"default":[]},"reachableSeconds":{"type":"integer","minimum":1,"maximum":3600,"default":30},"maxNeighbours":{"type":"integer","minimum":16,"maximum":16384,"default":1024}},"additionalProperties":false},"Router_76c6e57b":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384},"neighbours":{"$ref":"#/definitions/RouterNeighbours_1fef1ebe","default":{}}},"additionalProperties":false},"CubeTemplate_e39e7049":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["Bridge","DDoSMitigator","Firewall","Forwarder","LoadBalancer","Mirror","Nat","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"bridge":{"$ref":"#/definitions/Bridge_1c60a783"},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"firewall":{"$ref":"#/definitions/Firewall_db5e8eb5"},"forwarder":{"$ref":"#/definitions/Forwarder_8159f467"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_cd7f2607"},"mirror":{"$ref":"#/definitions/Mirror_3857bb9e"},"nat":{"$ref":"#/definitions/Nat_30a68a02"},"router":{"$ref":"#/definitions/Router_76c6e57b"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_c76ce4a5":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false},"Endpoint_acdef557":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_6dd11702":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_03db3c51":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_b40d3659":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_e39e7049"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false}}};
-const schema88 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_e39e7049"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_6dd11702"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_03db3c51"}}},"additionalProperties":false};
+const schema87 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_d40fa4a5"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_f34b75e8":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_1d431f3c":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_b8de88c6":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"AccessVlan_06222805":{"type":"object","required":["vlan"],"properties":{"vlan":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"VlanRange_137b03cc":{"type":"object","required":["first"],"properties":{"first":{"type":"integer","minimum":1,"maximum":4094},"last":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"TrunkVlans_59a2817b":{"type":"object","properties":{"vlans":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/VlanRange_137b03cc"},"default":[]},"native":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"PortVlan_9596b1d3":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Access","Trunk"]},"access":{"$ref":"#/definitions/AccessVlan_06222805"},"trunk":{"$ref":"#/definitions/TrunkVlans_59a2817b"}},"additionalProperties":false},"PortFlood_9cad2026":{"type":"object","properties":{"broadcast":{"type":"boolean","default":true},"multicast":{"type":"boolean","default":true},"unknownUnicast":{"type":"boolean","default":true}},"additionalProperties":false},"StormLimit_6b716637":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"StormControl_3b358c68":{"type":"object","properties":{"broadcast":{"$ref":"#/definitions/StormLimit_6b716637"},"multicast":{"$ref":"#/definitions/StormLimit_6b716637"},"unknownUnicast":{"$ref":"#/definitions/StormLimit_6b716637"}},"additionalProperties":false},"BridgePort_df3105c1":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"$ref":"#/definitions/PortVlan_9596b1d3"},"learning":{"type":"boolean","default":true},"isolated":{"type":"boolean","default":false},"flood":{"$ref":"#/definitions/PortFlood_9cad2026","default":{}},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"StaticEntry_f7e095ae":{"type":"object","required":["mac","port"],"properties":{"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"type":"integer","minimum":1,"maximum":4094,"default":1}},"additionalProperties":false},"Bridge_1c60a783":{"type":"object","properties":{"agingSeconds":{"type":"integer","minimum":10,"maximum":1000000,"default":300},"maxAddresses":{"type":"integer","minimum":1024,"maximum":1048576,"default":16384},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/BridgePort_df3105c1"},"default":[]},"staticEntries":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/StaticEntry_f7e095ae"},"default":[]},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"DefaultActions_8835a560":{"type":"object","properties":{"ingress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Drop"},"egress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Allow"},"log":{"type":"boolean","default":false}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_7ed325c1":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"FirewallRejects_7a7f6fb1":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"FirewallLogs_75828ad0":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":10000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":10000,"default":100}},"additionalProperties":false},"FirewallTimeouts_5eafaf14":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"other":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"FirewallSessions_82a1abbd":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"timeouts":{"$ref":"#/definitions/FirewallTimeouts_5eafaf14","default":{}}},"additionalProperties":false},"Firewall_db5e8eb5":{"type":"object","properties":{"defaultActions":{"$ref":"#/definitions/DefaultActions_8835a560","default":{}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_7ed325c1"},"default":[]},"handshake":{"type":"string","enum":["Loose","Strict"],"default":"Loose"},"otherFrames":{"type":"string","enum":["Allow","Drop"],"default":"Drop"},"rejects":{"$ref":"#/definitions/FirewallRejects_7a7f6fb1","default":{}},"logs":{"$ref":"#/definitions/FirewallLogs_75828ad0","default":{}},"maxRules":{"type":"integer","minimum":16,"maximum":5120,"default":512},"sessions":{"$ref":"#/definitions/FirewallSessions_82a1abbd","default":{}}},"additionalProperties":false},"PacketMark_d97aed73":{"type":"object","required":["value"],"properties":{"value":{"type":"integer","minimum":0,"maximum":4294967295},"mask":{"type":"integer","minimum":1,"maximum":4294967295,"default":4294967295}},"additionalProperties":false},"ForwarderOutput_706bb377":{"type":"object","required":["port"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ForwarderAction_c2862a0f":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Output","Drop","Punt"]},"output":{"$ref":"#/definitions/ForwarderOutput_706bb377"}},"additionalProperties":false},"ForwarderRule_ba61977d":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"inPorts":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"action":{"$ref":"#/definitions/ForwarderAction_c2862a0f"}},"additionalProperties":false},"Forwarder_8159f467":{"type":"object","properties":{"rules":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/ForwarderRule_ba61977d"},"default":[]},"defaultAction":{"$ref":"#/definitions/ForwarderAction_c2862a0f","default":{"type":"Drop"}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_380cada0":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"maxSourceRanges":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_cd7f2607":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"clients":{"type":"string","enum":["Any","Pods"],"default":"Any"},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_380cada0","default":{}}},"additionalProperties":false},"MirrorRule_9d875094":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Both"},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"oneIn":{"type":"integer","minimum":1,"maximum":1000000,"default":1},"truncate":{"type":"integer","minimum":64,"maximum":65535},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Mirror_3857bb9e":{"type":"object","properties":{"rules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/MirrorRule_9d875094"},"default":[]}},"additionalProperties":false},"SnatAddresses_aabbe238":{"type":"object","required":["addresses"],"properties":{"addresses":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"NatSourceRule_bc7ba5b5":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Masquerade","SNAT","Exclude"]},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"destinations":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"snat":{"$ref":"#/definitions/SnatAddresses_aabbe238"}},"additionalProperties":false},"ForwardTarget_fe82ef01":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"NatForwardRule_0fbf9fc9":{"type":"object","required":["target"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"target":{"$ref":"#/definitions/ForwardTarget_fe82ef01"}},"additionalProperties":false},"NatPortRange_d7f236e7":{"type":"object","properties":{"first":{"type":"integer","minimum":1024,"maximum":65535,"default":49152},"last":{"type":"integer","minimum":1024,"maximum":65535,"default":65535}},"additionalProperties":false},"NatRejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"NatTimeouts_a4edc8bb":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":60}},"additionalProperties":false},"NatSessions_33219f5a":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":8388608,"default":131072},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":8388608,"default":32768},"timeouts":{"$ref":"#/definitions/NatTimeouts_a4edc8bb","default":{}}},"additionalProperties":false},"Nat_30a68a02":{"type":"object","properties":{"sourceRules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NatSourceRule_bc7ba5b5"},"default":[]},"forwardRules":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/NatForwardRule_0fbf9fc9"},"default":[]},"exclusions":{"type":"array","maxItems":128,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"portRange":{"$ref":"#/definitions/NatPortRange_d7f236e7","default":{}},"rejects":{"$ref":"#/definitions/NatRejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/NatSessions_33219f5a","default":{}}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"StaticNeighbour_4996e459":{"type":"object","required":["port","address","mac"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"address":{"type":"string","minLength":2,"maxLength":45},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17}},"additionalProperties":false},"RouterNeighbours_1fef1ebe":{"type":"object","properties":{"ports":{"type":"array","maxItems":32,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"default":[]},"static":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/StaticNeighbour_4996e459"},"default":[]},"reachableSeconds":{"type":"integer","minimum":1,"maximum":3600,"default":30},"maxNeighbours":{"type":"integer","minimum":16,"maximum":16384,"default":1024}},"additionalProperties":false},"Router_76c6e57b":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384},"neighbours":{"$ref":"#/definitions/RouterNeighbours_1fef1ebe","default":{}}},"additionalProperties":false},"CubeTemplate_e39e7049":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["Bridge","DDoSMitigator","Firewall","Forwarder","LoadBalancer","Mirror","Nat","Router"]},"hook":{"type":"string","enum":["TC","XDP"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":6,"items":{"$ref":"#/definitions/TableSelection_b8de88c6"}},"bridge":{"$ref":"#/definitions/Bridge_1c60a783"},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"firewall":{"$ref":"#/definitions/Firewall_db5e8eb5"},"forwarder":{"$ref":"#/definitions/Forwarder_8159f467"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_cd7f2607"},"mirror":{"$ref":"#/definitions/Mirror_3857bb9e"},"nat":{"$ref":"#/definitions/Nat_30a68a02"},"router":{"$ref":"#/definitions/Router_76c6e57b"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_e5428fb0":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_23818558":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_e5428fb0"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_fca60418":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_d40fa4a5":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_e39e7049"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_23818558"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_fca60418"}}},"additionalProperties":false}}};
+const schema88 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_e39e7049"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_23818558"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_fca60418"}}},"additionalProperties":false};
 const schema89 = {"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false};
 const schema94 = {"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema90 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
@@ -21934,11 +21958,11 @@ validate87.errors = vErrors;
 return errors === 0;
 }
 
-const schema160 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_acdef557"}}},"additionalProperties":false};
-const schema161 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema160 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_e5428fb0"}}},"additionalProperties":false};
+const schema161 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema162 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema163 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
-const schema165 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789}},"additionalProperties":false};
+const schema165 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false};
 const schema164 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 
 function validate142(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
@@ -22265,9 +22289,12 @@ data7.vni = 1;
 if(data7.port === undefined){
 data7.port = 4789;
 }
+if(data7.directRouting === undefined){
+data7.directRouting = "Never";
+}
 for(const key3 in data7){
-if(!(((key3 === "protocol") || (key3 === "vni")) || (key3 === "port"))){
-const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
+const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -22279,7 +22306,7 @@ errors++;
 }
 let data8 = data7.protocol;
 if(typeof data8 !== "string"){
-const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -22289,7 +22316,7 @@ vErrors.push(err24);
 errors++;
 }
 if(!(data8 === "VXLAN")){
-const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema165.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema165.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -22300,7 +22327,7 @@ errors++;
 }
 let data9 = data7.vni;
 if(!((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9)))){
-const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -22311,7 +22338,7 @@ errors++;
 }
 if(typeof data9 == "number"){
 if(data9 > 16777215 || isNaN(data9)){
-const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
+const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -22321,7 +22348,7 @@ vErrors.push(err27);
 errors++;
 }
 if(data9 < 1 || isNaN(data9)){
-const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -22333,7 +22360,7 @@ errors++;
 }
 let data10 = data7.port;
 if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -22344,7 +22371,7 @@ errors++;
 }
 if(typeof data10 == "number"){
 if(data10 > 65535 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -22354,7 +22381,7 @@ vErrors.push(err30);
 errors++;
 }
 if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -22364,9 +22391,9 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
-else {
-const err32 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/type",keyword:"type",params:{type: "object"},message:"must be object"};
+let data11 = data7.directRouting;
+if(typeof data11 !== "string"){
+const err32 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -22375,11 +22402,8 @@ vErrors.push(err32);
 }
 errors++;
 }
-}
-if(data.failurePolicy !== undefined){
-let data11 = data.failurePolicy;
-if(typeof data11 !== "string"){
-const err33 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!((data11 === "Never") || (data11 === "SameSubnet"))){
+const err33 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema165.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -22388,8 +22412,9 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!((data11 === "Open") || (data11 === "Closed"))){
-const err34 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema161.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err34 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -22399,14 +22424,37 @@ vErrors.push(err34);
 errors++;
 }
 }
-}
-else {
-const err35 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.failurePolicy !== undefined){
+let data12 = data.failurePolicy;
+if(typeof data12 !== "string"){
+const err35 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err35];
 }
 else {
 vErrors.push(err35);
+}
+errors++;
+}
+if(!((data12 === "Open") || (data12 === "Closed"))){
+const err36 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema161.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err36];
+}
+else {
+vErrors.push(err36);
+}
+errors++;
+}
+}
+}
+else {
+const err37 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err37];
+}
+else {
+vErrors.push(err37);
 }
 errors++;
 }
@@ -22553,7 +22601,7 @@ validate140.errors = vErrors;
 return errors === 0;
 }
 
-const schema166 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_c76ce4a5"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema166 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema167 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false};
 
 function validate147(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
@@ -22879,9 +22927,12 @@ data8.vni = 1;
 if(data8.port === undefined){
 data8.port = 4789;
 }
+if(data8.directRouting === undefined){
+data8.directRouting = "Never";
+}
 for(const key3 in data8){
-if(!(((key3 === "protocol") || (key3 === "vni")) || (key3 === "port"))){
-const err26 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
+if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
+const err26 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -22893,7 +22944,7 @@ errors++;
 }
 let data9 = data8.protocol;
 if(typeof data9 !== "string"){
-const err27 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err27 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -22903,7 +22954,7 @@ vErrors.push(err27);
 errors++;
 }
 if(!(data9 === "VXLAN")){
-const err28 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema165.properties.protocol.enum},message:"must be equal to one of the allowed values"};
+const err28 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema165.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -22914,7 +22965,7 @@ errors++;
 }
 let data10 = data8.vni;
 if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err29 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -22925,7 +22976,7 @@ errors++;
 }
 if(typeof data10 == "number"){
 if(data10 > 16777215 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
+const err30 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -22935,7 +22986,7 @@ vErrors.push(err30);
 errors++;
 }
 if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err31 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -22947,7 +22998,7 @@ errors++;
 }
 let data11 = data8.port;
 if(!((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11)))){
-const err32 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err32 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -22958,7 +23009,7 @@ errors++;
 }
 if(typeof data11 == "number"){
 if(data11 > 65535 || isNaN(data11)){
-const err33 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+const err33 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -22968,7 +23019,7 @@ vErrors.push(err33);
 errors++;
 }
 if(data11 < 1 || isNaN(data11)){
-const err34 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+const err34 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -22978,9 +23029,9 @@ vErrors.push(err34);
 errors++;
 }
 }
-}
-else {
-const err35 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_c76ce4a5/type",keyword:"type",params:{type: "object"},message:"must be object"};
+let data12 = data8.directRouting;
+if(typeof data12 !== "string"){
+const err35 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -22989,11 +23040,8 @@ vErrors.push(err35);
 }
 errors++;
 }
-}
-if(data.failurePolicy !== undefined){
-let data12 = data.failurePolicy;
-if(typeof data12 !== "string"){
-const err36 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(!((data12 === "Never") || (data12 === "SameSubnet"))){
+const err36 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema165.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -23002,8 +23050,9 @@ vErrors.push(err36);
 }
 errors++;
 }
-if(!((data12 === "Open") || (data12 === "Closed"))){
-const err37 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema166.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+}
+else {
+const err37 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -23013,14 +23062,37 @@ vErrors.push(err37);
 errors++;
 }
 }
-}
-else {
-const err38 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data.failurePolicy !== undefined){
+let data13 = data.failurePolicy;
+if(typeof data13 !== "string"){
+const err38 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err38];
 }
 else {
 vErrors.push(err38);
+}
+errors++;
+}
+if(!((data13 === "Open") || (data13 === "Closed"))){
+const err39 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema166.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err39];
+}
+else {
+vErrors.push(err39);
+}
+errors++;
+}
+}
+}
+else {
+const err40 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err40];
+}
+else {
+vErrors.push(err40);
 }
 errors++;
 }

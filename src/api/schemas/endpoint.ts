@@ -6,7 +6,7 @@ import type { Schema, Union } from './schema.ts';
 export const ENDPOINT_TYPES = ['Cube', 'Interface', 'Pods', 'Overlay', 'Stack', 'Next'] as const;
 
 /** What an Overlay endpoint means where it says nothing: VXLAN network 1 on the port that IANA assigned. */
-export const OVERLAY_DEFAULTS = { protocol: 'VXLAN', vni: 1, port: 4789 } as const;
+export const OVERLAY_DEFAULTS = { protocol: 'VXLAN', vni: 1, port: 4789, directRouting: 'Never' } as const;
 
 /** A name of a Linux interface (at most 15 bytes), or the variable that the node's agent resolves. */
 export const INTERFACE_PATTERN = '^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$';
@@ -90,6 +90,11 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
             default: OVERLAY_DEFAULTS.vni,
           }),
           port: integer('UDP destination port of the tunnels.', 1, 65535, { default: OVERLAY_DEFAULTS.port }),
+          directRouting: choice(
+            'Nodes whose address is in the subnet of the own one. Never: by the tunnel like all others. SameSubnet: without it, by the host, which routes to them; the router needs a port that is linked to the Stack.',
+            ['Never', 'SameSubnet'],
+            { default: OVERLAY_DEFAULTS.directRouting },
+          ),
         },
         [],
         { typeName: 'OverlaySettings' },

@@ -27,6 +27,36 @@ function cube(ports: Partial<CubePort>[], spec: Partial<Router> = {}): CubeInput
 const problems = (ports: Partial<CubePort>[], routes: Route[] = [], spec: Partial<Router> = {}) =>
   router.check(cube(ports, { routes, ...spec })).map(({ reason, field }) => `${reason} ${field}`);
 
+describe('a tunnel to a node of the same subnet', () => {
+  const ports: Partial<CubePort>[] = [
+    { name: 'overlay', endpoint: 'Overlay', mtu: 1450 },
+    { name: 'host', endpoint: 'Stack' },
+  ];
+  const node = { ...NODE, directNetworks: ['198.18.0.0/24', 'fd00:18::/64'] };
+  const way = (destination: string, remote: string, at = node, of = ports) => {
+    const route: Route = { destination, type: 'Tunnel', tunnel: { remote } };
+    const resolved = desired(cube(of), at).resolve(route, 'route', '');
+    return 'reason' in resolved ? resolved.reason : [resolved.port, resolved.gateway, resolved.mtu];
+  };
+
+  test('is no tunnel, but the host that knows the way', () => {
+    expect(way('10.244.2.0/24', '198.18.0.12')).toEqual([1, '::', NO_MTU]);
+    expect(way('fd00:244:2::/64', 'fd00:18::12')).toEqual([1, '::', NO_MTU]);
+  });
+
+  test.each([
+    ['on another subnet', way('10.244.2.0/24', '198.19.0.12')],
+    ['of another family', way('fd00:244:2::/64', '198.18.0.12')],
+    [
+      'where the chain does not want it',
+      way('10.244.2.0/24', '198.18.0.12', { ...NODE, directNetworks: [] }),
+    ],
+    ['without a port to the host', way('10.244.2.0/24', '198.18.0.12', node, ports.slice(0, 1))],
+  ])('stays a tunnel %s', (_, result) => {
+    expect(result).toEqual([0, expect.stringMatching(/^198\.1/), 1450]);
+  });
+});
+
 describe('what is refused', () => {
   test.each([
     ['10.244.1.0/24'],

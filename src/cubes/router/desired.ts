@@ -174,12 +174,16 @@ function nextHopPort(address: Address, own: readonly OwnAddress[]): CubePort | u
   return best?.port;
 }
 
-export function desired(cube: CubeInput<Router>, node: Pick<NodeInput, 'overlayVni'>): Desired {
+export function desired(
+  cube: CubeInput<Router>,
+  node: Pick<NodeInput, 'overlayVni' | 'directNetworks'>,
+): Desired {
   const { spec, ports } = cube;
   const { own, problems } = ownAddresses(ports);
   const byName = new Map(ports.map((port) => [port.name, port]));
   const overlay = ports.find(({ endpoint }) => endpoint === 'Overlay');
   const stack = ports.find(({ endpoint }) => endpoint === 'Stack');
+  const direct = (node.directNetworks ?? []).flatMap((text) => parsePrefix(text) ?? []);
   const ownNames = new Set(own.map(({ prefix }) => formatAddress(prefix)));
 
   const mtu = (port: CubePort, route?: number): number =>
@@ -249,6 +253,9 @@ export function desired(cube: CubeInput<Router>, node: Pick<NodeInput, 'overlayV
             `${where}: ${route.tunnel.remote} cannot be the end of a tunnel; give an address of the other node`,
           );
         }
+        // the host knows the way to a node on its own link, and routes packets on that come by `stack`
+        if (stack && remote.family === prefix.family && direct.some((network) => contains(network, remote)))
+          return row(prefix, RouteKind.Port, { port: stack.id, mtu: mtu(stack, route.mtu) });
         if (!overlay) {
           return problem(
             'NoOverlay',

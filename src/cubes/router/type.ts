@@ -15,6 +15,7 @@ const HEARD = { interval: 1_000_000n, tolerance: 999_000_000n };
 function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
   const { icmp, ...spec } = cube.spec;
   const interval = icmp.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / icmp.errorsPerSecond));
+  const { directNetworks = [] } = node;
   const { own, resolving } = desired(cube, node);
   const { maxNeighbours } = neighboursOf(cube.spec);
   const isResolving = resolving.ports.length > 0;
@@ -39,7 +40,13 @@ function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
       // an LRU as small as the least table would forget rows that are in use
       heard_counts: isResolving ? Math.max(maxNeighbours, 1024) : 1,
     },
-    config: { spec, ports: cube.ports, overlayVni: node.overlayVni },
+    config: {
+      spec,
+      ports: cube.ports,
+      overlayVni: node.overlayVni,
+      // only where there are any: routers without keep their instance
+      ...(directNetworks.length === 0 ? {} : { directNetworks }),
+    },
   };
 }
 

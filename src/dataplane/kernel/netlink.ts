@@ -13,6 +13,8 @@ export interface LinkInfo extends InterfaceInfo {
   readonly vxlanPort?: number;
   /** Without prefix length. */
   readonly addresses: readonly string[];
+  /** The same addresses with their prefix length: the subnets that are on the link. */
+  readonly networks?: readonly string[];
 }
 
 /** What netlink tells of this network namespace. */
@@ -20,27 +22,28 @@ export interface NetworkView {
   readonly interfaces: ReadonlyMap<string, LinkInfo>;
   /** Interface of the default route. */
   readonly uplink: string | undefined;
-  /** The agent's own routes on cube0. */
+  /** The agent's own routes. */
   readonly hostRoutes: readonly HostRoute[];
 }
 
 interface IpRoute {
   dst: string;
+  dev?: string;
+  gateway?: string;
   prefsrc?: string;
   metric?: number;
   metrics?: { mtu?: number }[];
 }
 
-async function readHostRoutes(device: string): Promise<HostRoute[]> {
-  const lists = await Promise.all(
-    ['-4', '-6'].map((family) => ipJson([family, 'route', 'show', 'dev', device])),
-  );
+async function readHostRoutes(): Promise<HostRoute[]> {
+  const lists = await Promise.all(['-4', '-6'].map((family) => ipJson([family, 'route', 'show'])));
   return (lists.flat() as unknown as IpRoute[])
     .filter(({ metric }) => metric === HOST_ROUTE_METRIC)
-    .map(({ dst, prefsrc = '', metrics = [] }) => {
+    .map(({ dst, dev = '', gateway, prefsrc = '', metrics = [] }) => {
       const mtu = metrics.find((one) => one.mtu !== undefined)?.mtu;
       const prefix = dst.includes('/') ? dst : `${dst}/${dst.includes(':') ? 128 : 32}`;
-      return { prefix, source: prefsrc, ...(mtu === undefined ? {} : { mtu }) };
+      const hop = gateway === undefined ? {} : { direct: { device: dev, via: gateway } };
+      return { prefix, source: prefsrc, ...hop, ...(mtu === undefined ? {} : { mtu }) };
     });
 }
 
@@ -52,7 +55,7 @@ interface IpLink {
   address?: string;
   operstate?: string;
   linkinfo?: { info_kind?: string; info_data?: { port?: number } };
-  addr_info?: { local?: string }[];
+  addr_info?: { local?: string; prefixlen?: number }[];
   xdp?: { mode?: number; prog?: { id?: number; name?: string } };
 }
 
@@ -85,11 +88,14 @@ export async function readNetwork(): Promise<NetworkView> {
       ...(port === undefined ? {} : { vxlanPort: port }),
       ...(xdp === undefined ? {} : { xdp }),
       addresses: (link.addr_info ?? []).flatMap((a) => (a.local === undefined ? [] : [a.local])),
+      networks: (link.addr_info ?? []).flatMap(({ local, prefixlen }) =>
+        local === undefined || prefixlen === undefined ? [] : [`${local}/${prefixlen}`],
+      ),
     });
   }
   const uplink = [...v4, ...v6].map((route) => route.dev).find((dev) => typeof dev === 'string');
   const [host] = STACK_DEVICES;
-  const hostRoutes = interfaces.has(host) ? await readHostRoutes(host) : [];
+  const hostRoutes = interfaces.has(host) ? await readHostRoutes() : [];
   return { interfaces, uplink: uplink as string | undefined, hostRoutes };
 }
 
