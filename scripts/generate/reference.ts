@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Reference pages: every field of every kind and cube type, conditions with reasons, drop reasons, counters, maps. */
 import { GROUP, VERSION } from '../../src/api/group.ts';
-import { CONDITION_REASONS, MANIFEST_REASONS, TRANSLATION_REASONS } from '../../src/api/reasons.ts';
+import {
+  CONDITION_REASONS,
+  MANIFEST_REASONS,
+  NETWORK_REASONS,
+  TRANSLATION_REASONS,
+} from '../../src/api/reasons.ts';
 import type { CubeTypeSchema, DropReason } from '../../src/api/schemas/cube-type.ts';
 import type { KindSchema, Rule, Schema } from '../../src/api/schemas/schema.ts';
 
@@ -229,6 +234,12 @@ ${list(MANIFEST_REASONS)}
 Reasons of events about a Service, EndpointSlice, Node, Pod or NetworkPolicy of which a part cannot be translated.
 
 ${list(TRANSLATION_REASONS)}
+
+## NetworkUnavailable
+
+A condition of Kubernetes' own Node, which the operator sets on nodes that have a chain.
+
+${list(NETWORK_REASONS)}
 `;
 }
 

@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { CONDITION_REASONS, MANIFEST_REASONS, TRANSLATION_REASONS } from './reasons.ts';
+import { CONDITION_REASONS, MANIFEST_REASONS, NETWORK_REASONS, TRANSLATION_REASONS } from './reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Where the text of a reason stands in source code: a member, a condition's third argument, a helper's first. */
@@ -23,7 +23,9 @@ const texts = files.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]
 
 test('every reason that source code gives is described, and so stands in the reference', () => {
   const known = new Set(
-    [...Object.values(CONDITION_REASONS), MANIFEST_REASONS, TRANSLATION_REASONS].flatMap(Object.keys),
+    [...Object.values(CONDITION_REASONS), MANIFEST_REASONS, NETWORK_REASONS, TRANSLATION_REASONS].flatMap(
+      Object.keys,
+    ),
   );
   const used = texts.flatMap(([path, text]) => usesIn(text).map((reason) => ({ path, reason })));
   expect(used.length).toBeGreaterThan(40);

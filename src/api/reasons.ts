@@ -147,6 +147,15 @@ export const MANIFEST_REASONS = {
   DuplicateItem: 'Two elements of a list are equal, or have the same key.',
 } as const;
 
+/** Reasons of NetworkUnavailable, a condition of Kubernetes' own Node, that the operator gives. */
+export const NETWORK_REASONS = {
+  ChainProgrammed:
+    'The kernel of the node holds a chain that leads to its pods; NetworkUnavailable is False.',
+  ChainNotProgrammed:
+    'A member of the chain that leads to the pods is not in the kernel; the message names it.',
+  NoChain: 'No chain leads to the pods of the node any more.',
+} as const;
+
 /** Reasons of events about a Service, EndpointSlice, Node, Pod or NetworkPolicy of which a part cannot be translated. */
 export const TRANSLATION_REASONS = {
   InvalidAddress: 'A text is no IP address, or no address of a host.',

@@ -191,6 +191,12 @@ function agentCommands(program: Command): void {
         'CUBEPLANE_METRICS_ADDRESS',
       ),
     )
+    .addOption(
+      new Option(
+        '--healthz-address <host:port>',
+        "serve kube-proxy's /healthz and /livez there, for load balancers that ask nodes; [::]:10256 is theirs",
+      ).env('CUBEPLANE_HEALTHZ_ADDRESS'),
+    )
     .option(
       '--cni',
       'give pods a network by CNI: serve the plugin, and configure the runtime when all is ready',

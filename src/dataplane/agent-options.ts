@@ -30,6 +30,8 @@ export interface AgentOptions {
   readonly abi?: number;
   /** `HOST:PORT` of the metrics endpoint. Default: none. */
   readonly metricsAddress?: string;
+  /** `HOST:PORT` of kube-proxy's health endpoint. Default: none. */
+  readonly healthzAddress?: string;
   /** Called after each round, whether it failed or not. */
   readonly afterRound?: () => void;
   /** Called after each action that was run; tests end the process in it. */

@@ -5,11 +5,12 @@ import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { clock, earlier } from './images.ts';
+import type { ProxyHealth } from './inspect/proxy-health.ts';
 import { Inspection } from './inspection.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
 import { releaseMemory } from './kernel/memory.ts';
 import { NetworkMonitor } from './kernel/netlink.ts';
-import { type NodeFacts, nodeFacts } from './node-facts.ts';
+import { type NodeFacts, nodeFacts, proxyHealthOf } from './node-facts.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { Plugging } from './plugging.ts';
 import type { PodRecord } from './pod-record.ts';
@@ -66,6 +67,8 @@ export class Agent {
   #isWhole = true;
   #failures = 0;
   #failure: Failure | undefined;
+  /** ms since the epoch. */
+  #failingSince: number | undefined;
   #rounds = 0;
   readonly #ready = Promise.withResolvers<void>();
   #stopped = false;
@@ -147,6 +150,10 @@ export class Agent {
     return nodeFacts(this.#store, this.#reconciler, this.#failure);
   }
 
+  get proxyHealth(): ProxyHealth {
+    return proxyHealthOf(this.#store.node, this.facts.servesPods, this.#failingSince);
+  }
+
   pods(): PodRecord[] {
     return [...this.#pods.values()];
   }
@@ -215,6 +222,7 @@ export class Agent {
       await this.#sendDue();
       this.#failures = 0;
       this.#failure = undefined;
+      this.#failingSince = undefined;
       this.#listen();
       this.inspection.begin();
       if (this.#store.isSynced) this.#ready.resolve();
@@ -267,6 +275,7 @@ export class Agent {
     this.#isWhole = true;
     this.#networkChanged = true;
     this.#failures++;
+    this.#failingSince ??= Date.now();
     const code = error instanceof AgentError ? error.code : 'KernelError';
     this.#failure = { reason: code, message: textOf(error) };
     const stack = error instanceof AgentError ? undefined : (error as Error).stack;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Server } from 'node:http';
 import { CUBES } from '../cubes/generated/registry.ts';
 import { Agent } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
@@ -7,6 +8,7 @@ import type { CniOptions } from './cni/installation.ts';
 import { Cni } from './cni/main.ts';
 import { AgentError } from './errors.ts';
 import { serveMetrics } from './inspect/metrics-server.ts';
+import { serveProxyHealth } from './inspect/proxy-health.ts';
 import { AgentServer } from './server.ts';
 
 export interface RunOptions extends Omit<AgentOptions, 'types'>, Partial<Pick<AgentOptions, 'types'>> {
@@ -42,14 +44,24 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
   const agent = new Agent({ types: CUBES, ...options, afterRound });
   const server = new AgentServer(agent, options.stateDir);
   await server.start();
-  let metrics: Awaited<ReturnType<typeof serveMetrics>> | undefined;
+  const servers: Server[] = [];
+  const closeServers = () => {
+    for (const one of servers) {
+      one.closeAllConnections();
+      one.close();
+    }
+  };
   try {
     if (options.metricsAddress !== undefined)
-      metrics = await serveMetrics(options.metricsAddress, () => agent.inspection.metrics(agent.health()));
+      servers.push(
+        await serveMetrics(options.metricsAddress, () => agent.inspection.metrics(agent.health())),
+      );
+    if (options.healthzAddress !== undefined)
+      servers.push(await serveProxyHealth(options.healthzAddress, () => agent.proxyHealth));
     await agent.start();
     cni = await startCni(agent, options);
   } catch (error) {
-    metrics?.close();
+    closeServers();
     await server.stop();
     throw error;
   }
@@ -57,8 +69,7 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     agent,
     ready: agent.ready,
     stop: async () => {
-      metrics?.closeAllConnections();
-      metrics?.close();
+      closeServers();
       await cni?.stop();
       await server.stop();
       await agent.stop();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a CNI call has to know of the node. */
+import type { ProxyHealth } from './inspect/proxy-health.ts';
+import type { NodeObject } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -33,6 +35,16 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
   };
+}
+
+/** What kube-proxy's health endpoint tells of a node. */
+export function proxyHealthOf(
+  node: NodeObject | undefined,
+  servesPods: boolean,
+  failingSince: number | undefined,
+): ProxyHealth {
+  const taints = (node?.spec.taints ?? []).map(({ key }) => key);
+  return { servesPods, failingSince, taints, isLeaving: node?.metadata.deletionTimestamp !== undefined };
 }
 
 function reasonNotReady(

@@ -32,7 +32,11 @@ export interface CubeNodeObject {
 
 export interface NodeObject {
   readonly metadata: SourceMeta;
-  readonly spec: { readonly podCIDRs?: readonly string[]; readonly podCIDR?: string };
+  readonly spec: {
+    readonly podCIDRs?: readonly string[];
+    readonly podCIDR?: string;
+    readonly taints?: readonly { readonly key: string }[];
+  };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
   };

@@ -102,6 +102,7 @@ function sameObject(a: CubeObject | NodeObject | CubeNodeObject | LinkObject, b:
   return (
     a.metadata.uid === b.metadata.uid &&
     a.metadata.generation === b.metadata.generation &&
+    a.metadata.deletionTimestamp === b.metadata.deletionTimestamp &&
     isDeepStrictEqual(a.metadata.labels, b.metadata.labels) &&
     isDeepStrictEqual(a.metadata.annotations, b.metadata.annotations) &&
     isDeepStrictEqual(a.spec, b.spec) &&

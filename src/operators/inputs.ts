@@ -74,8 +74,23 @@ interface HintInput {
 /** core/v1 Node. */
 export interface NodeInput {
   metadata: InputMeta;
-  spec?: Maybe<{ podCIDR?: Maybe<string>; podCIDRs?: Maybe<string[]> }>;
-  status?: Maybe<{ addresses?: Maybe<{ type?: string; address?: string }[]> }>;
+  spec?: Maybe<{
+    podCIDR?: Maybe<string>;
+    podCIDRs?: Maybe<string[]>;
+    taints?: Maybe<{ key?: string }[]>;
+  }>;
+  status?: Maybe<{
+    addresses?: Maybe<{ type?: string; address?: string }[]>;
+    conditions?: Maybe<NodeConditionInput[]>;
+  }>;
+}
+
+export interface NodeConditionInput {
+  type?: string;
+  status?: Maybe<string>;
+  reason?: Maybe<string>;
+  message?: Maybe<string>;
+  lastTransitionTime?: Maybe<string>;
 }
 
 /** core/v1 Namespace. */

@@ -15,6 +15,7 @@ import { ChainStatusController } from './chain-status-controller.ts';
 import type { ControllerContext } from './context.ts';
 import { IdentityController } from './identity-controller.ts';
 import { LeaseController } from './lease-controller.ts';
+import { NodeNetworkController } from './node-network-controller.ts';
 import { PolicyController } from './policy-controller.ts';
 import { TableController } from './table-controller.ts';
 import { World } from './world.ts';
@@ -155,7 +156,8 @@ function startControllers(context: ControllerContext, agentDeadMs: number | unde
   const leases = new LeaseController(context, agentDeadMs);
   const identities = new IdentityController(context);
   const policies = new PolicyController(context, identities);
-  const controllers = [tables, identities, policies, chains, status, leases];
+  const networks = new NodeNetworkController(context);
+  const controllers = [tables, identities, policies, chains, status, leases, networks];
   for (const controller of controllers) controller.start();
   return { controllers };
 }

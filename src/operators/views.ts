@@ -3,6 +3,7 @@
 import type {
   ChainCommit,
   Condition,
+  CubeLinkSpec,
   CubeNodeSpec,
   CubeTable,
   CubeTableSpec,
@@ -35,6 +36,7 @@ import type {
 } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
 import { tablesOfNetworkPolicy } from './network-policy.ts';
+import { NETWORK_TAINT } from './node-taint.ts';
 import { type Relevant, relevantOf } from './relevant.ts';
 
 /** A CubeTable of the operator's. */
@@ -75,6 +77,8 @@ export interface MemberView {
   hash: string;
   generation: number;
   conditions: Condition[];
+  /** A link of the pods to a chain of its own, not one that is spliced in. */
+  servesPods: boolean;
 }
 
 /** A CubeNode. */
@@ -130,8 +134,22 @@ export function nodeView(object: KubeObject): NodeInput {
   const { metadata, spec, status } = object as unknown as NodeInput;
   return {
     metadata: trim(metadata),
-    spec: { podCIDR: spec?.podCIDR ?? null, podCIDRs: spec?.podCIDRs ?? null },
-    status: { addresses: status?.addresses ?? null },
+    spec: {
+      podCIDR: spec?.podCIDR ?? null,
+      podCIDRs: spec?.podCIDRs ?? null,
+      taints: (spec?.taints ?? []).filter(({ key }) => key === NETWORK_TAINT),
+    },
+    status: {
+      addresses: status?.addresses ?? null,
+      conditions: (status?.conditions ?? [])
+        .filter(({ type }) => type === 'NetworkUnavailable')
+        .map(({ status: value, reason, message, lastTransitionTime }) => ({
+          status: value ?? null,
+          reason: reason ?? null,
+          message: message ?? null,
+          lastTransitionTime: lastTransitionTime ?? null,
+        })),
+    },
   };
 }
 
@@ -251,7 +269,12 @@ export function memberView(kind: MemberView['kind'], object: KubeObject): Member
     hash: specHash({ spec: object.spec }),
     generation,
     conditions: conditionsOf(object),
+    servesPods: kind === 'CubeLink' && isLinkOfPods(object.spec as CubeLinkSpec | undefined),
   };
+}
+
+function isLinkOfPods(spec: CubeLinkSpec | undefined): boolean {
+  return spec?.splice === undefined && (spec?.endpoints ?? []).some(({ type }) => type === 'Pods');
 }
 
 export function cubeNodeView(object: KubeObject): CubeNodeView {

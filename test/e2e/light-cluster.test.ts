@@ -9,7 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
-import { INTERNET, INTERNET_PORT, type LightCluster, startLightCluster } from '../harness/light/cluster.ts';
+import {
+  INTERNET,
+  INTERNET_PORT,
+  type LightCluster,
+  PROXY_HEALTH_PORT,
+  startLightCluster,
+} from '../harness/light/cluster.ts';
 import { Namespace, setPairChecksumOffload } from '../harness/netns.ts';
 import { run } from '../harness/process.ts';
 import type { DualStack, Pod } from '../harness/topology.ts';
@@ -161,6 +167,33 @@ test('kubectl works with its kubeconfig from the root network namespace', async 
     'name',
   ]);
   expect(stdout).toBe('node/node-1\nnode/node-2\n');
+});
+
+test('nodes are said to have a network, the taint that waited for it is gone, and they tell load balancers', async () => {
+  interface NodeItem {
+    spec: { taints?: { key: string }[] };
+    status: { conditions: { type: string; status: string; reason: string }[] };
+  }
+  const read = async () =>
+    (JSON.parse(await kubectl('get', 'nodes', '-o', 'json')) as { items: NodeItem[] }).items;
+  let found = await read();
+  const isWaiting = ({ spec }: NodeItem) => (spec.taints ?? []).length > 0;
+  for (const deadline = Date.now() + 60_000; found.some(isWaiting) && Date.now() < deadline; await sleep(200))
+    found = await read();
+  const network = found.map(({ spec: { taints = [] }, status: { conditions } }) => ({
+    taints,
+    condition: conditions.find(({ type }) => type === 'NetworkUnavailable'),
+  }));
+  const condition = expect.objectContaining({ status: 'False', reason: 'ChainProgrammed' });
+  expect(network).toEqual([
+    { taints: [], condition },
+    { taints: [], condition },
+  ]);
+  for (const address of [nodeOf(0).addresses.ipv4, `[${nodeOf(1).addresses.ipv6}]`]) {
+    const url = `http://${address}:${PROXY_HEALTH_PORT}/healthz`;
+    const { stdout } = await light.internet.namespace.exec(['curl', '-gsS', '-w', ' %{http_code}', url]);
+    expect(stdout).toMatch(/"nodeEligible":true\}\s+200$/);
+  }
 });
 
 describe.each([true, false])('checksum offload %s', (offload) => {

@@ -15,6 +15,7 @@ export interface UpOptions extends SourceOptions {
   readonly logLevel: string;
   readonly redirect: 'peer' | 'plain';
   readonly metricsAddress?: string;
+  readonly healthzAddress?: string;
   readonly cni?: boolean;
   readonly cniConfDir: string;
   readonly cniBinDir: string;
@@ -41,6 +42,7 @@ export async function up(options: UpOptions): Promise<void> {
     version,
     redirectPeer: options.redirect === 'peer',
     ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
+    ...(options.healthzAddress === undefined ? {} : { healthzAddress: options.healthzAddress }),
     ...(options.cni === true
       ? {
           cni: {

@@ -148,6 +148,7 @@ function sourceObject(kind: SourceKind, object: KubeObject): SourceObject {
     labels,
     annotations,
     creationTimestamp,
+    deletionTimestamp,
   } = object.metadata;
   const metadata: SourceMeta = {
     ...(namespace === undefined ? {} : { namespace }),
@@ -157,6 +158,7 @@ function sourceObject(kind: SourceKind, object: KubeObject): SourceObject {
     ...(labels === undefined ? {} : { labels }),
     ...(annotations === undefined ? {} : { annotations }),
     ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
+    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
   };
   return {
     kind,

@@ -27,6 +27,8 @@ export interface SourceMeta {
   readonly annotations?: Readonly<Record<string, string>>;
   /** RFC 3339; decides between two objects that want the same thing: the older wins. */
   readonly creationTimestamp?: string;
+  /** Somebody has asked for its end, and something still holds it. */
+  readonly deletionTimestamp?: string;
 }
 
 export interface SourceObject {

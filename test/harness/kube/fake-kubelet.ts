@@ -46,7 +46,10 @@ export class FakeKubelet {
   }
 
   /** Registers the node, says that it is ready, and waits for its pod prefixes. */
-  async register(labels: Readonly<Record<string, string>> = {}): Promise<PodCidrs> {
+  async register(
+    labels: Readonly<Record<string, string>> = {},
+    taints: readonly { readonly key: string; readonly effect: string }[] = [],
+  ): Promise<PodCidrs> {
     const path = `/api/v1/nodes/${this.nodeName}`;
     await this.#api.apply(path, {
       apiVersion: 'v1',
@@ -55,6 +58,7 @@ export class FakeKubelet {
         name: this.nodeName,
         labels: { 'kubernetes.io/hostname': this.nodeName, 'kubernetes.io/os': 'linux', ...labels },
       },
+      ...(taints.length === 0 ? {} : { spec: { taints } }),
     });
     await this.#api.mergePatch(`${path}/status`, {
       status: {

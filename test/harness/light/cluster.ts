@@ -5,6 +5,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { NETWORK_TAINT } from '../../../src/operators/node-taint.ts';
 import { withoutLength } from '../addresses.ts';
 import { cniFlags } from '../cni.ts';
 import { Agent, startOperator } from '../cubeplane.ts';
@@ -35,6 +36,8 @@ export const INTERNET = { ipv4: '203.0.113.5', ipv6: '2001:db8:5::5' } as const;
 /** It answers TCP and UDP there with its name and the address that it saw. */
 export const INTERNET_PORT = 8080;
 export const MOST_NODES = 20;
+/** kube-proxy's; the agents serve it. */
+export const PROXY_HEALTH_PORT = 10256;
 
 /** What makes Deployments and the like into pods. */
 const WORKLOAD_CONTROLLERS = [
@@ -88,15 +91,19 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
     const { ipv4, ipv6 } = internet.addresses;
     await node.namespace.ip(`route add default via ${ipv4}`, `route add default via ${ipv6}`);
     const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
-    const cidrs = await kubelet.register();
+    const cidrs = await kubelet.register({}, [{ key: NETWORK_TAINT, effect: 'NoSchedule' }]);
     await internet.namespace.ip(
       ...[cidrs.ipv4, cidrs.ipv6].map(
         (cidr) => `route add ${cidr} via ${cidr.includes(':') ? node.addresses.ipv6 : node.addresses.ipv4}`,
       ),
     );
     const source = { kubeconfig: await agentKubeconfig(cluster, node.name) };
-    const agent = new Agent(node, source, cniFlags(node));
-    await agent.start(60_000);
+    const agent = new Agent(node, source, [
+      ...cniFlags(node),
+      '--healthz-address',
+      `[::]:${PROXY_HEALTH_PORT}`,
+    ]);
+    await agent.start();
     nodes.push({ node, agent, kubelet });
     log(`${node.name}: its agent runs (${node.addresses.ipv4}, pods ${cidrs.ipv4} and ${cidrs.ipv6})`);
   }
@@ -119,7 +126,8 @@ async function createInternet(underlay: Underlay): Promise<Machine> {
     `address add ${INTERNET.ipv4}/32 dev lo`,
     `address add ${INTERNET.ipv6}/128 dev lo`,
   );
-  await startServer(machine.namespace, 'internet', INTERNET_PORT);
+  for (const address of Object.values(INTERNET))
+    await startServer(machine.namespace, 'internet', INTERNET_PORT, address);
   return machine;
 }
 
