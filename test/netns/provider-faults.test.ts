@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The provider while parts of a node fail: open connections between pods of two nodes, directly and by a Service, have to survive.
+ * How long packets did not pass is told.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { parse } from 'yaml';
+import type { Pod } from '../harness/topology.ts';
+import { startLoad, startServer } from '../harness/traffic.ts';
+import { vipsOf } from './support/manifests.ts';
+import { named, PORT, TARGET } from './support/services.ts';
+import { holdConnections } from './support/sockets.ts';
+import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
+
+jest.setTimeout(240_000);
+
+const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
+const CONNECTIONS = 10;
+
+let lab: TwoNodes;
+let client: Pod;
+let server: Pod;
+
+beforeAll(async () => {
+  lab = await openTwoNodes('provider faults', {
+    chain: (chain) => {
+      chain.spec = parse(readFileSync(PROVIDER, 'utf8')).spec;
+    },
+  });
+  client = await lab.addPod(0, 'client', 11);
+  server = await lab.addPod(1, 'server', 11);
+  await startServer(server.namespace, server.name, TARGET);
+  lab.writeService({ name: 'web', number: 10, ports: named, backends: [server] });
+  await lab.untilFrontends(0, 4);
+});
+afterAll(async () => {
+  await lab?.close();
+});
+
+const node = () => lab.worker(0).node;
+
+/** Whether a packet comes back, in both families. */
+async function passes(): Promise<boolean> {
+  for (const family of FAMILIES) {
+    const argv = ['ping', '-n', '-c', '1', '-W', '1', server.addresses[family] ?? ''];
+    if ((await client.namespace.exec(argv, { anyStatus: true })).status !== 0) return false;
+  }
+  return true;
+}
+
+async function untilPassing(): Promise<void> {
+  for (const deadline = Date.now() + 90_000; !(await passes()); await sleep(20))
+    if (Date.now() > deadline) throw new Error('no packet passes after 90 s');
+}
+
+/** Open connections of both families, to the pod and to its Service, live through a fault. */
+async function survive(what: string, fault: () => Promise<void>): Promise<void> {
+  const held = [];
+  for (const family of FAMILIES) {
+    held.push(await holdConnections(client.namespace, server.addresses[family] ?? '', TARGET, CONNECTIONS));
+    held.push(await holdConnections(client.namespace, vipsOf(10)[family], PORT, CONNECTIONS));
+  }
+  const began = performance.now();
+  await fault();
+  const done = performance.now();
+  await untilPassing();
+  const ms = Math.round(performance.now() - done);
+  process.stderr.write(
+    `${what}: packets pass ${ms} ms after it (which took ${Math.round(done - began)} ms)\n`,
+  );
+  for (const connections of held)
+    expect(await connections.check()).toEqual({ alive: CONNECTIONS, errors: {} });
+}
+
+test('an agent that is killed ten times: no request fails', async () => {
+  const loads = [
+    await startLoad(client.namespace, server.addresses.ipv4 ?? '', TARGET, { long: 4, every: 50 }),
+    await startLoad(client.namespace, vipsOf(10).ipv6, PORT, { long: 4, every: 50 }),
+  ];
+  const { agent } = lab.worker(0);
+  for (let round = 0; round < 10; round++) {
+    await agent.kill();
+    await agent.start();
+  }
+  for (const load of loads) {
+    const { failures, requests } = await load.end();
+    expect({ failures, isDone: requests > 100 }).toEqual({ failures: [], isDone: true });
+  }
+});
+
+test('the device of the overlay is deleted', async () => {
+  await survive('cubevxlan deleted', async () => {
+    await node().namespace.ip('link delete cubevxlan');
+  });
+});
+
+test('cube0 is deleted', async () => {
+  await survive('cube0 deleted', async () => {
+    await node().namespace.ip('link delete cube0');
+  });
+  const began = performance.now();
+  const argv = ['ping', '-n', '-c', '1', '-W', '1', client.addresses.ipv4 ?? ''];
+  const isReached = async () => (await node().namespace.exec(argv, { anyStatus: true })).status === 0;
+  for (const deadline = Date.now() + 60_000; !(await isReached()); await sleep(20))
+    if (Date.now() > deadline) throw new Error('the node does not reach its pod after 60 s');
+  process.stderr.write(`the node reaches its pod again ${Math.round(performance.now() - began)} ms later\n`);
+});
+
+test('the uplink loses its carrier three times', async () => {
+  await survive('the carrier comes back', async () => {
+    for (let round = 0; round < 3; round++) {
+      await lab.underlay.namespace.ip('link set port11 down');
+      await sleep(300);
+      await lab.underlay.namespace.ip('link set port11 up');
+      await sleep(300);
+    }
+  });
+});
+
+test('the uplink is set down and up, which takes its IPv6 addresses: they are given again', async () => {
+  await survive('the uplink is up again', async () => {
+    await node().namespace.ip(
+      'link set eth0 down',
+      'link set eth0 up',
+      `address add ${node().addresses.ipv6}/64 dev eth0 nodad`,
+    );
+  });
+});
+
+test('the agent is away while the device of the overlay is deleted: it is made again by the next one', async () => {
+  const { agent } = lab.worker(0);
+  await survive('the agent is back', async () => {
+    await agent.kill();
+    await node().namespace.ip('link delete cubevxlan');
+    expect(await passes()).toBe(false);
+    await agent.start();
+  });
+});
