@@ -121,6 +121,11 @@ static __always_inline int entry_pass(struct __sk_buff *skb, u32 why, u32 flags)
 	return flags & CUBE_F_DRY ? TC_ACT_SHOT : CUBE_PASS;
 }
 
+static __always_inline bool is_for_host(const struct attachment *a, const struct cube_work *w)
+{
+	return a->port >= ATTACH_INTERFACE && bpf_map_lookup_elem(&host_addresses, packet_dst(w));
+}
+
 static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 {
 	u32 zero = 0, reason = 0, index;
@@ -128,6 +133,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
 	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
 	struct attachment_counter *counter;
+	bool is_cut = false;
 	u64 *edge_word;
 	u64 edge;
 
@@ -159,7 +165,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		return entry_drop(skb, counter, reason, flags);
 
 	/* ssh to the node, the tunnels of its overlay, its leases: whatever a chain does, the host stays reachable */
-	if (a->port >= ATTACH_INTERFACE && bpf_map_lookup_elem(&host_addresses, packet_dst(w)))
+	if (!(a->flags & ATTACH_ALL) && is_for_host(a, w))
 		return entry_pass(skb, PASS_HOST_ADDRESS, flags);
 
 	index = edge_index(skb->cb[CB_EPOCH], 0, a->port & (CUBE_PORTS - 1));
@@ -170,10 +176,12 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 			skb->cb[CB_PORT] = edge_port(edge);
 			bpf_tail_call(skb, &slots, edge_target(edge));
 		} else if (edge_kind(edge) == EDGE_CUT) {
-			return entry_drop(skb, counter, DROP_CHAIN_NOT_PROGRAMMED, flags);
+			is_cut = true;
 		}
 	}
-	if (a->failure == FAIL_OPEN)
+	if (a->flags & ATTACH_ALL && is_for_host(a, w))
+		return entry_pass(skb, PASS_HOST_ADDRESS, flags);
+	if (a->failure == FAIL_OPEN && !is_cut)
 		return entry_pass(skb, PASS_FAIL_OPEN, flags);
 	return entry_drop(skb, counter, DROP_CHAIN_NOT_PROGRAMMED, flags);
 }

@@ -81,6 +81,8 @@ static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex
 
 	if (c->work->flags & PKT_FRAME_READY)
 		return bpf_redirect(ifindex, 0);
+	if (c->work->flags & PKT_HOST_ROUTE)
+		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
 	/* The destination itself. Said to the kernel, because its own routes know nothing of our prefixes: without a
 	 * next hop it takes IPv4 for on-link and drops IPv6. */
 	if (!(hop->halves[0] | hop->halves[1]))

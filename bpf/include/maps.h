@@ -90,13 +90,17 @@ struct {
 #define FAIL_CLOSED 0
 #define FAIL_OPEN   1
 
+/* attachment.flags */
+#define ATTACH_ALL                                                                                           \
+	1 /* interfaces: packets for the host's own addresses go to the chain, too, which tells them apart */
+
 struct attachment {
 	u16 port;     /* of slot 0: ATTACH_* */
 	u16 counters; /* index into attachment_counters */
 	u8 failure;   /* FAIL_*: what happens while no chain takes the packet */
 	u8 addresses_count;
 	mac_t mac; /* pods: the only source MAC accepted; interfaces: their own */
-	u32 pad;
+	u32 flags;
 	addr_t addresses[POD_ADDRESSES]; /* pods: the only source addresses accepted */
 };
 SIZE_ASSERT(struct attachment, 80);
@@ -169,7 +173,7 @@ struct {
 
 /*
  * key: address of the host itself. value: nothing. writer: agent. On an interface that the host shares with a
- * chain, packets for these are the host's.
+ * chain, packets for these are the host's, unless the attachment has ATTACH_ALL.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

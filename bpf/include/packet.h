@@ -43,6 +43,10 @@ SIZE_ASSERT(struct cube_tuple, 40);
 #define PKT_MULTICAST	    (1 << 12) /* destination is multicast or IPv4 limited broadcast */
 #define PKT_FRAME_READY                                                                                      \
 	(1 << 13) /* a cube wrote both MACs: an edge with neighbour resolution sends it as it is */
+#define PKT_SERVICE_SOURCE                                                                                   \
+	(1 << 14) /* a LoadBalancer gave it the address of its service back: a NAT leaves its source alone */
+#define PKT_HOST_ROUTE                                                                                       \
+	(1 << 15) /* an edge with neighbour resolution asks the host's own routes for the next hop */
 #define PKT_IP	     (PKT_IPV4 | PKT_IPV6)
 #define PKT_FRAGMENT (PKT_FRAG_FIRST | PKT_FRAG_LATER)
 
@@ -57,7 +61,7 @@ struct cube_work {
 	addr_t outer_src; /* ICMP errors only: addresses of the error itself */
 	addr_t outer_dst;
 	addr_t next_hop;      /* set by Router for an edge with neighbour resolution; zero: the
-				 destination */
+				 destination, or with PKT_HOST_ROUTE what the host's routes say */
 	addr_t tunnel_remote; /* set by Router for a tunnel edge: address of the other VTEP */
 	u32 tunnel_vni;
 	u32 flags;	  /* PKT_* */

@@ -62,9 +62,12 @@ static __always_inline int to_backend(struct cube_ctx *c, const struct session *
 	t->dport = b->port;
 	t->dst_changes = true;
 	if (unlikely(own)) {
-		t->src = own & SESSION_HAIRPIN ? hairpin_address(c->work) : c->work->tuple.src;
+		t->src = own & SESSION_HAIRPIN	    ? hairpin_address(c->work)
+			 : own & SESSION_MASQUERADE ? masquerade_address(c->work)
+						    : c->work->tuple.src;
 		t->sport = s->port;
 		t->src_changes = true;
+		t->hides_sender = own & SESSION_MASQUERADE;
 	}
 	count(c, COUNT_TRANSLATED);
 	return verdict_output(own & SESSION_HAIRPIN ? PORT_CLIENT : PORT_SERVER);
@@ -88,6 +91,8 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		return VERDICT_NONE;
 	}
 	b = backend_of(s->backend, s->generation, now);
+	if (unlikely(s->state.own & SESSION_MASQUERADE && !can_masquerade(w)))
+		b = NULL; /* of a spec that had a source for it */
 	cube_decide(c, DECIDE_SESSION, s->backend);
 	chunk = session_chunk(c);
 	if (unlikely(w->tuple.proto != IPPROTO_UDP && session_opens(c, chunk)) &&

@@ -64,7 +64,7 @@ static __noinline int direct_session(struct cube_ctx *c, struct session *s)
 	for (int i = 0; i < DIRECT_PORTS_TRIED; i++) {
 		u16 candidate = 1024 + (u16)(((u64)bpf_get_prandom_u32() * 64512) >> 32);
 
-		if (claim(c, s, b, bpf_htons(candidate)))
+		if (claim(c, s, b, bpf_htons(candidate), 0))
 			continue;
 		count(c, COUNT_SOURCE_PORT_CHANGED);
 		return confirm(c, s, b) ? -1 : 1;

@@ -19,7 +19,9 @@ static __always_inline void reverse_key(const struct cube_work *w, const struct 
 					struct cube_tuple *key)
 {
 	key->src = b->addr;
-	key->dst = forward->state.own & SESSION_HAIRPIN ? hairpin_address(w) : t->src;
+	key->dst = forward->state.own & SESSION_HAIRPIN	     ? hairpin_address(w)
+		   : forward->state.own & SESSION_MASQUERADE ? masquerade_address(w)
+							     : t->src;
 	key->sport = b->port;
 	key->dport = forward->port;
 	key->proto = t->proto;
@@ -31,7 +33,9 @@ static __always_inline void reverse_key(const struct cube_work *w, const struct 
 static __always_inline void forward_key(const struct cube_tuple *t, const struct session *reverse,
 					struct cube_tuple *key)
 {
-	key->src = reverse->state.own & SESSION_HAIRPIN ? t->src : t->dst;
+	key->src = reverse->state.own & SESSION_HAIRPIN	     ? t->src
+		   : reverse->state.own & SESSION_MASQUERADE ? reverse->client
+							     : t->dst;
 	key->dst = reverse->frontend;
 	key->sport = reverse->port;
 	key->dport = reverse->frontend_port;
@@ -46,12 +50,14 @@ static __always_inline void reverse_half(const struct cube_tuple *t, const struc
 	reverse->port = t->sport;
 	reverse->frontend = t->dst;
 	reverse->frontend_port = t->dport;
+	if (forward->state.own & SESSION_MASQUERADE)
+		reverse->client = t->src;
 }
 
 static __always_inline bool same_session(const struct session *a, const struct session *b)
 {
 	return a->port == b->port && a->frontend_port == b->frontend_port &&
-	       addr_equal(&a->frontend, &b->frontend);
+	       addr_equal(&a->frontend, &b->frontend) && addr_equal(&a->client, &b->client);
 }
 
 /* Whether two halves of one key are of one session with one backend. */

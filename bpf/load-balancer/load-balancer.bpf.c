@@ -60,6 +60,14 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	return true;
 }
 
+/* An error for a backend that does not see its client: from where the client seems to be, as another node asks of its tunnels. */
+static __noinline long hide_sender(struct cube_ctx *c, const addr_t *addr)
+{
+	if (!(c->work->flags & PKT_ICMP_ERROR) || addr_equal(&c->work->outer_src, addr))
+		return 0;
+	return cube_rewrite_error_source(c, addr);
+}
+
 CUBE(load_balancer)
 {
 	struct cube_work *w = c->work;
@@ -78,6 +86,8 @@ CUBE(load_balancer)
 		if (t.dst_changes && cube_rewrite(c, REWRITE_DST, &t.dst, t.dport))
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		if (t.src_changes && cube_rewrite(c, REWRITE_SRC, &t.src, t.sport))
+			return cube_drop(c, DROP_REWRITE_FAILED);
+		if (unlikely(t.hides_sender) && hide_sender(c, &t.src))
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		return cube_output(c, verdict & VERDICT_VALUE);
 	}

@@ -24,10 +24,13 @@ struct frontend_key {
 SIZE_ASSERT(struct frontend_key, 24);
 
 /* frontend.flags */
-#define FRONTEND_MAGLEV (1 << 0) /* picked by hash: packets without a session, too */
-#define FRONTEND_REJECT (1 << 1) /* no backends: answer, do not be silent */
-#define FRONTEND_RANGES (1 << 2) /* clients must be in source_ranges */
-#define FRONTEND_LOCAL	(1 << 3) /* only backends of this node; without one: drop (KEP-1669) */
+#define FRONTEND_MAGLEV	    (1 << 0) /* picked by hash: packets without a session, too */
+#define FRONTEND_REJECT	    (1 << 1) /* no backends: answer, do not be silent */
+#define FRONTEND_RANGES	    (1 << 2) /* clients must be in source_ranges */
+#define FRONTEND_LOCAL	    (1 << 3) /* only backends of this node; without one: drop (KEP-1669) */
+#define FRONTEND_MASQUERADE (1 << 4) /* clients get a source of this node, so that answers come back here */
+#define FRONTEND_MASQUERADE_HOST                                                                             \
+	(1 << 5) /* only where the host itself is the backend: it would answer by its own routes */
 
 struct frontend {
 	union {
@@ -103,6 +106,7 @@ struct {
 /* session.state.own */
 #define SESSION_HAIRPIN	    (1 << 0) /* client and backend are one: its source is hidden from itself */
 #define SESSION_PORT_CHANGE (1 << 1) /* the backend sees another source port */
+#define SESSION_MASQUERADE  (1 << 2) /* the backend sees a source of this node */
 
 /* cube_tuple.pad[0] of the key of a reverse half. */
 #define TUPLE_REVERSE 1
@@ -114,8 +118,9 @@ struct session {
 	be16_t port;	      /* forward half: client's port as the backend sees it; reverse: its own */
 	be16_t frontend_port; /* reverse half only, as frontend */
 	addr_t frontend;
+	addr_t client; /* reverse half of SESSION_MASQUERADE only */
 };
-SIZE_ASSERT(struct session, 40);
+SIZE_ASSERT(struct session, 56);
 
 /* Both: key: tuple of the packet as it comes in, pad[0] = TUPLE_REVERSE for replies. value: one
  * half of a session. writer: this program. */
@@ -204,6 +209,9 @@ struct hairpin_addresses {
 
 const volatile struct hairpin_addresses hairpin = {};
 
+/* What backends see of the clients of FRONTEND_MASQUERADE; zero: of a family that has none. */
+const volatile struct hairpin_addresses masquerade = {};
+
 static __always_inline void count(const struct cube_ctx *c, u32 counter)
 {
 	cube_count(c, &counters, counter);
@@ -217,6 +225,23 @@ static __always_inline addr_t hairpin_address(const struct cube_work *w)
 	addr.halves[0] = from->halves[0];
 	addr.halves[1] = from->halves[1];
 	return addr;
+}
+
+static __always_inline addr_t masquerade_address(const struct cube_work *w)
+{
+	const volatile addr_t *from = w->flags & PKT_IPV4 ? &masquerade.v4 : &masquerade.v6;
+	addr_t addr;
+
+	addr.halves[0] = from->halves[0];
+	addr.halves[1] = from->halves[1];
+	return addr;
+}
+
+static __always_inline bool can_masquerade(const struct cube_work *w)
+{
+	const volatile addr_t *from = w->flags & PKT_IPV4 ? &masquerade.v4 : &masquerade.v6;
+
+	return from->halves[0] | from->halves[1];
 }
 
 static __always_inline bool is_hairpin_address(const struct cube_work *w, const addr_t *addr)

@@ -120,8 +120,21 @@ static __noinline bool pick_from_segment(u64 segment, u32 hash, u32 nth, struct 
 	return true;
 }
 
-/* Claims the way back for the backend in `s`, by another source port where `port` says so. */
-static __noinline long claim(struct cube_ctx *c, struct session *s, const struct backend *b, be16_t port)
+/* SESSION_MASQUERADE where the backend is to see a source of this node. */
+static __always_inline u32 hides_client(const struct cube_ctx *c, const struct frontend *f,
+					const struct backend *b)
+{
+	if (likely(!(f->flags & (FRONTEND_MASQUERADE | FRONTEND_MASQUERADE_HOST))) ||
+	    !can_masquerade(c->work))
+		return 0;
+	return f->flags & FRONTEND_MASQUERADE || bpf_map_lookup_elem(&host_addresses, &b->addr)
+		   ? SESSION_MASQUERADE
+		   : 0;
+}
+
+/* Claims the way back for the backend in `s`, by another source port where `port` says so. `own`: of state.own what is fixed. */
+static __noinline long claim(struct cube_ctx *c, struct session *s, const struct backend *b, be16_t port,
+			     u32 own)
 {
 	struct cube_work *w = c->work;
 	struct scratch *x = get_scratch();
@@ -129,10 +142,10 @@ static __noinline long claim(struct cube_ctx *c, struct session *s, const struct
 	if (!x)
 		return -1;
 	s->port = port;
-	s->state.own = 0;
+	s->state.own = own;
 	if (port != w->tuple.sport)
 		s->state.own |= SESSION_PORT_CHANGE;
-	if (addr_equal(&b->addr, &w->tuple.src))
+	if (!own && addr_equal(&b->addr, &w->tuple.src))
 		s->state.own |= SESSION_HAIRPIN;
 	reverse_key(w, &w->tuple, s, b, &x->reverse);
 	reverse_half(&w->tuple, s, &x->back);
@@ -164,7 +177,7 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 			return DROP_BACKEND_INVALID;
 		if (t->proto == IPPROTO_SCTP && b->port != t->dport)
 			return DROP_SCTP_PORT_CHANGE;
-		if (!claim(c, s, b, t->sport))
+		if (!claim(c, s, b, t->sport, hides_client(c, f, b)))
 			goto picked;
 		count(c, COUNT_CONFLICTS);
 		if (sticky) /* the client stays with its backend: only a port can help */
@@ -178,7 +191,7 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 		/* 1024..65535, wherever it began */
 		u16 candidate = 1024 + (u16)(((u64)(port + i * 0x9e3779b9u) * 64512) >> 32);
 
-		if (!claim(c, s, b, bpf_htons(candidate))) {
+		if (!claim(c, s, b, bpf_htons(candidate), hides_client(c, f, b))) {
 			count(c, COUNT_SOURCE_PORT_CHANGED);
 			goto picked;
 		}

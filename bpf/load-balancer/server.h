@@ -15,6 +15,7 @@ static __noinline long sync_forward(struct cube_ctx *c, const struct session *s)
 	x->half = *s;
 	forward_key(&c->work->tuple, &x->half, &x->forward);
 	x->half.frontend.halves[0] = x->half.frontend.halves[1] = 0;
+	x->half.client.halves[0] = x->half.client.halves[1] = 0;
 	x->half.frontend_port = 0;
 	x->half.port = c->work->tuple.dport; /* the client's port as the backend sees it */
 	return sync_half(c, &x->forward, &x->half);
@@ -48,10 +49,16 @@ static __always_inline int to_client(struct cube_ctx *c, const struct session *s
 	if (unlikely(s->state.own)) {
 		const struct cube_tuple *reply = &c->work->tuple;
 
-		t->dst = s->state.own & SESSION_HAIRPIN ? reply->src : reply->dst;
+		t->dst = s->state.own & SESSION_HAIRPIN	     ? reply->src
+			 : s->state.own & SESSION_MASQUERADE ? s->client
+							     : reply->dst;
 		t->dport = s->port;
 		t->dst_changes = true;
+		if (s->state.own & SESSION_MASQUERADE)
+			c->work->next_hop =
+			    (addr_t){}; /* was that of the source which stood for the client */
 	}
+	c->work->flags |= PKT_SERVICE_SOURCE;
 	count(c, COUNT_REVERSE_TRANSLATED);
 	return verdict_output(PORT_CLIENT);
 }

@@ -16,7 +16,8 @@ struct translation {
 	be16_t dport;
 	bool src_changes;
 	bool dst_changes;
-	u16 pad;
+	bool hides_sender; /* of an error, whoever made it: becomes src */
+	u8 pad;
 };
 SIZE_ASSERT(struct translation, 40);
 

@@ -137,6 +137,30 @@ __noinline int is_excluded(u32 port)
 	return narrow(&set, MATCH_EXCLUSION, family_of(w), &addr);
 }
 
+/*
+ * From the outside, of no session and no rule, at addresses that the host has, too: what is for a Service or for the inside
+ * crosses, as a balancer behind it knows where to. All else is the host's.
+ */
+__noinline int discriminate(void)
+{
+	const struct cube_work *w = get_work();
+	struct service_key key = {};
+	struct rule_set set;
+	addr_t addr;
+
+	if (!w)
+		return VERDICT_PASS;
+	/* of an error: the service whose answer it is about */
+	key.addr = w->tuple.dst;
+	key.port = w->tuple.dport;
+	key.proto = w->tuple.proto;
+	if (bpf_map_lookup_elem(&services, &key))
+		return VERDICT_CROSS;
+	addr = *packet_dst(w);
+	all_rules(&set);
+	return narrow(&set, MATCH_INSIDE, family_of(w), &addr) ? VERDICT_CROSS : VERDICT_PASS;
+}
+
 /* Whether it is an address of the port outside. */
 static __noinline bool is_own(const addr_t *addr)
 {

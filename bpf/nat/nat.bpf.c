@@ -8,7 +8,8 @@
  *   open.h     new sessions
  *   follow.h   packets of sessions that are there
  *   halves.h   how the two halves of a session hang together
- * It answers ARP and neighbour discovery for the outside addresses.
+ * It answers ARP and neighbour discovery for the outside addresses. Where the host has them, too (`discriminates`), it does not,
+ * and leaves to the host what is not for the inside.
  *
  * Decisions that a reader may wonder about:
  * - The mapping depends on the peer, too: one outside port serves a client for each peer, so that a range of ports is as
@@ -128,12 +129,15 @@ static __always_inline bool is_own_here(const struct cube_ctx *c, const addr_t *
 	return is_own(addr) && !(cube_is_shared(c) && bpf_map_lookup_elem(&host_addresses, addr));
 }
 
-/* answer_arp(), global: see get_context(). */
-__noinline int answer_arp_request(struct __sk_buff *skb)
+/* answer_arp(), global: see get_context(). `flags`: of the context, for those of the packet speak of the next cube by now. */
+__noinline int answer_arp_request(struct __sk_buff *skb, u32 flags)
 {
 	struct cube_ctx context = {}, *c = &context;
 
-	return get_context(skb, c) ? answer_arp(c) : DROP_MALFORMED;
+	if (!get_context(skb, c))
+		return DROP_MALFORMED;
+	c->flags = flags;
+	return answer_arp(c);
 }
 
 /* Asked at the port outside who has an address: NEIGHBOUR_* or a drop reason. */
@@ -144,8 +148,36 @@ static __always_inline int answer_neighbour(struct cube_ctx *c)
 	if (c->port != PORT_OUTSIDE || w->l3_off != ETH_HLEN || w->vlan)
 		return NEIGHBOUR_FOREIGN;
 	if (w->flags & PKT_ARP)
-		return answer_arp_request(c->skb);
+		return answer_arp_request(c->skb, c->flags);
 	return w->flags & PKT_ND ? answer_solicitation(c) : NEIGHBOUR_FOREIGN;
+}
+
+#define PACKET_HOST 0 /* skb->pkt_type, linux/if_packet.h */
+
+/*
+ * At addresses that the host has, too: frames for other machines, which a switch flooded, and later fragments for the host whose
+ * first one was not seen. The host puts together what is its own.
+ */
+static __always_inline bool is_others(const struct cube_ctx *c)
+{
+	if (!nat_options.discriminates || c->port != PORT_OUTSIDE)
+		return false;
+	return c->skb->pkt_type != PACKET_HOST ||
+	       (cube_lacks_ports(c) && bpf_map_lookup_elem(&host_addresses, packet_dst(c->work)));
+}
+
+/* The answer of a Service, whose address it has from a LoadBalancer. A forward rule may lead to a Service, too. */
+static __always_inline bool answers_service(const struct cube_ctx *c)
+{
+	return nat_options.discriminates == DISCRIMINATES_PLAIN && c->port == PORT_INSIDE &&
+	       c->work->flags & PKT_SERVICE_SOURCE;
+}
+
+static __always_inline int cross_service(struct cube_ctx *c)
+{
+	count(c, COUNT_PASSED);
+	cube_decide(c, DECIDE_SERVICE, 0);
+	return VERDICT_CROSS;
 }
 
 static __always_inline u32 opposite(u32 port)
@@ -174,10 +206,14 @@ CUBE(nat)
 		count(c, COUNT_PASSED);
 		return cube_output(c, opposite(c->port));
 	}
+	if (unlikely(is_others(c))) {
+		count(c, COUNT_HOST);
+		return cube_pass(c);
+	}
 	if (unlikely(cube_lacks_ports(c)))
 		return cube_drop(c, DROP_FRAGMENT_WITHOUT_FIRST);
 	w->tuple.pad[0] = c->port;
-	verdict = decide(c);
+	verdict = answers_service(c) ? cross_service(c) : decide(c);
 	w->tuple.pad[0] = 0;
 	if (likely(verdict & VERDICT_TRANSLATE)) {
 		struct scratch *x = get_scratch();
@@ -187,11 +223,15 @@ CUBE(nat)
 		port = x->out.port;
 	} else if (verdict & VERDICT_CROSS) {
 		port = opposite(c->port);
+	} else if (verdict & VERDICT_PASS) {
+		return cube_pass(c);
 	} else {
 		if (!(verdict & VERDICT_REFUSE) || !refuse(c, verdict & VERDICT_VALUE))
 			return cube_drop(c, verdict & VERDICT_VALUE);
 		port = c->port;
 	}
+	if (nat_options.discriminates && port == PORT_OUTSIDE && addr_is_zero(&w->next_hop))
+		w->flags |= PKT_HOST_ROUTE;
 	return cube_output(c, port);
 }
 

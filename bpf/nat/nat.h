@@ -3,7 +3,8 @@
  * Tables of the NAT.
  *
  * A packet: sessions by its tuple and the port that it came in by. Without one, and when it opens one: forward rules by
- * its destination, then, from the inside, source rules. src/cubes/nat/desired.ts says what stands in the rules' maps.
+ * its destination, then, from the inside, source rules. Where the host has the outside addresses, too, what is left from the
+ * outside is told apart by services and by what source rules name. src/cubes/nat/desired.ts says what stands in the rules' maps.
  */
 #ifndef CUBEPLANE_NAT_H
 #define CUBEPLANE_NAT_H
@@ -64,6 +65,7 @@ struct rule_set {
 #define MATCH_DESTINATION	  5
 #define MATCH_PROTOCOL		  6
 #define MATCH_EXCLUSION		  7
+#define MATCH_INSIDE		  8
 
 struct match_key {
 	u32 length; /* bits behind it that count: 32 + prefix length of 128, of services 24, 32 or 32 + bits of port */
@@ -127,7 +129,25 @@ struct {
 	__type(value, struct forward_rule);
 } forward_rules SEC(".maps");
 
+struct service_key {
+	addr_t addr;
+	be16_t port;
+	u8 proto; /* IPPROTO_* */
+	u8 pad[5];
+};
+SIZE_ASSERT(struct service_key, 24);
+
+/* key: where clients on the outside reach a Service. value: nothing. writer: agent. Looked at by who discriminates only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct service_key);
+	__type(value, u32);
+} services SEC(".maps");
+
 /* What the rules use at all, and the range of ports that are claimed (host order). */
+#define DISCRIMINATES_PLAIN 2 /* and has no forward rules */
+
 struct nat_options {
 	u16 first_port;
 	u16 port_count;
@@ -138,7 +158,7 @@ struct nat_options {
 	u8 destinations;
 	u8 protocols;
 	u8 exclusions;
-	u8 pad;
+	u8 discriminates; /* not 0: shares its outside addresses with the host, see discriminate() */
 };
 SIZE_ASSERT(struct nat_options, 12);
 
@@ -152,6 +172,7 @@ const volatile struct nat_options nat_options = {
     .destinations = 1,
     .protocols = 1,
     .exclusions = 1,
+    .discriminates = 1,
 };
 
 /* What is written into the packet before it goes out. */
@@ -211,9 +232,10 @@ static __always_inline void count(const struct cube_ctx *c, u32 counter)
 /* What becomes of a packet: functions decide, and the main program, which alone may make tail calls, does it. */
 #define VERDICT_NONE	  0
 #define VERDICT_TRANSLATE 0x100
-#define VERDICT_CROSS	  0x200 /* unchanged, out of the other port */
-#define VERDICT_REFUSE	  0x400 /* + drop reason: the sender gets a RST */
-#define VERDICT_DROP	  0x800 /* + drop reason */
+#define VERDICT_CROSS	  0x200	 /* unchanged, out of the other port */
+#define VERDICT_REFUSE	  0x400	 /* + drop reason: the sender gets a RST */
+#define VERDICT_DROP	  0x800	 /* + drop reason */
+#define VERDICT_PASS	  0x1000 /* unchanged, to the host's stack */
 #define VERDICT_VALUE	  0xff
 
 #endif

@@ -237,21 +237,30 @@ __noinline int begin(struct __sk_buff *skb)
 	struct cube_ctx context = {}, *c = &context;
 	struct session *s;
 	int verdict = VERDICT_NONE;
-	int rule;
+	int rule = NO_RULE;
+	bool is_shared;
 
 	if (!get_context(skb, c))
 		return VERDICT_DROP | DROP_MALFORMED;
+	is_shared = nat_options.discriminates && c->port == PORT_OUTSIDE;
 	s = bpf_map_lookup_elem(&embryonic, &c->work->tuple);
 	if (s)
 		verdict = follow(skb, s, false);
 	if (verdict != VERDICT_NONE)
 		return verdict;
-	if (is_excluded(c->port)) {
+	if (!is_excluded(c->port)) {
+		rule = match_forward();
+	} else if (!is_shared) {
 		count(c, COUNT_EXCLUDED);
 		cube_decide(c, DECIDE_EXCLUSION, 0);
 		return VERDICT_CROSS;
 	}
-	rule = match_forward();
+	if (is_shared && (rule == RULE_OWN || rule == NO_RULE)) {
+		verdict = discriminate();
+		count(c, verdict == VERDICT_PASS ? COUNT_HOST : COUNT_PASSED);
+		cube_decide(c, verdict == VERDICT_PASS ? DECIDE_HOST : DECIDE_NO_RULE, 0);
+		return verdict;
+	}
 	if (rule == RULE_OWN)
 		return VERDICT_DROP | (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
 	if (rule != NO_RULE)

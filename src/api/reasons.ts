@@ -41,6 +41,8 @@ export const ACCEPTED_REASONS = {
   UnknownAddress: 'A rule names an address that is none of the port outside.',
   RuleTakesNothing: 'A rule contradicts itself, so that it takes no packet.',
   PortsOverlap: 'A forward rule is for ports that sessions of the NAT claim.',
+  NotAtInterface: 'A port that must be linked to an Interface is linked to something else.',
+  TableUnused: 'The cube selects a table that it does not look at as it is configured.',
   InvalidTarget: 'The target of a forward rule is no address of a server on the inside.',
 } as const;
 

@@ -280,6 +280,13 @@ export interface CubeType<Spec = unknown> {
   readonly maps: Readonly<Record<string, MapDeclaration>>;
   /** Whether it sends copies of packets to cubes, by the node's device for copies (bpf/include/clone.h). Absent: never. */
   copiesToCubes?(cube: CubeInput<Spec>): boolean;
+  /**
+   * Whether it tells packets for the host's own addresses from others: where its link ends in an Interface, the entry gives it
+   * these, too (ATTACH_ALL of bpf/include/maps.h). Absent: they never come to it.
+   */
+  sharesHost?(cube: CubeInput<Spec>): boolean;
+  /** Ports of the host's addresses that no process may get without asking for them by number. Absent: none. */
+  reservedPorts?(cube: CubeInput<Spec>): readonly { readonly first: number; readonly last: number }[];
   /** What the schema cannot say: an empty list means accepted. */
   check(cube: CubeInput<Spec>): readonly Problem[];
   instance(cube: CubeInput<Spec>, node: NodeInput): InstanceConfig;

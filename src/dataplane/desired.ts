@@ -304,9 +304,10 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
   const links = [...input.graph.links.values()];
   const isHead = ({ object }: (typeof links)[number]) => object.spec.splice !== undefined;
   for (const { ends } of [...links.filter((link) => !isHead(link)), ...links.filter(isHead)]) {
-    for (const end of ends) {
+    for (const [i, end] of ends.entries()) {
       if (end.type === 'Interface' && end.info !== undefined) {
-        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open, mac: end.info.mac });
+        const all = sharesHost(ends[1 - i], input.graph);
+        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open, mac: end.info.mac, all });
       } else if (end.type === 'Overlay') {
         add(input.interfaces.get(OVERLAY_DEVICE), { port: AttachPort.Overlay, open: end.open });
       } else if (end.type === 'Stack') {
@@ -327,6 +328,12 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
     });
   }
   return result;
+}
+
+/** Whether the cube at the other end of an interface's link tells the host's own packets apart. */
+function sharesHost(end: WireEnd | undefined, { cubes }: Graph): boolean {
+  const cube = end?.type === 'Cube' ? cubes.get(end.cube) : undefined;
+  return cube?.type.sharesHost?.(cube.input) === true;
 }
 
 /** Gives out counter indexes and ports of slot 0: the same again to an interface that has some. */

@@ -11,6 +11,7 @@ import { deletionOf } from './host-routes.ts';
 import { removeKernelState } from './kernel/down.ts';
 import { BPFFS } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/netlink.ts';
+import { reservePorts } from './kernel/reserved-ports.ts';
 import { ipBatch } from './kernel/run.ts';
 
 export interface DownOptions {
@@ -54,6 +55,7 @@ export async function down(options: DownOptions): Promise<void> {
     }
     for (const device of interfaces.keys()) if (isOurDevice(device)) await ipBatch([`link delete ${device}`]);
   });
+  await attempt(() => reservePorts(options.stateDir, []));
   for (const name of ['cni', 'pods', 'logs', 'committed.json', 'agent.sock']) {
     await attempt(() => rmSync(join(options.stateDir, name), { recursive: true, force: true }));
   }

@@ -48,6 +48,7 @@ describe('rows', () => {
       port: 1,
       counters: 300,
       failure: 1,
+      flags: 0,
       addressesCount: 2,
       mac: row.mac,
       addresses: ['10.244.1.2', 'fd00:244::2', '::', '::'],

@@ -102,18 +102,23 @@ export interface Attachment {
   readonly mac?: string;
   /** Pods: the only source addresses accepted. */
   readonly addresses?: readonly string[];
+  /** Interfaces: packets for the host's own addresses go to the chain, too. */
+  readonly all?: boolean;
 }
 
 const NO_MAC = '00:00:00:00:00:00';
+/** Of bpf/include/maps.h. */
+const ATTACH_ALL = 1;
 
 export function encodeAttachment(row: Attachment): Hex {
-  const { port, counters, open, mac = NO_MAC, addresses = [] } = row;
+  const { port, counters, open, mac = NO_MAC, addresses = [], all = false } = row;
   const failure = open ? 1 : 0;
   return valueHex(codecs.attachments, {
     port,
     counters,
     failure,
     addressesCount: addresses.length,
+    flags: all ? ATTACH_ALL : 0,
     mac,
     addresses,
   });
@@ -125,6 +130,7 @@ export function decodeAttachment(hex: Hex): Attachment {
   return {
     ...base,
     ...(row.mac === NO_MAC ? {} : { mac: row.mac }),
+    ...(row.flags & ATTACH_ALL ? { all: true } : {}),
     ...(row.addressesCount === 0 ? {} : { addresses: row.addresses.slice(0, row.addressesCount) }),
   };
 }

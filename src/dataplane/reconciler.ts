@@ -21,6 +21,7 @@ import { type NetworkView, readNetwork } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
 import { inheritState } from './kernel/older-abi.ts';
 import { Pins } from './kernel/pins.ts';
+import { HeldPorts } from './kernel/reserved-ports.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
@@ -44,6 +45,7 @@ export class Reconciler {
   readonly #pins: Pins;
   readonly #executor: Executor;
   readonly #upkeep: Upkeep;
+  readonly #ports: HeldPorts;
   readonly #objectHashes: ReadonlyMap<string, string>;
   readonly running = new Map<string, Running>();
   readonly inForce: InForce;
@@ -74,6 +76,7 @@ export class Reconciler {
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
     this.packets = new AgentPackets(this.#pins, objects, options.redirectPeer ?? true);
+    this.#ports = new HeldPorts(options.stateDir, options.log);
     this.#upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
   }
 
@@ -183,6 +186,7 @@ export class Reconciler {
       for (const [key, instance] of missing) this.#executor.loadAhead(key, instance);
     const next = this.#store.isSynced ? await this.#images(desired, plans, changes) : undefined;
     const fills: Fills = new Map([...(next ?? [])].map(([, running]) => [running.key, takeAll(running)]));
+    this.#ports.holdAlso(accepted.graph);
     let actions = plan(this.#observed, desired, fills);
     if (!this.#store.isSynced) {
       actions = actions.filter(({ op }) => (isKnown ? !PRUNING.has(op) : PLUGGING.has(op)));
@@ -191,6 +195,7 @@ export class Reconciler {
     // No event tells of a link at XDP, and its mode is the kernel's choice.
     if (actions.some(({ op }) => op === 'AttachXdp' || op === 'DetachXdp')) await this.refreshNetwork();
     if (next !== undefined) {
+      this.#ports.holdOnly(accepted.graph);
       this.running.clear();
       for (const [key, running] of next) this.running.set(key, running);
       for (const key of this.rowFailures.keys())

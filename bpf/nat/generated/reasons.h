@@ -47,6 +47,8 @@
 #define COUNT_REJECT_SUPPRESSED 12
 /* ARP replies and neighbour advertisements sent for outside addresses. */
 #define COUNT_NEIGHBOUR_REPLIES 13
+/* Role Discriminator: packets from the outside that are the host's own, left to its stack. */
+#define COUNT_HOST 14
 
 /* A new session gets an outside address and port; another one may get another port. */
 #define DECIDE_SOURCE 1
@@ -66,5 +68,9 @@
 #define DECIDE_REFUSED 8
 /* The packet becomes the answer to an ARP request or neighbour solicitation. */
 #define DECIDE_NEIGHBOUR_REPLY 9
+/* Role Discriminator: for no session, rule, Service or address of the inside, so the host's. */
+#define DECIDE_HOST 10
+/* The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged. */
+#define DECIDE_SERVICE 11
 
 #endif

@@ -747,6 +747,11 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 13,
     "name": "neighbourReplies",
     "description": "ARP replies and neighbour advertisements sent for outside addresses."
+  },
+  {
+    "id": 14,
+    "name": "host",
+    "description": "Role Discriminator: packets from the outside that are the host's own, left to its stack."
   }
 ],
   Router: [
@@ -977,6 +982,16 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 9,
     "name": "NeighbourReply",
     "description": "The packet becomes the answer to an ARP request or neighbour solicitation."
+  },
+  {
+    "id": 10,
+    "name": "Host",
+    "description": "Role Discriminator: for no session, rule, Service or address of the inside, so the host's."
+  },
+  {
+    "id": 11,
+    "name": "Service",
+    "description": "The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged."
   }
 ],
   Router: [

@@ -119,7 +119,7 @@ const twin30 = function anonymous(self, library, old) {
 };
 const twin31 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || (function anonymous(self) {
-        return (self.tables ?? []).every((t) => [].includes(t.type));
+        return (self.tables ?? []).every((t) => ["Service"].includes(t.type));
     })(self, library, old);
 };
 const twin32 = function anonymous(self, library, old) {
@@ -153,16 +153,16 @@ const twin43 = (self) => (self.set ?? []).every((name) => self.mask.includes(nam
 const twin44 = function anonymous(self) {
     return Object.hasOwn(self, "output") === (self["type"] === "Output");
 };
-const twin45 = function anonymous(self, library) {
+const twin45 = (self, library) => library.isIP(self);
+const twin46 = function anonymous(self, library) {
     return library.isIP(self) && library.family(self) === 4;
 };
-const twin46 = function anonymous(self, library) {
+const twin47 = function anonymous(self, library) {
     return library.isIP(self) && library.family(self) === 6;
 };
-const twin47 = function anonymous(self) {
+const twin48 = function anonymous(self) {
     return Object.hasOwn(self, "snat") === (self["type"] === "SNAT");
 };
-const twin48 = (self, library) => library.isIP(self);
 const twin49 = (self, library) => !self.destination ||
     !library.isCIDR(self.destination) ||
     !library.isIP(self.target.address) ||
@@ -265,17 +265,17 @@ const twin88 = function anonymous(self, library, old) {
     return self.includes('$(') || ((self, library) => !library.isCIDR(self) || library.isMasked(self))(self, library, old);
 };
 const twin89 = function anonymous(self, library, old) {
+    return self.includes('$(') || ((self, library) => library.isIP(self))(self, library, old);
+};
+const twin90 = function anonymous(self, library, old) {
     return self.includes('$(') || (function anonymous(self, library) {
         return library.isIP(self) && library.family(self) === 4;
     })(self, library, old);
 };
-const twin90 = function anonymous(self, library, old) {
+const twin91 = function anonymous(self, library, old) {
     return self.includes('$(') || (function anonymous(self, library) {
         return library.isIP(self) && library.family(self) === 6;
     })(self, library, old);
-};
-const twin91 = function anonymous(self, library, old) {
-    return self.includes('$(') || ((self, library) => library.isIP(self))(self, library, old);
 };
 const twin92 = function anonymous(self) {
     return Object.hasOwn(self, "services") === (self["type"] === "Service");
@@ -342,7 +342,7 @@ export const RULES = {
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin28 },
         { "path": ["spec"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin29 },
         { "path": ["spec"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin30 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin31 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin31 },
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin32 },
         { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin33 },
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
@@ -374,20 +374,21 @@ export const RULES = {
         { "path": ["spec", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
         { "path": ["spec", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin44 },
         { "path": ["spec", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin44 },
-        { "path": ["spec", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin45 },
-        { "path": ["spec", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
+        { "path": ["spec", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin47 },
         { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
         { "path": ["spec", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
-        { "path": ["spec", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin47 },
+        { "path": ["spec", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin48 },
         { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin49 },
         { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin50 },
         { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin51 },
@@ -397,7 +398,7 @@ export const RULES = {
         { "path": ["spec", "nat", "forwardRules", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "nat", "portRange"], "id": "PortRangeTooSmall", "message": "the range has less than 64 ports, or its last one lies before its first", "remedy": "set last to first + 63 or more", "field": ".last", "transition": false, twin: twin54 },
@@ -407,9 +408,9 @@ export const RULES = {
         { "path": ["spec", "router", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin58 },
         { "path": ["spec", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
-        { "path": ["spec", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
-        { "path": ["spec", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
+        { "path": ["spec", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
+        { "path": ["spec", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
     ],
     CubeLink: [
         { "path": ["spec"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin59 },
@@ -477,7 +478,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin28 },
         { "path": ["spec", "cubes", "*"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin29 },
         { "path": ["spec", "cubes", "*"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin30 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin31 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin31 },
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin32 },
         { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin33 },
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
@@ -515,10 +516,12 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
         { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin44 },
         { "path": ["spec", "cubes", "*", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin44 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin89 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin90 },
         { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin90 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin91 },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
@@ -527,7 +530,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin47 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin48 },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
@@ -535,7 +538,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin49 },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin50 },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin51 },
@@ -548,7 +551,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
         { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
         { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
@@ -561,11 +564,11 @@ export const RULES = {
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin87 },
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin88 },
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin86 },
-        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin91 },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin89 },
         { "path": ["spec", "links", "*"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin59 },
         { "path": ["spec", "links", "*"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin60 },
         { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin63 },
@@ -592,18 +595,18 @@ export const RULES = {
         { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a table cannot be changed", "remedy": "create a table of the other type and delete this one", "field": "", "transition": true, twin: twin35 },
         { "path": ["spec", "slice"], "id": "SliceIndexOutOfCount", "message": "index is not below count", "remedy": "number the slices from 0 to count - 1", "field": ".index", "transition": false, twin: twin101 },
         { "path": ["spec", "services", "*", "frontends", "*"], "id": "FrontendWithoutAddress", "message": "the frontend has no address", "remedy": "list at least one address, or set scope to NodePort for the addresses of each node", "field": ".addresses", "transition": false, twin: twin102 },
-        { "path": ["spec", "services", "*", "frontends", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "services", "*", "frontends", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "services", "*", "backends", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "services", "*", "backends", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin55 },
         { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin56 },
         { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin57 },
         { "path": ["spec", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin58 },
         { "path": ["spec", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
-        { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
+        { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "policies", "*"], "id": "PolicyOfNoNamespace", "message": "a policy has either a namespace or tier Admin or Baseline", "remedy": "set namespace, or tier alone", "field": ".namespace", "transition": false, twin: twin103 },
         { "path": ["spec", "policies", "*"], "id": "ClusterPolicyMember", "message": "priority or namespaceSelector stands in a policy of a namespace", "remedy": "remove it, or set tier to Admin or Baseline", "field": ".tier", "transition": false, twin: twin104 },
         { "path": ["spec", "policies", "*"], "id": "EntryAction", "message": "entries of a tier need an action, those of a namespace have none", "remedy": "write an action in every entry of a policy with tier Admin or Baseline, and in no other", "field": ".ingress", "transition": false, twin: twin105 },
@@ -629,7 +632,7 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin42 },
         { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin108 },
-        { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin48 },
+        { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin45 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin41 },
         { "path": ["spec", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin36 },
@@ -654,6 +657,7 @@ export const LISTS = {
         { "path": ["spec", "firewall", "rules", "*", "states"], "keys": [] },
         { "path": ["spec", "forwarder", "rules", "*", "protocols"], "keys": [] },
         { "path": ["spec", "loadBalancer", "scopes"], "keys": [] },
+        { "path": ["spec", "loadBalancer", "clusterSources"], "keys": [] },
         { "path": ["spec", "mirror", "rules", "*", "protocols"], "keys": [] },
         { "path": ["spec", "nat", "sourceRules", "*", "sources"], "keys": [] },
         { "path": ["spec", "nat", "sourceRules", "*", "destinations"], "keys": [] },
@@ -678,6 +682,7 @@ export const LISTS = {
         { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "states"], "keys": [] },
         { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "protocols"], "keys": [] },
         { "path": ["spec", "cubes", "*", "loadBalancer", "scopes"], "keys": [] },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources"], "keys": [] },
         { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "protocols"], "keys": [] },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources"], "keys": [] },
         { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations"], "keys": [] },

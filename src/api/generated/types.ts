@@ -603,6 +603,10 @@ export interface LoadBalancer {
    */
   clients: 'Any' | 'Pods';
   /**
+   * What backends see of clients of frontends of the scopes External, LoadBalancer and NodePort whose trafficPolicy is Cluster: one address a family, to which every node routes and which nobody has, as $(node.podCIDRs.ipv4.fictitiousPod). So the answers of a backend on another node come back to this one. Clients of a backend that has an address of the node itself get it with trafficPolicy Local, too, for the host would answer by its own routes. Without an address of its family a client keeps its own.
+     */
+  clusterSources: string[];
+  /**
    * What a client meets where a service has no backend. Reject: a TCP RST or an ICMP error at once. Drop: silence.
    */
   noBackends: 'Reject' | 'Drop';
@@ -713,7 +717,7 @@ export interface NatForwardRule {
   target: ForwardTarget;
 }
 /**
- * Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address.
+ * Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address. Role Discriminator: the agent adds them to net.ipv4.ip_local_reserved_ports of the node, so that the kernel gives none of them to a process that does not ask for it by number.
  */
 export interface NatPortRange {
   /** First port. */
@@ -763,6 +767,12 @@ export interface NatSessions {
  */
 export interface Nat {
   /**
+   * Whose the outside addresses are. Gateway: its own; it answers ARP and neighbour discovery for them, and drops what is for them and no session or rule takes. Discriminator: also those of the node, whose port outside is linked to an Interface. Of what comes in by that, sessions and rules take theirs; packets for a Service (frontends of the scopes NodePort, External and LoadBalancer of its tables) and for the inside (prefixes that source rules name as sources) cross unchanged; everything else is left to the host. Out of the port outside, packets that a Router gave no next hop follow the routes of the host.
+   */
+  role: 'Gateway' | 'Discriminator';
+  /** Role Discriminator: pairs of address and port of all Services together that fit. */
+  maxServices: number;
+  /**
    * What happens to the sources of packets that come in by the port inside: the first rule that takes a packet decides. A packet that none takes crosses unchanged.
      */
   sourceRules: NatSourceRule[];
@@ -775,7 +785,7 @@ export interface Nat {
      */
   exclusions: string[];
   /**
-   * Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address.
+   * Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address. Role Discriminator: the agent adds them to net.ipv4.ip_local_reserved_ports of the node, so that the kernel gives none of them to a process that does not ask for it by number.
    */
   portRange: NatPortRange;
   /**

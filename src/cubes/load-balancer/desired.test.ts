@@ -3,9 +3,12 @@ import { describe, expect, test } from '@jest/globals';
 import type { Backend, Frontend, LoadBalancer } from '../../api/generated/types.ts';
 import { desired } from './desired.ts';
 
+const NODE = { name: 'node-a', zone: 'z1', addresses: ['192.0.2.11', '2001:db8::11'] };
+
 const SPEC = {
   algorithm: 'Random',
   scopes: ['ClusterIP', 'LoadBalancer', 'NodePort'],
+  clusterSources: [] as string[],
   noBackends: 'Reject',
 } as LoadBalancer;
 
@@ -29,11 +32,7 @@ const backend = (address: string, options: Partial<Backend> = {}): Backend => ({
   ...options,
 });
 const of = (frontends: Frontend[], backends: Backend[], spec: Partial<LoadBalancer> = {}) =>
-  desired(
-    { ...SPEC, ...spec },
-    { name: 'node-a', zone: 'z1' },
-    { namespace: 'default', name: 'web', frontends, backends },
-  );
+  desired({ ...SPEC, ...spec }, NODE, { namespace: 'default', name: 'web', frontends, backends });
 /** Addresses that the first frontend picks from. */
 const picked = (result: ReturnType<typeof desired>, index = 0) =>
   result.frontends[index]?.picks.map(({ backend: at }) => result.backends[at]?.address);
@@ -168,7 +167,9 @@ describe('desired', () => {
     test('nobody by zone on a node without one', () => {
       const service = { namespace: 'default', name: 'web', frontends: [frontend()] };
       const backends = hinted([zones('z1'), zones('z2')]);
-      expect(picked(desired(SPEC, { name: 'node-a' }, { ...service, backends }))).toHaveLength(2);
+      expect(picked(desired(SPEC, { name: 'node-a', addresses: [] }, { ...service, backends }))).toHaveLength(
+        2,
+      );
     });
   });
 
@@ -180,7 +181,7 @@ describe('desired', () => {
       healthCheckNodePort: 32100,
     };
     const healthOf = (...backends: Backend[]) =>
-      desired(SPEC, { name: 'node-a' }, { ...service, backends }).health;
+      desired(SPEC, { name: 'node-a', addresses: [] }, { ...service, backends }).health;
     expect(
       healthOf(
         backend('10.244.0.1'),
@@ -209,20 +210,52 @@ describe('desired', () => {
 
   test('what is not done names the service, the port and the remedy', () => {
     const sctp = frontend({ protocol: 'SCTP', port: 2905 });
-    const result = of(
-      [sctp, frontend({ scope: 'NodePort', addresses: [], port: 80 })],
-      [backend('10.244.0.1')],
-    );
-    expect(result.problems).toEqual([
+    expect(of([sctp], [backend('10.244.0.1')]).problems).toEqual([
       {
         reason: 'SctpPortChange',
         message: expect.stringMatching(/default\/web.*2905.*10\.244\.0\.1.*8080.*port/),
       },
-      {
-        reason: 'NotSupported',
-        message: expect.stringMatching(/default\/web.*NodePort.*list the addresses/),
-      },
     ]);
     expect(of([frontend({ scope: 'External' })], []).frontends).toEqual([]);
+  });
+
+  test('a node port is one of all addresses of the node, in the families that the service has', () => {
+    const port = frontend({ scope: 'NodePort', addresses: [], port: 30080 });
+    const placesOf = (...frontends: Frontend[]) =>
+      of(frontends, []).frontends.map(({ address, port }) => `${address} ${port}`);
+    expect(placesOf(port)).toEqual(['192.0.2.11 30080', '2001:db8::11 30080']);
+    expect(placesOf(frontend(), port)).toEqual(['10.96.0.1 80', '192.0.2.11 30080']);
+    expect(placesOf({ ...port, addresses: ['192.0.2.99'] })).toEqual(['192.0.2.99 30080']);
+  });
+
+  test('the external policy may be ignored, the internal one never', () => {
+    const local = [
+      frontend({ trafficPolicy: 'Local' }),
+      frontend({ trafficPolicy: 'Local', scope: 'NodePort', addresses: [], port: 30080 }),
+    ];
+    const backends = [backend('10.244.0.1'), backend('10.244.1.1', { node: 'node-b' })];
+    const numbers = (spec: Partial<LoadBalancer>) =>
+      desired({ ...SPEC, ...spec }, NODE, {
+        namespace: 'default',
+        name: 'web',
+        frontends: local,
+        backends,
+      }).frontends.map(({ picks, hides }) => [picks.length, hides]);
+    expect(numbers({})).toEqual([
+      [1, 'None'],
+      [1, 'None'],
+    ]);
+    expect(numbers({ clients: 'Pods' })).toEqual([
+      [1, 'None'],
+      [2, 'None'],
+    ]);
+    expect(numbers({ clusterSources: ['10.244.0.254'] })).toEqual([
+      [1, 'None'],
+      [1, 'Host'],
+    ]);
+    expect(numbers({ clusterSources: ['10.244.0.254'], clients: 'Pods' })).toEqual([
+      [1, 'None'],
+      [2, 'All'],
+    ]);
   });
 });

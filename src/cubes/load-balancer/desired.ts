@@ -6,6 +6,7 @@
  */
 import type { Backend, BackendPort, Frontend, LoadBalancer, Service } from '../../api/generated/types.ts';
 import type { Problem } from '../cube-type.ts';
+import { addressesOn } from '../node-ports.ts';
 import { PROTOCOLS } from './backends.ts';
 
 export interface DesiredBackend {
@@ -30,6 +31,8 @@ export interface DesiredFrontend {
   readonly local: boolean;
   /** Seconds; 0: none. */
   readonly affinity: number;
+  /** Whose clients backends do not see: of all backends, of the host's own ones, or of none. */
+  readonly hides: 'All' | 'Host' | 'None';
   readonly sourceRanges: readonly string[];
   /** Indexes into the service's backends, with weights of at least 1. */
   readonly picks: readonly Pick[];
@@ -44,6 +47,8 @@ export interface Pick {
 export interface Place {
   readonly name: string;
   readonly zone?: string;
+  /** Without length. */
+  readonly addresses: readonly string[];
 }
 
 /** What the node tells load balancers outside about a service: whether to send packets here. */
@@ -115,6 +120,16 @@ function isLocal({ clients }: LoadBalancer, { trafficPolicy, scope }: Frontend):
   return trafficPolicy === 'Local' && (clients !== 'Pods' || scope === 'ClusterIP');
 }
 
+/** A host that is the backend itself would answer by its own routes, past the load balancer. */
+function hidesFrom(
+  { clusterSources }: LoadBalancer,
+  { scope }: Frontend,
+  local: boolean,
+): DesiredFrontend['hides'] {
+  if (scope === 'ClusterIP' || clusterSources.length === 0) return 'None';
+  return local ? 'Host' : 'All';
+}
+
 /** Terminating backends may still serve, but are no reason to send more packets here (KEP-1669). */
 function healthOf({ name }: Place, service: Service): DesiredHealth | undefined {
   const port = service.healthCheckNodePort;
@@ -134,14 +149,8 @@ export function desired(spec: LoadBalancer, node: Place, service: Service): Desi
 
   for (const frontend of service.frontends) {
     if (!spec.scopes.includes(frontend.scope)) continue;
-    if (frontend.addresses.length === 0) {
-      problems.push({
-        reason: 'NotSupported',
-        message: `Service ${name}, port ${frontend.port}/${frontend.protocol}: a ${frontend.scope} frontend without addresses is not served yet; list the addresses of the nodes, or take ${frontend.scope} out of the scopes of the load balancer`,
-      });
-      continue;
-    }
     const proto = PROTOCOLS[frontend.protocol];
+    const listed = addressesOn(frontend, service, node.addresses);
     const candidates: Candidate[] = [];
     const seen = new Map<number, number>();
     for (const backend of service.backends) {
@@ -180,13 +189,14 @@ export function desired(spec: LoadBalancer, node: Place, service: Service): Desi
       else if (candidate.state === 'Ready') candidates[twin] = candidate;
     }
     for (const v4 of [true, false]) {
-      const addresses = frontend.addresses.filter((address) => isV4(address) === v4);
+      const addresses = listed.filter((address) => isV4(address) === v4);
       if (addresses.length === 0) continue;
       const family = candidates.every((one) => one.v4 === v4)
         ? candidates
         : candidates.filter((one) => one.v4 === v4);
       const everywhere = serving(family).filter((one) => one.weight > 0);
       const local = isLocal(spec, frontend);
+      const hidden = hidesFrom(spec, frontend, local);
       const here = local
         ? serving(family.filter((one) => one.here)).filter((one) => one.weight > 0)
         : near(everywhere, node);
@@ -207,6 +217,7 @@ export function desired(spec: LoadBalancer, node: Place, service: Service): Desi
           reject: (frontend.noBackends ?? spec.noBackends) === 'Reject',
           local: local && here.length === 0 && everywhere.length > 0,
           affinity: frontend.affinity.type === 'ClientIP' ? frontend.affinity.timeoutSeconds : 0,
+          hides: hidden,
           sourceRanges: frontend.sourceRanges,
           picks: here,
         });

@@ -6,10 +6,13 @@ import type { ImageChange, MapWrite } from '../cube-type.ts';
 import { backends as backendCodec, frontends as frontendCodec, sourceRanges } from './generated/codec.ts';
 import { LoadBalancerImage } from './image.ts';
 
+const NODE = { name: 'node-a', addresses: ['192.0.2.11', '2001:db8::11'] };
+
 const SPEC: LoadBalancer = {
   algorithm: 'Random',
   scopes: ['ClusterIP', 'External'],
   clients: 'Any',
+  clusterSources: [],
   noBackends: 'Reject',
   drainSeconds: 60,
   udpDrainSeconds: 0,
@@ -34,8 +37,6 @@ const SPEC: LoadBalancer = {
     },
   },
 };
-
-const NODE = { name: 'node-a' };
 
 function frontend(address: string, options: Partial<Frontend> = {}): Frontend {
   return {

@@ -12,13 +12,24 @@
  */
 import type { LoadBalancer, Service } from '../../api/generated/types.ts';
 import { putAddress } from '../codec/address.ts';
-import type { CubeImage, DecidedPacket, ImageChange, MapWrite, Problem, TableSlice } from '../cube-type.ts';
+import type {
+  CubeImage,
+  DecidedPacket,
+  ImageChange,
+  MapWrite,
+  NodeInput,
+  Problem,
+  TableSlice,
+} from '../cube-type.ts';
+import { followsNode } from '../node-ports.ts';
 import { PackedTable } from '../packed-table.ts';
-import { Backends, coarse, ROW } from './backends.ts';
+import { Backends, ROW } from './backends.ts';
 import { type DesiredBackend, type DesiredFrontend, desired, type Place } from './desired.ts';
+import { BASE, encodeFrontend, GROUP, isGrouped, type Plan, SIZE, wordAt } from './frontend-rows.ts';
 import { full } from './full.ts';
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
+import type { Held } from './held.ts';
 import { backendText, frontendText } from './names.ts';
 import { Picks } from './picks.ts';
 import { contentOf, maglevSegment, randomSegment } from './segments.ts';
@@ -26,47 +37,13 @@ import { Slices } from './slices.ts';
 import { SourceRanges } from './source-ranges.ts';
 import { Waiting } from './waiting.ts';
 
-const MAGLEV = 1;
-const REJECT = 2;
-const RANGES = 4;
-const LOCAL = 8;
-const BASE = 0;
-const SIZE = 4;
-const GROUP = 8;
 const scratchKey = new Uint8Array(codec.keySize);
-
-/** What a service holds of the tables. */
-interface Held {
-  readonly name: string;
-  /** id * 2 + ready */
-  readonly backends: Uint32Array;
-  /** Rows of `frontends` that are its own. */
-  frontends: readonly number[];
-  /** Keys, as text, of those that another service has. */
-  parked: readonly string[];
-  readonly groups: readonly string[];
-}
-
-/** A frontend on its way into the table. */
-interface Plan {
-  readonly key: Uint8Array;
-  readonly frontend: DesiredFrontend;
-  readonly base: number;
-  readonly size: number;
-}
-
-function wordAt(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
-}
-
-/** Whether something is remembered by the frontend's group. */
-function isGrouped({ affinity, sourceRanges }: DesiredFrontend): boolean {
-  return affinity > 0 || sourceRanges.length > 0;
-}
 
 export class LoadBalancerImage implements CubeImage {
   readonly #spec: LoadBalancer;
-  readonly #node: Place;
+  #node: Place;
+  /** Of services that could not be set when the addresses of the node changed. */
+  readonly #nodeProblems = new Map<string, readonly Problem[]>();
   readonly backends: Backends;
   readonly groups: Groups;
   readonly #picks: Picks;
@@ -116,10 +93,28 @@ export class LoadBalancerImage implements CubeImage {
     for (const change of this.#slices.set(key, rows as readonly Service[] | undefined, slice)) {
       for (const name of change.removed) this.#remove(`${change.owner} ${name}`);
       for (const service of change.set) {
-        this.#set(`${change.owner} ${service.namespace}/${service.name}`, service, problems);
+        const name = `${change.owner} ${service.namespace}/${service.name}`;
+        this.#nodeProblems.delete(name);
+        this.#set(name, service, problems);
       }
     }
     return problems;
+  }
+
+  setNode({ addresses }: NodeInput): void {
+    if (addresses.join() === this.#node.addresses.join()) return;
+    this.#node = { ...this.#node, addresses };
+    for (const [key, { service }] of [...this.#held]) {
+      if (!service) continue;
+      const problems: Problem[] = [];
+      this.#set(key, service, problems);
+      if (problems.length > 0) this.#nodeProblems.set(key, problems);
+      else this.#nodeProblems.delete(key);
+    }
+  }
+
+  problems(): readonly Problem[] {
+    return [...this.#nodeProblems.values()].flat();
   }
 
   #set(key: string, service: Service, problems: Problem[]): void {
@@ -143,6 +138,7 @@ export class LoadBalancerImage implements CubeImage {
       frontends: [],
       parked: [],
       groups: want.frontends.filter(isGrouped).map((one) => one.group),
+      service: service.frontends.some(followsNode) ? service : undefined,
     };
     this.#held.set(key, held);
     for (const text of before?.parked ?? []) this.#unpark(text, key);
@@ -151,6 +147,7 @@ export class LoadBalancerImage implements CubeImage {
   }
 
   #remove(key: string): void {
+    this.#nodeProblems.delete(key);
     const before = this.#held.get(key);
     if (!before) return;
     this.#held.delete(key);
@@ -312,22 +309,7 @@ export class LoadBalancerImage implements CubeImage {
         message: `Service ${name}: there is no room for its source ranges (${this.#ranges.table.max} in all); nobody new is let in. Raise maxSourceRanges, or use fewer, wider prefixes`,
       });
     }
-    const value = new Uint8Array(codec.valueSize);
-    codec.encodeValue(
-      {
-        base,
-        size,
-        group,
-        affinity: frontend.affinity === 0 ? 0 : Math.max(1, coarse(frontend.affinity)),
-        flags:
-          (frontend.maglev ? MAGLEV : 0) |
-          (frontend.reject ? REJECT : 0) |
-          (frontend.sourceRanges.length > 0 ? RANGES : 0) |
-          (frontend.local ? LOCAL : 0),
-      },
-      value,
-    );
-    return value;
+    return encodeFrontend(frontend, { base, size, group });
   }
 
   /** The segment of frontends that are alike: one that the kernel has for one of them, or a new one. */

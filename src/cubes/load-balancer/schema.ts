@@ -54,6 +54,12 @@ export const schema: CubeTypeSchema = {
         CLIENTS,
         { default: 'Any' },
       ),
+      clusterSources: setOf(
+        'What backends see of clients of frontends of the scopes External, LoadBalancer and NodePort whose trafficPolicy is Cluster: one address a family, to which every node routes and which nobody has, as $(node.podCIDRs.ipv4.fictitiousPod). So the answers of a backend on another node come back to this one. Clients of a backend that has an address of the node itself get it with trafficPolicy Local, too, for the host would answer by its own routes. Without an address of its family a client keeps its own.',
+        ip('Address that is routed to this node, and to the port server of the load balancer.'),
+        2,
+        { default: [] },
+      ),
       noBackends: choice(
         'What a client meets where a service has no backend. Reject: a TCP RST or an ICMP error at once. Drop: silence.',
         NO_BACKENDS,

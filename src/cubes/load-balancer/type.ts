@@ -2,7 +2,15 @@
 
 /** The load balancer as the agent knows it. */
 import type { LoadBalancer } from '../../api/generated/types.ts';
-import type { CubeImage, CubeInput, CubeType, InstanceConfig, NodeInput, Problem } from '../cube-type.ts';
+import type {
+  CubeImage,
+  CubeInput,
+  CubeType,
+  InstanceConfig,
+  MigrateRow,
+  NodeInput,
+  Problem,
+} from '../cube-type.ts';
 import { coarse } from './backends.ts';
 import { constants, maps } from './generated/codec.ts';
 import { LoadBalancerImage } from './image.ts';
@@ -12,6 +20,16 @@ const CLIENT = 1;
 
 function check(cube: CubeInput<LoadBalancer>): readonly Problem[] {
   const clients = cube.ports.filter((port) => port.name !== 'server');
+  const { clusterSources } = cube.spec;
+  if (new Set(clusterSources.map(isV6)).size < clusterSources.length) {
+    return [
+      {
+        reason: 'DuplicateAddress',
+        field: 'spec.loadBalancer.clusterSources',
+        message: `${clusterSources.join(' and ')} are of one family, of which backends see one source; remove one`,
+      },
+    ];
+  }
   if (clients.length <= 1) return [];
   return [
     {
@@ -22,6 +40,20 @@ function check(cube: CubeInput<LoadBalancer>): readonly Problem[] {
   ];
 }
 
+const isV6 = (address: string): boolean => address.includes(':');
+
+function sourcesOf({ clusterSources }: LoadBalancer): { v4: string | Uint8Array; v6: string } {
+  return {
+    // not 0.0.0.0, which is mapped: all bytes are zero where there is none
+    v4: clusterSources.find((address) => !isV6(address)) ?? new Uint8Array(16),
+    v6: clusterSources.find(isV6) ?? '::',
+  };
+}
+
+/** A row of a map of sessions as version 1 had it: without the client of a reverse half, of which none was hidden. */
+const withClient: MigrateRow = (version, key, value) =>
+  version === 1 ? { key, value: Buffer.concat([value, Buffer.alloc(16)]) } : undefined;
+
 function instance(cube: CubeInput<LoadBalancer>, { zone }: NodeInput): InstanceConfig {
   const { sessions, hairpin, rejects, ...rest } = cube.spec;
   const { timeouts } = sessions;
@@ -29,6 +61,7 @@ function instance(cube: CubeInput<LoadBalancer>, { zone }: NodeInput): InstanceC
   return {
     rodata: {
       hairpin: constants.hairpin.encode({ v4: hairpin.ipv4, v6: hairpin.ipv6 }),
+      masquerade: constants.masquerade.encode(sourcesOf(cube.spec)),
       reply_limit: constants.reply_limit.encode({
         interval,
         tolerance: interval * BigInt(rejects.burst - 1),
@@ -78,14 +111,16 @@ export const loadBalancer: CubeType<LoadBalancer> = {
       class: 'state',
       writer: 'program',
       codec: maps.established,
-      version: 1,
+      version: 2,
+      onLayoutChange: withClient,
       reclaim: 'reclaim_established',
     },
     embryonic: {
       class: 'state',
       writer: 'program',
       codec: maps.embryonic,
-      version: 1,
+      version: 2,
+      onLayoutChange: withClient,
       reclaim: 'reclaim_embryonic',
     },
     affinity: {

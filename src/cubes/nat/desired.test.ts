@@ -10,6 +10,8 @@ const SPEC: Nat = {
   sourceRules: [],
   forwardRules: [],
   exclusions: [],
+  role: 'Gateway',
+  maxServices: 64,
   portRange: { first: 49152, last: 65535 },
   rejects: { errorsPerSecond: 1000, burst: 1000 },
   sessions: {
@@ -158,6 +160,7 @@ describe('rules', () => {
       { target: '10.0.0.2', first: 0, port: 0, changesPort: 0 },
     ]);
     expect(options).toEqual({
+      discriminates: 0,
       firstPort: 49152,
       portCount: 16384,
       forwards: 1,

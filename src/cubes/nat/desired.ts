@@ -12,6 +12,9 @@ import { Field, type MatchRow, MatchTable, prefixesOf } from './match-table.ts';
 import { outsideAddresses } from './outside.ts';
 import { compileSourceRules } from './source-rules.ts';
 
+/** Of bpf/nat/nat.h. */
+const DISCRIMINATES_PLAIN = 2;
+
 export interface Desired {
   readonly matches: readonly MatchRow[];
   readonly sourceRules: readonly SourceRule[];
@@ -30,6 +33,11 @@ export function desired({ spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>)
 
   const exclusions = prefixesOf(spec.exclusions);
   for (const prefix of exclusions) table.addPrefix(Field.Exclusion, prefix, 0);
+  const discriminates = spec.role === 'Discriminator';
+  if (discriminates) {
+    for (const prefix of prefixesOf(spec.sourceRules.flatMap(({ sources }) => sources)))
+      table.addPrefix(Field.Inside, prefix, 0);
+  }
   const own = exclusions.length > 0 ? outside.map(({ prefix }) => prefix) : [];
 
   const { first, last } = spec.portRange;
@@ -49,6 +57,7 @@ export function desired({ spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>)
       destinations: flag(source.usesDestinations),
       protocols: flag(source.usesProtocols),
       exclusions: flag(exclusions.length > 0),
+      discriminates: discriminates ? (forward.rules.length === 0 ? DISCRIMINATES_PLAIN : 1) : 0,
     },
     problems,
   };

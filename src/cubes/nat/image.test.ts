@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { expect, test } from '@jest/globals';
-import type { Nat } from '../../api/generated/types.ts';
+import { describe, expect, test } from '@jest/globals';
+import type { Frontend, Nat, Service } from '../../api/generated/types.ts';
 import type { MapWrite } from '../cube-type.ts';
 import { NatImage } from './image.ts';
 
@@ -11,6 +11,8 @@ const spec: Nat = {
   ],
   forwardRules: [{ sources: [], protocol: 'TCP', port: 80, target: { address: '10.0.0.1', port: 8080 } }],
   exclusions: [],
+  role: 'Gateway',
+  maxServices: 64,
   portRange: { first: 49152, last: 65535 },
   rejects: { errorsPerSecond: 1000, burst: 1000 },
   sessions: {
@@ -62,4 +64,60 @@ test('rules are named by their place', () => {
   expect(image.nameObject('sourceRule', 1n)).toBe('sourceRules[1] (Masquerade)');
   expect(image.nameObject('forwardRule', 0n)).toBe('forwardRules[0] to 10.0.0.1 port 8080');
   expect(image.nameObject('forwardRule', 7n)).toBeUndefined();
+});
+
+describe('Services of a discriminator', () => {
+  const frontend = (options: Partial<Frontend>): Frontend => ({
+    name: '',
+    addresses: [],
+    port: 80,
+    protocol: 'TCP',
+    scope: 'External',
+    affinity: { type: 'None', timeoutSeconds: 1 },
+    sourceRanges: [],
+    trafficPolicy: 'Cluster',
+    ...options,
+  });
+  const service = (...frontends: Frontend[]): Service => ({
+    namespace: 'n',
+    name: 'web',
+    frontends,
+    backends: [],
+  });
+  const discriminator = (maxServices = 64, node = ['192.0.2.11', '2001:db8::11']) =>
+    new NatImage({ spec: { ...spec, role: 'Discriminator', maxServices }, ports: [] }, node);
+  const rowsOf = (image: NatImage) => image.usage().services?.used;
+
+  test('are a set, whoever names a row', () => {
+    const image = discriminator();
+    const both = frontend({ addresses: ['198.51.100.1', '198.51.100.2'] });
+    image.setTable('n/a', [service(both, frontend({ scope: 'ClusterIP', addresses: ['10.96.0.1'] }))]);
+    image.setTable('n/b', [service(frontend({ addresses: ['198.51.100.2'] }))]);
+    expect(rowsOf(image)).toBe(2);
+    image.setTable('n/a', undefined);
+    expect(rowsOf(image)).toBe(1);
+    image.setTable('n/b', [service(frontend({ addresses: ['198.51.100.3'] }))]);
+    expect(rowsOf(image)).toBe(1);
+    image.setTable('n/b', undefined);
+    expect(rowsOf(image)).toBe(0);
+  });
+
+  test('follow the addresses of the node, in the families of the Service', () => {
+    const image = discriminator();
+    const port = frontend({ scope: 'NodePort', port: 30080 });
+    image.setTable('n/a', [service(port)]);
+    image.setTable('n/b', [service(frontend({ addresses: ['198.51.100.1'] }), { ...port, port: 30081 })]);
+    expect(rowsOf(image)).toBe(4);
+    const node = { name: 'a', gatewayMac: '', overlayVni: 1, redirectPeer: true };
+    image.setNode({ ...node, addresses: ['192.0.2.11', '192.0.2.12', '2001:db8::11'] });
+    expect(rowsOf(image)).toBe(6);
+  });
+
+  test('that do not fit are told, and those of a gateway are not looked at', () => {
+    const many = service(frontend({ addresses: ['198.51.100.1', '198.51.100.2', '198.51.100.3'] }));
+    expect(discriminator(2).setTable('n/a', [many])).toMatchObject([
+      { reason: 'MapFull', field: 'spec.nat.maxServices', message: expect.stringMatching(/n\/web.*1 of/) },
+    ]);
+    expect(imageOf().setTable('n/a', [many])).toMatchObject([{ reason: 'TableUnused' }]);
+  });
 });

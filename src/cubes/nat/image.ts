@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What the maps of one NAT should hold: all of it follows from the spec, so it is written once, before the flip. */
-import type { Nat } from '../../api/generated/types.ts';
+/**
+ * What the maps of one NAT should hold. Rules follow from the spec and are written once, before the flip; where it discriminates,
+ * Services come and go.
+ */
+import type { Nat, Service } from '../../api/generated/types.ts';
 import { ArrayRows } from '../array-rows.ts';
-import type { CubeImage, CubeInput, ImageChange, Problem } from '../cube-type.ts';
+import type { CubeImage, CubeInput, ImageChange, NodeInput, Problem } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
 import type { MatchRow } from './match-table.ts';
+import { OutsideServices } from './services.ts';
 
 interface ValueCodec<V> {
   readonly valueSize: number;
@@ -27,12 +31,15 @@ export class NatImage implements CubeImage {
   );
   readonly #used: Readonly<Record<string, number>>;
   readonly #spec: Nat;
+  readonly #services: OutsideServices;
   /** Rows of matches until they are placed: after the kernel's own have been adopted. */
   #wanted: readonly MatchRow[];
 
-  constructor(cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>) {
+  /** @param addresses of the node, without length. */
+  constructor(cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>, addresses: readonly string[] = []) {
     const wanted = desired(cube);
     this.#spec = cube.spec;
+    this.#services = new OutsideServices(cube.spec.maxServices, addresses);
     this.#wanted = wanted.matches;
     const fill = <V>(codec: ValueCodec<V> & { name: string }, rows: readonly V[]) => {
       const array = this.#arrays.find(([name]) => name === codec.name)?.[1];
@@ -54,11 +61,25 @@ export class NatImage implements CubeImage {
     const array = this.#arrays.find(([name]) => name === map)?.[1];
     if (array) array.adopt(count, keys, values);
     else if (map === matches.name) this.#matches.adopt(count, keys, values);
+    else if (map === this.#services.table.map) this.#services.table.adopt(count, keys, values);
     else throw new Error(`a NAT has no map ${map} whose rows could be taken over`);
   }
 
-  setTable(): readonly Problem[] {
-    return [];
+  setTable(key: string, rows: readonly unknown[] | undefined): readonly Problem[] {
+    if (this.#spec.role === 'Discriminator')
+      return this.#services.set(key, rows as readonly Service[] | undefined);
+    if (rows === undefined) return [];
+    return [
+      {
+        reason: 'TableUnused',
+        field: 'spec.tables',
+        message: `CubeTable ${key} is selected, but only a NAT of role Discriminator looks at Services; set nat.role, or remove tables`,
+      },
+    ];
+  }
+
+  setNode({ addresses }: NodeInput): void {
+    this.#services.setNode(addresses);
   }
 
   #place(): void {
@@ -73,6 +94,7 @@ export class NatImage implements CubeImage {
   settle(): void {
     this.#place();
     this.#matches.settle();
+    this.#services.table.settle();
   }
 
   tick(): undefined {
@@ -82,8 +104,14 @@ export class NatImage implements CubeImage {
   take(): ImageChange {
     this.#place();
     const rows = this.#matches.take();
+    const services = this.#services.take();
     return {
-      writes: [...this.#arrays.flatMap(([, array]) => array.take()), ...rows.updates],
+      writes: [
+        ...this.#arrays.flatMap(([, array]) => array.take()),
+        ...rows.updates,
+        ...services.updates,
+        ...services.deletes,
+      ],
       afterGrace: rows.deletes,
     };
   }
@@ -96,6 +124,7 @@ export class NatImage implements CubeImage {
     ]);
     return {
       [matches.name]: { used: this.#matches.size, max: matches.maxEntries },
+      [this.#services.table.map]: { used: this.#services.table.size, max: this.#services.table.max },
       ...Object.fromEntries(arrays),
     };
   }

@@ -16,6 +16,7 @@ export const Field = {
   Destination: 5,
   Protocol: 6,
   Exclusion: 7,
+  Inside: 8,
 } as const;
 
 /** RULE_WORDS and RULE_OWN of bpf/nat/nat.h. */

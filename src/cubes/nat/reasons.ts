@@ -84,6 +84,11 @@ export const counters: Counter[] = [
     name: 'neighbourReplies',
     description: 'ARP replies and neighbour advertisements sent for outside addresses.',
   },
+  {
+    id: 14,
+    name: 'host',
+    description: "Role Discriminator: packets from the outside that are the host's own, left to its stack.",
+  },
 ];
 
 export const decisions: Decision[] = [
@@ -109,5 +114,15 @@ export const decisions: Decision[] = [
     id: 9,
     name: 'NeighbourReply',
     description: 'The packet becomes the answer to an ARP request or neighbour solicitation.',
+  },
+  {
+    id: 10,
+    name: 'Host',
+    description: "Role Discriminator: for no session, rule, Service or address of the inside, so the host's.",
+  },
+  {
+    id: 11,
+    name: 'Service',
+    description: 'The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged.',
   },
 ];

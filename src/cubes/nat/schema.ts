@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { integer, object } from '../../api/schemas/build.ts';
+import { choice, integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
 import { counters, decisions, dropReasons } from './reasons.ts';
@@ -19,11 +19,22 @@ export const schema: CubeTypeSchema = {
   schema: object(
     'A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.',
     {
+      role: choice(
+        'Whose the outside addresses are. Gateway: its own; it answers ARP and neighbour discovery for them, and drops what is for them and no session or rule takes. Discriminator: also those of the node, whose port outside is linked to an Interface. Of what comes in by that, sessions and rules take theirs; packets for a Service (frontends of the scopes NodePort, External and LoadBalancer of its tables) and for the inside (prefixes that source rules name as sources) cross unchanged; everything else is left to the host. Out of the port outside, packets that a Router gave no next hop follow the routes of the host.',
+        ['Gateway', 'Discriminator'],
+        { default: 'Gateway' },
+      ),
+      maxServices: integer(
+        'Role Discriminator: pairs of address and port of all Services together that fit.',
+        16,
+        4194304,
+        { default: 32768, unit: 'entries' },
+      ),
       sourceRules,
       forwardRules,
       exclusions,
       portRange: object(
-        'Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address.',
+        'Outside ports and echo identifiers that sessions claim. No process of the host and no forward rule may use them on an outside address. Role Discriminator: the agent adds them to net.ipv4.ip_local_reserved_ports of the node, so that the kernel gives none of them to a process that does not ask for it by number.',
         {
           first: integer('First port.', 1024, 65535, { default: 49152 }),
           last: integer('Last port.', 1024, 65535, { default: 65535 }),
@@ -104,7 +115,7 @@ export const schema: CubeTypeSchema = {
     max: 2,
     addresses: true,
   },
-  tables: [],
+  tables: ['Service'],
   hooks: ['TC'],
   rules: [
     {
@@ -181,6 +192,14 @@ export const schema: CubeTypeSchema = {
       value: 'address',
       writer: 'agent',
       description: 'Outside addresses of the source rules.',
+    },
+    {
+      name: 'services',
+      class: 'config',
+      key: 'address, port, protocol',
+      value: 'none',
+      writer: 'agent',
+      description: 'Role Discriminator: where clients on the outside reach Services.',
     },
     {
       name: 'reply_buckets',

@@ -2,7 +2,7 @@
 
 /** The NAT as the agent knows it. */
 import type { Nat } from '../../api/generated/types.ts';
-import type { CubeInput, CubeType, InstanceConfig } from '../cube-type.ts';
+import type { CubeInput, CubeType, InstanceConfig, Problem } from '../cube-type.ts';
 import { desired } from './desired.ts';
 import { constants, maps } from './generated/codec.ts';
 import { NatImage } from './image.ts';
@@ -34,7 +34,11 @@ function instance(cube: CubeInput<Nat>): InstanceConfig {
       }),
     },
     // a session is two entries, one for each direction
-    sizes: { established: sessions.maxEstablished * 2, embryonic: sessions.maxEmbryonic * 2 },
+    sizes: {
+      established: sessions.maxEstablished * 2,
+      embryonic: sessions.maxEmbryonic * 2,
+      services: cube.spec.role === 'Discriminator' ? cube.spec.maxServices : 1,
+    },
     config: { rest, addresses: cube.ports.map(({ addresses }) => addresses) },
   };
 }
@@ -47,12 +51,13 @@ export const nat: CubeType<Nat> = {
   layer: 3,
   fixedPorts: { outside: 0, inside: 1 },
   firstNamedPort: 2,
-  tableTypes: [],
+  tableTypes: ['Service'],
   maps: {
     matches: { class: 'config', writer: 'agent', codec: maps.matches, version: 1 },
     source_rules: { class: 'config', writer: 'agent', codec: maps.source_rules, version: 1 },
     forward_rules: { class: 'config', writer: 'agent', codec: maps.forward_rules, version: 1 },
     pool: { class: 'config', writer: 'agent', codec: maps.pool, version: 1 },
+    services: { class: 'config', writer: 'agent', codec: maps.services, version: 1 },
     established: {
       class: 'state',
       writer: 'program',
@@ -77,10 +82,25 @@ export const nat: CubeType<Nat> = {
     reply_scratch: { class: 'config', writer: 'program', codec: maps.reply_scratch, version: 1 },
     scratch: { class: 'config', writer: 'program', codec: maps.scratch, version: 1 },
   },
-  check: (cube) => checkPorts(cube) ?? desired(cube).problems,
+  sharesHost: ({ spec }) => spec.role === 'Discriminator',
+  reservedPorts: ({ spec: { role, portRange } }) => (role === 'Discriminator' ? [portRange] : []),
+  check: (cube) => checkPorts(cube) ?? checkRole(cube) ?? desired(cube).problems,
   instance,
-  image: (cube) => new NatImage(cube),
+  image: (cube, node) => new NatImage(cube, node.addresses),
 };
+
+/** Only from an interface that the host shares can packets be left to it. */
+function checkRole({ name, spec, ports }: CubeInput<Nat>): readonly Problem[] | undefined {
+  const endpoint = ports.find((port) => port.name === 'outside')?.endpoint;
+  if (spec.role === 'Gateway' || endpoint === undefined || endpoint === 'Interface') return undefined;
+  return [
+    {
+      reason: 'NotAtInterface',
+      field: 'spec.nat.role',
+      message: `the port outside of ${name} is linked to ${endpoint}; a Discriminator leaves packets to the host, which it can at an Interface only. Link the port to the uplink, or set role to Gateway`,
+    },
+  ];
+}
 
 function checkPorts(cube: CubeInput<Nat>) {
   const other = cube.ports.filter(({ name }) => name !== 'outside' && name !== 'inside');

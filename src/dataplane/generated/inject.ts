@@ -34,6 +34,7 @@ export interface Attachment<A = string> {
   readonly failure: number;
   readonly addressesCount: number;
   readonly mac: string;
+  readonly flags: number;
   readonly addresses: readonly A[];
 }
 
@@ -43,7 +44,7 @@ function putAttachment(bytes: Uint8Array, at: number, row: Attachment<string | U
   putU8(bytes, at + 4, row.failure, 'Attachment.failure');
   putU8(bytes, at + 5, row.addressesCount, 'Attachment.addressesCount');
   putMac(bytes, at + 6, row.mac, 'Attachment.mac');
-  putZeros(bytes, at + 12, 4);
+  putU32(bytes, at + 12, row.flags, 'Attachment.flags');
   checkLength(row.addresses, 4, 'Attachment.addresses');
   for (let i = 0; i < 4; i++) {
     const item = row.addresses[i];
@@ -62,6 +63,7 @@ function getAttachment(bytes: Uint8Array, at: number): Attachment {
     failure: getU8(bytes, at + 4),
     addressesCount: getU8(bytes, at + 5),
     mac: getMac(bytes, at + 6),
+    flags: getU32(bytes, at + 12),
     addresses: Array.from({ length: 4 }, (_, i) => getAddress(bytes, at + 16 + i * 16)),
   };
 }

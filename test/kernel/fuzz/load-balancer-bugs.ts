@@ -66,8 +66,8 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
     what: 'a backend sees its own address when it reaches itself',
     file: 'load-balancer/client.h',
-    from: 'own & SESSION_HAIRPIN ? hairpin_address(c->work) : c->work->tuple.src;',
-    to: 'c->work->tuple.src;',
+    from: 'own & SESSION_HAIRPIN\t     ? hairpin_address(c->work)',
+    to: 'own & SESSION_HAIRPIN ? c->work->tuple.src',
   },
   {
     what: 'the middle of an unknown connection is served by any frontend',
@@ -116,5 +116,23 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
     file: 'load-balancer/client.h',
     from: 'count_pick(c, s.backend);',
     to: 'count_pick(c, 0);',
+  },
+  {
+    what: 'two clients with one port share a session, where the backend sees neither',
+    file: 'load-balancer/halves.h',
+    from: ' && addr_equal(&a->client, &b->client)',
+    to: '',
+  },
+  {
+    what: 'errors for a backend come from whoever made them, though its client is hidden',
+    file: 'load-balancer/client.h',
+    from: 't->hides_sender = own & SESSION_MASQUERADE;',
+    to: '',
+  },
+  {
+    what: 'a client of the host itself keeps its address with the policy Local',
+    file: 'load-balancer/pick.h',
+    from: 'return f->flags & FRONTEND_MASQUERADE || bpf_map_lookup_elem(&host_addresses, &b->addr)',
+    to: 'return f->flags & FRONTEND_MASQUERADE',
   },
 ];

@@ -17,7 +17,8 @@ import { UDP } from './load-balancer-tuple.ts';
 const LIVE = 1;
 const READY = 2;
 const ROW = 32;
-const HALF = 40;
+const KEY = 40;
+const HALF = 56;
 const AFFINITY = 12;
 
 export const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -188,7 +189,7 @@ export class Halves implements Choices {
       const expected = state.sessions[table];
       if (count !== expected.size) found.push(`${table}: model ${expected.size} halves, kernel ${count}`);
       for (let i = 0; i < count; i++) {
-        const key = keys.toString('latin1', i * HALF, (i + 1) * HALF);
+        const key = keys.toString('latin1', i * KEY, (i + 1) * KEY);
         const difference = differs(table, key, expected.get(key), values.subarray(i * HALF, (i + 1) * HALF));
         if (difference) found.push(difference);
       }

@@ -12,7 +12,7 @@
  * The model is given what the kernel picked, and refuses what it may not pick. Left out: tables that are full.
  */
 import { isInside } from './load-balancer-ranges.ts';
-import { type ModelServices, type Place, placeOf } from './load-balancer-services.ts';
+import { type Hides, type ModelServices, type Place, placeOf } from './load-balancer-services.ts';
 import {
   CLOSED_BY_CLIENT,
   CLOSED_BY_SERVER,
@@ -21,6 +21,7 @@ import {
   HAIRPIN,
   type Half,
   isSame,
+  MASQUERADED,
   MIDSTREAM,
   NO_ADDRESS,
   otherTable,
@@ -80,6 +81,10 @@ interface Config {
   readonly timeouts: Timeouts;
   /** 16 characters each. */
   readonly hairpin: { readonly v4: string; readonly v6: string };
+  /** What backends see of hidden clients. 16 characters each; undefined: clients keep their addresses. */
+  readonly sources: { readonly v4: string; readonly v6: string } | undefined;
+  /** Addresses of the host. */
+  readonly host: ReadonlySet<string>;
   /** Seconds to the unit of `seen`. */
   readonly unit: (seconds: number) => number;
 }
@@ -109,7 +114,14 @@ export type Verdict =
   | { readonly kind: 'drop'; readonly reason: string }
   /** Tells the sender, if that may be done. */
   | { readonly kind: 'refuse'; readonly reason: string }
-  | { readonly kind: 'output'; readonly port: number; readonly dst?: Side; readonly src?: Side };
+  | {
+      readonly kind: 'output';
+      readonly port: number;
+      readonly dst?: Side;
+      readonly src?: Side;
+      /** An error comes from `src` then, whoever made it. */
+      readonly isHidden?: boolean;
+    };
 
 /** How many conflicts there may have been; the rest of the counts is exact. */
 interface Conflicts {
@@ -164,7 +176,7 @@ export class LoadBalancerModel {
   /** Of the packets of the client, from those of the server. */
   forwardKey(reverseKey: string, half: Half): string {
     const [server, client] = [reverseKey.slice(0, 16), reverseKey.slice(16, 32)];
-    const src = half.own & HAIRPIN ? server : client;
+    const src = half.own & HAIRPIN ? server : half.own & MASQUERADED ? half.client : client;
     const protocol = reverseKey.charCodeAt(36);
     return keyOf(src, half.frontend, word(half.port) + word(half.frontendPort), protocol, false);
   }
@@ -172,9 +184,10 @@ export class LoadBalancerModel {
   /** The other way round. */
   reverseKey(forwardKey: string, half: Half, backend: ModelBackend): string {
     const client = forwardKey.slice(0, 16);
-    const { hairpin } = this.config;
+    const { hairpin, sources } = this.config;
     const v6 = !client.startsWith(`${NO_ADDRESS.slice(0, 10)}\xff\xff`);
-    const dst = half.own & HAIRPIN ? (v6 ? hairpin.v6 : hairpin.v4) : client;
+    const standIn = half.own & HAIRPIN ? hairpin : half.own & MASQUERADED ? sources : undefined;
+    const dst = standIn ? (v6 ? standIn.v6 : standIn.v4) : client;
     const protocol = forwardKey.charCodeAt(36);
     return keyOf(backend.address, dst, word(backend.port) + word(half.port), protocol, true);
   }
@@ -187,6 +200,7 @@ function reverseHalf(forwardKey: string, half: Half): Half {
     port: number(forwardKey, 32),
     frontendPort: number(forwardKey, 34),
     frontend: forwardKey.slice(16, 32),
+    client: half.own & MASQUERADED ? forwardKey.slice(0, 16) : NO_ADDRESS,
   };
 }
 
@@ -379,11 +393,13 @@ class Decision {
     this.#count('translated');
     const dst = { address, port };
     if (half.own === 0) return { kind: 'output', port: SERVER, dst };
-    const { v4, v6 } = this.#model.config.hairpin;
+    const { hairpin, sources } = this.#model.config;
     const isHairpin = (half.own & HAIRPIN) !== 0;
-    const own = this.#arrival.packet.v6 ? v6 : v4;
-    const src = { address: isHairpin ? own : this.#arrival.tuple.src, port: half.port };
-    return { kind: 'output', port: isHairpin ? CLIENT : SERVER, dst, src };
+    const isHidden = (half.own & MASQUERADED) !== 0;
+    const standIn = isHairpin ? hairpin : isHidden ? sources : undefined;
+    const own = standIn && (this.#arrival.packet.v6 ? standIn.v6 : standIn.v4);
+    const src = { address: own ?? this.#arrival.tuple.src, port: half.port };
+    return { kind: 'output', port: isHairpin ? CLIENT : SERVER, dst, src, ...(isHidden ? { isHidden } : {}) };
   }
 
   /** A packet for a frontend, of no session. */
@@ -403,7 +419,7 @@ class Decision {
     const affinityKey = `${tuple.src}${frontend.group}`;
     const kept = frontend.affinity > 0 ? this.#kept(affinityKey, frontend) : undefined;
     const places = kept ? [kept.place] : [...frontend.candidates.keys()];
-    const free = places.filter((place) => !this.#conflicts(place, tuple.sport, flags));
+    const free = places.filter((place) => !this.#conflicts(place, tuple.sport, flags, frontend));
     const chosen = choices.half('embryonic', this.#forward);
     if (!chosen) {
       if (free.length === places.length || this.#protocol !== SCTP)
@@ -419,15 +435,16 @@ class Decision {
       seen: this.#now,
       proof: 0,
       flags,
-      own: (chosen.port === tuple.sport ? 0 : PORT_CHANGED) | (backend.address === tuple.src ? HAIRPIN : 0),
+      own: (chosen.port === tuple.sport ? 0 : PORT_CHANGED) | this.#standIn(backend.address, frontend),
       backend: chosen.backend,
       generation: chosen.generation,
       port: chosen.port,
       frontendPort: 0,
       frontend: NO_ADDRESS,
+      client: NO_ADDRESS,
     };
     const reverseKey = this.#model.reverseKey(this.#forward, half, backend);
-    if (this.#claimantOf(reverseKey, this.#forward))
+    if (this.#claimantOf(reverseKey, this.#forward, half.own))
       throw new Impossible('the place of the replies is taken');
     this.#state.set('established', reverseKey, undefined);
     this.#state.set('embryonic', reverseKey, reverseHalf(this.#forward, half));
@@ -454,23 +471,32 @@ class Decision {
     return frontend.candidates.has(backend.place) ? backend : undefined;
   }
 
+  /** Whether the backend sees another source than its client: of this node, or in place of its own. */
+  #standIn(backend: string, { hides }: { hides: Hides }): number {
+    const { sources, host } = this.#model.config;
+    if (sources && (hides === 'all' || (hides === 'host' && host.has(backend)))) return MASQUERADED;
+    return backend === this.#arrival.tuple.src ? HAIRPIN : 0;
+  }
+
   /** Whether replies of a backend to the client's own port are those of another session. */
-  #conflicts(place: Place, port: number, flags: number): boolean {
+  #conflicts(place: Place, port: number, flags: number, frontend: { hides: Hides }): boolean {
     const address = place.slice(0, 16);
-    const own = address === this.#arrival.tuple.src ? HAIRPIN : 0;
+    const own = this.#standIn(address, frontend);
     const backend = { address, port: number(place, 16) } as ModelBackend;
     const half = { own, port, flags } as Half;
-    return this.#claimantOf(this.#model.reverseKey(this.#forward, half, backend), this.#forward);
+    return this.#claimantOf(this.#model.reverseKey(this.#forward, half, backend), this.#forward, own);
   }
 
   /** Whether a session lives that gets the replies of this key, and whose client's packets have another. */
-  #claimantOf(reverseKey: string, forwardKey: string): boolean {
+  #claimantOf(reverseKey: string, forwardKey: string, own: number): boolean {
+    const client = own & MASQUERADED ? forwardKey.slice(0, 16) : NO_ADDRESS;
     return TABLES.some((table) => {
       const other = this.#state.get(table, reverseKey);
       if (!other || this.#isExpired(other)) return false;
       return (
         word(other.port) + word(other.frontendPort) !== forwardKey.slice(32, 36) ||
-        other.frontend !== forwardKey.slice(16, 32)
+        other.frontend !== forwardKey.slice(16, 32) ||
+        other.client !== client
       );
     });
   }
@@ -529,6 +555,7 @@ class Decision {
         port: tuple.sport,
         frontendPort: 0,
         frontend: NO_ADDRESS,
+        client: NO_ADDRESS,
       });
       for (const table of TABLES) this.#state.set(table, key, undefined);
       return undefined;
@@ -547,9 +574,10 @@ class Decision {
       port: chosen.port,
       frontendPort: 0,
       frontend: NO_ADDRESS,
+      client: NO_ADDRESS,
     };
     const reverseKey = this.#model.reverseKey(this.#forward, half, backend);
-    if (this.#claimantOf(reverseKey, this.#forward))
+    if (this.#claimantOf(reverseKey, this.#forward, half.own))
       throw new Impossible('the place of the replies is taken');
     this.#state.set('embryonic', reverseKey, undefined);
     this.#state.set('established', reverseKey, reverseHalf(this.#forward, half));
@@ -576,7 +604,13 @@ class Decision {
       half = { ...half, seen: this.#now, flags: half.flags | events };
       this.#state.set(table, key, half);
       const forwardKey = this.#model.forwardKey(key, half);
-      const forward = { ...half, port: tuple.dport, frontendPort: 0, frontend: NO_ADDRESS };
+      const forward = {
+        ...half,
+        port: tuple.dport,
+        frontendPort: 0,
+        frontend: NO_ADDRESS,
+        client: NO_ADDRESS,
+      };
       if (looksAfter && !this.#lookAfter(table, forwardKey, forward)) {
         this.#state.set(table, key, undefined);
         return drop('ReverseConflict');
@@ -594,7 +628,8 @@ class Decision {
     this.#count('reverseTranslated');
     const src = { address: half.frontend, port: half.frontendPort };
     if (half.own === 0) return { kind: 'output', port: CLIENT, src };
-    const dst = { address: half.own & HAIRPIN ? tuple.src : tuple.dst, port: half.port };
+    const client = half.own & MASQUERADED ? half.client : tuple.dst;
+    const dst = { address: half.own & HAIRPIN ? tuple.src : client, port: half.port };
     return { kind: 'output', port: CLIENT, src, dst };
   }
 }

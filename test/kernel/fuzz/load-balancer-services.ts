@@ -21,7 +21,11 @@ const two = (value: number): string => String.fromCharCode(value >> 8, value & 2
 export const placeOf = (address: string, port: number, protocol: number): Place =>
   address + two(port) + String.fromCharCode(protocol);
 
+/** Of which backends clients are hidden. */
+export type Hides = 'all' | 'host' | 'none';
+
 interface ModelFrontend {
+  readonly hides: Hides;
   /** Of what shares affinity: one port of one Service. */
   readonly group: string;
   readonly maglev: boolean;
@@ -75,7 +79,11 @@ function nearest(backends: readonly Backend[], node: string, zone: string | unde
 
 export function modelServices(
   spec: LoadBalancer,
-  { name: node, zone }: { readonly name: string; readonly zone?: string },
+  {
+    name: node,
+    zone,
+    addresses,
+  }: { readonly name: string; readonly zone?: string; readonly addresses: readonly string[] },
   services: readonly Service[],
 ): ModelServices {
   const frontends = new Map<Place, ModelFrontend>();
@@ -90,11 +98,11 @@ export function modelServices(
       const placeFor = (one: Backend) =>
         placeOf(bytesOfAddress(one.address), portFor(one, frontend) ?? 0, protocol);
       for (const one of able) backends.set(placeFor(one), backends.get(placeFor(one)) ?? false);
-      for (const address of frontend.addresses) {
+      const isOuter = frontend.scope !== 'ClusterIP';
+      const isLocal = frontend.trafficPolicy === 'Local' && !(isOuter && spec.clients === 'Pods');
+      for (const address of placesOf(frontend, service, addresses)) {
         const family = able.filter((one) => isV6(one.address) === isV6(address));
         const everywhere = takers(family);
-        const isInside = spec.clients === 'Pods' && frontend.scope !== 'ClusterIP';
-        const isLocal = frontend.trafficPolicy === 'Local' && !isInside;
         const chosen = isLocal
           ? takers(family.filter((one) => one.node === node))
           : nearest(everywhere, node, zone);
@@ -103,6 +111,7 @@ export function modelServices(
         const key = placeOf(bytesOfAddress(address), frontend.port, protocol);
         if (frontends.has(key)) continue;
         frontends.set(key, {
+          hides: isOuter && spec.clusterSources.length > 0 ? (isLocal ? 'host' : 'all') : 'none',
           group: `${nameOf(service)} ${frontend.name} ${frontend.port} ${frontend.protocol} ${frontend.scope}`,
           maglev: (frontend.algorithm ?? spec.algorithm) === 'Maglev',
           reject: (frontend.noBackends ?? spec.noBackends) === 'Reject',
@@ -119,4 +128,11 @@ export function modelServices(
 
 function nameOf({ namespace, name }: Service): string {
   return `${namespace}/${name}`;
+}
+
+/** A node port is one of all addresses of the node, in the families that the Service has. */
+function placesOf(frontend: Frontend, { frontends }: Service, node: readonly string[]): readonly string[] {
+  if (frontend.scope !== 'NodePort' || frontend.addresses.length > 0) return frontend.addresses;
+  const families = new Set(frontends.flatMap(({ addresses }) => addresses.map(isV6)));
+  return families.size === 0 ? node : node.filter((address) => families.has(isV6(address)));
 }

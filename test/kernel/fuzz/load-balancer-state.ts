@@ -14,6 +14,7 @@ export const CLOSING = CLOSED_BY_CLIENT | CLOSED_BY_SERVER | RESET;
 /** `own` of a half. */
 export const HAIRPIN = 1;
 export const PORT_CHANGED = 2;
+export const MASQUERADED = 4;
 
 export const TABLES = ['established', 'embryonic'] as const;
 export type Table = (typeof TABLES)[number];
@@ -35,12 +36,14 @@ export interface Half {
   /** Of replies: where the client sent its packets to. */
   readonly frontendPort: number;
   readonly frontend: string;
+  /** Of replies to a source that stands for the client: the client. */
+  readonly client: string;
 }
 
 export const NO_ADDRESS = '\0'.repeat(16);
 
 export function encodeHalf(half: Half): Buffer {
-  const bytes = Buffer.alloc(40);
+  const bytes = Buffer.alloc(56);
   bytes.writeUInt32LE(half.seen, 0);
   bytes.writeUInt32LE(half.proof, 4);
   bytes[8] = half.flags;
@@ -50,6 +53,7 @@ export function encodeHalf(half: Half): Buffer {
   bytes.writeUInt16BE(half.port, 20);
   bytes.writeUInt16BE(half.frontendPort, 22);
   bytes.write(half.frontend, 24, 'latin1');
+  bytes.write(half.client, 40, 'latin1');
   return bytes;
 }
 
@@ -64,6 +68,7 @@ export function decodeHalf(bytes: Buffer): Half {
     port: bytes.readUInt16BE(20),
     frontendPort: bytes.readUInt16BE(22),
     frontend: bytes.toString('latin1', 24, 40),
+    client: bytes.toString('latin1', 40, 56),
   };
 }
 
@@ -73,6 +78,7 @@ export function isSame(a: Half, b: Half): boolean {
     a.port === b.port &&
     a.frontendPort === b.frontendPort &&
     a.frontend === b.frontend &&
+    a.client === b.client &&
     a.backend === b.backend &&
     a.generation === b.generation
   );

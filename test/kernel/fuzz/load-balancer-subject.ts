@@ -21,8 +21,11 @@ import { bytesOfAddress, modelServices } from './load-balancer-services.ts';
 import { type Half, TABLES, type Table } from './load-balancer-state.ts';
 import { TCP, Tuples } from './load-balancer-tuple.ts';
 import {
+  ADDRESSES,
   AGES,
+  CLUSTER_SOURCES,
   HAIRPIN_SOURCE,
+  HOST_BACKENDS,
   LONG_DRAIN,
   NAMES,
   NODE,
@@ -64,8 +67,10 @@ export class LoadBalancers {
     const kind = spec.rejects.errorsPerSecond;
     const path = this.#path === undefined ? {} : { path: this.#path };
     const balancer =
-      this.#balancers.get(kind) ?? (await Balancer.open({ spec, node: NODE, zone: ZONE, ...path }));
+      this.#balancers.get(kind) ??
+      (await Balancer.open({ spec, node: NODE, zone: ZONE, addresses: ADDRESSES, ...path }));
     this.#balancers.set(kind, balancer);
+    for (const address of HOST_BACKENDS) balancer.chain.hostAddress(address);
     balancer.renew(spec);
     return new LoadBalancerSubject(balancer, random, this.seen);
   };
@@ -114,6 +119,11 @@ class LoadBalancerSubject implements Subject {
         sctp: coarse(timeouts.sctp),
       },
       hairpin: { v4: bytesOfAddress(HAIRPIN_SOURCE.ipv4), v6: bytesOfAddress(HAIRPIN_SOURCE.ipv6) },
+      sources:
+        balancer.spec.clusterSources.length === 0
+          ? undefined
+          : { v4: bytesOfAddress(CLUSTER_SOURCES.ipv4), v6: bytesOfAddress(CLUSTER_SOURCES.ipv6) },
+      host: new Set(HOST_BACKENDS.map(bytesOfAddress)),
       unit: coarse,
     });
     for (const name of NAMES) this.#services.set(name, randomService(random, name));
@@ -129,7 +139,9 @@ class LoadBalancerSubject implements Subject {
       image.setTable(`n/${name}`, service && [service]);
     }
     this.#balancer.apply(image.take());
-    const services = modelServices(spec, { name: NODE, zone: ZONE }, [...this.#services.values()]);
+    const services = modelServices(spec, { name: NODE, zone: ZONE, addresses: ADDRESSES }, [
+      ...this.#services.values(),
+    ]);
     this.#pending.push(...this.#rows.read(services));
     this.#model.config = { ...this.#model.config, services, backends: this.#rows.backends };
     // a row counts from zero for its next owner
@@ -252,6 +264,7 @@ class LoadBalancerSubject implements Subject {
     let expected = frame;
     if (dst) expected = rewritten(expected, packet, changeOf('dst', dst, packet));
     if (src) expected = rewritten(expected, packet, changeOf('src', src, packet));
+    if (src && packet.quoted && verdict.isHidden) expected = withSender(expected, packet, src);
     const { tuple } = arrival;
     const ends = {
       src: ipText(bytesOf(src?.address ?? tuple.src)),
@@ -385,6 +398,12 @@ function sentOn(
       differences.push(`other bytes than ${frame.toString('hex')}`);
   }
   return { differences, sums };
+}
+
+/** An error, from another sender; what it quotes stays. */
+function withSender(frame: Buffer, packet: Parsed, src: Side): Buffer {
+  const { quoted: _, ...alone } = { ...packet, isError: false, hasPorts: false, isEcho: false };
+  return rewritten(frame, alone, changeOf('src', { ...src, port: 0 }, packet));
 }
 
 function changeOf(side: 'src' | 'dst', { address, port }: Side, packet: Parsed) {

@@ -7,8 +7,14 @@ import type { Random } from './random.ts';
 export const NODE = 'node-a';
 export const ZONE = 'zone-1';
 const OTHER_ZONE = 'zone-2';
+export const ADDRESSES = ['192.0.2.11', '2001:db8::11'];
 export const NAMES = ['a', 'b', 'c'] as const;
 const OTHER_NODE = 'node-b';
+
+/** What backends see of clients that they may not see. */
+export const CLUSTER_SOURCES = { ipv4: '10.244.3.254', ipv6: 'fd00:3::fe' };
+/** Backends that are the host itself. */
+export const HOST_BACKENDS = ['10.244.2.4', 'fd00:2::4'] as const;
 
 export const HAIRPIN_SOURCE = { ipv4: '169.254.99.1', ipv6: 'fd00:c0be::1' };
 
@@ -22,8 +28,8 @@ export const CLIENTS = {
   6: ['fd00:1::5', 'fd00:1::6', 'fd00:9::5', 'fd00:2::1', 'fd00:2::2'],
 } as const;
 export const VIPS = {
-  4: ['10.96.0.10', '10.96.0.11', '198.51.100.7'],
-  6: ['fd00:96::10', 'fd00:96::11', '2001:db8:7::7'],
+  4: ['10.96.0.10', '10.96.0.11', '198.51.100.7', '192.0.2.11'],
+  6: ['fd00:96::10', 'fd00:96::11', '2001:db8:7::7', '2001:db8::11'],
 } as const;
 export const ROUTERS = { 4: '10.244.2.254', 6: 'fd00:2::fe' } as const;
 
@@ -61,15 +67,23 @@ export const WORLD: World = {
 function randomFrontend(r: Random, name: string): Frontend {
   const protocol = r.pick(['TCP', 'TCP', 'UDP', 'SCTP'] as const);
   const addresses = [...VIPS[4], ...VIPS[6]].filter(() => r.chance(0.5));
+  const scope = r.pick([
+    'ClusterIP',
+    'ClusterIP',
+    'ClusterIP',
+    'External',
+    'LoadBalancer',
+    'NodePort',
+  ] as const);
   const affinity = r.chance(0.3)
     ? { type: 'ClientIP' as const, timeoutSeconds: 5500 }
     : { type: 'None' as const, timeoutSeconds: 10800 };
   return {
     name,
-    addresses: addresses.length > 0 ? addresses : [VIPS[4][0]],
+    addresses: scope === 'NodePort' && r.chance(0.7) ? [] : addresses.length > 0 ? addresses : [VIPS[4][0]],
     port: protocol === 'SCTP' ? 2905 : r.pick([80, 80, 53]),
     protocol,
-    scope: r.pick(['ClusterIP', 'ClusterIP', 'External', 'LoadBalancer']),
+    scope,
     affinity,
     sourceRanges: r.chance(0.15) ? RANGES.filter(() => r.chance(0.3)) : [],
     trafficPolicy: r.chance(0.15) ? 'Local' : 'Cluster',
@@ -158,15 +172,18 @@ export const LONG_DRAIN = 86400;
 export function randomSpec(r: Random): LoadBalancer {
   const all = ['ClusterIP', 'External', 'LoadBalancer', 'NodePort'] as const;
   const some = all.filter(() => r.chance(0.7));
+  const limited = r.chance(0.15);
   return {
     algorithm: r.pick(['Random', 'Maglev']),
+    // a constant of the program, as the limit on answers is: there are two programs
+    clusterSources: limited ? [] : [CLUSTER_SOURCES.ipv4, CLUSTER_SOURCES.ipv6],
     scopes: r.chance(0.7) || some.length === 0 ? [...all] : some,
     clients: r.chance(0.2) ? 'Pods' : 'Any',
     noBackends: r.pick(['Reject', 'Drop']),
     drainSeconds: r.pick([0, LONG_DRAIN, LONG_DRAIN]),
     udpDrainSeconds: r.pick([0, 0, LONG_DRAIN]),
     hairpin: HAIRPIN_SOURCE,
-    rejects: { errorsPerSecond: r.chance(0.15) ? 0 : 1_000_000, burst: 1_000_000 },
+    rejects: { errorsPerSecond: limited ? 0 : 1_000_000, burst: 1_000_000 },
     sessions: {
       maxEstablished: 8192,
       maxEmbryonic: 8192,

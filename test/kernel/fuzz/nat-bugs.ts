@@ -99,4 +99,22 @@ export const NAT_BUGS: readonly Bug[] = [
     from: '(PKT_ICMP_ERROR | PKT_FRAG_LATER) || is_echo_reply(w)',
     to: '(PKT_ICMP_ERROR | PKT_FRAG_LATER)',
   },
+  {
+    what: 'the Service of an error is looked for at the error itself',
+    file: 'nat/match.h',
+    from: 'key.addr = w->tuple.dst;',
+    to: 'key.addr = *packet_dst(w);\n\tif (w->flags & PKT_ICMP_ERROR)\n\t\treturn VERDICT_PASS;',
+  },
+  {
+    what: 'what comes from an excluded peer crosses, also what is for the host',
+    file: 'nat/open.h',
+    from: '} else if (!is_shared) {',
+    to: '} else {',
+  },
+  {
+    what: 'frames for other machines open sessions',
+    file: 'nat/nat.bpf.c',
+    from: 'c->skb->pkt_type != PACKET_HOST ||',
+    to: '',
+  },
 ];

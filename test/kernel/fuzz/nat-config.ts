@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Random configurations of a NAT, and what they mean by the descriptions of the schema. */
-import type { Nat } from '../../../src/api/generated/types.ts';
+import type { Frontend, Nat, Service } from '../../../src/api/generated/types.ts';
 import { desired } from '../../../src/cubes/nat/desired.ts';
 import { ipBytes, isV6, mappedBytes } from '../support/bytes.ts';
 import { type ForwardRule, natPorts, type SourceRule } from '../support/translator.ts';
@@ -47,6 +47,8 @@ export interface Config {
   readonly spec: Nat;
   /** Of the port outside, with prefix length. */
   readonly addresses: readonly string[];
+  /** Of its tables; none where it is a gateway. */
+  readonly services: readonly Service[];
 }
 
 /**
@@ -59,6 +61,7 @@ export interface Shape {
   readonly portRange: Nat['portRange'];
   readonly rejects: Nat['rejects'];
   readonly maxEstablished: number;
+  readonly role?: 'Discriminator';
 }
 
 const FEATURES = [
@@ -107,6 +110,20 @@ export const SHAPES: readonly Shape[] = [
     maxEstablished: 24,
   },
   { features: ['forwards', 'forwardServices'], portRange: NARROW, rejects: FREELY, maxEstablished: 24 },
+  {
+    features: ['forwards', 'sources'],
+    portRange: NARROW,
+    rejects: FREELY,
+    maxEstablished: 4096,
+    role: 'Discriminator',
+  },
+  {
+    features: ['forwards', 'forwardServices', 'sources', 'exclusions'],
+    portRange: WIDE,
+    rejects: FREELY,
+    maxEstablished: 4096,
+    role: 'Discriminator',
+  },
 ];
 
 const some = (r: Random, list: readonly string[], chance: number): string[] =>
@@ -150,14 +167,40 @@ function randomForwardRule(r: Random, uses: (feature: Feature) => boolean): Forw
   return { ...base, protocol, port, ...range, target: { address: server, ...changed } };
 }
 
-function anyConfig(r: Random, { features, portRange, rejects, maxEstablished }: Shape): Config {
+/** Some frontends of every scope, at addresses that packets are sent to. */
+function randomServices(r: Random): Service[] {
+  const frontend = (): Frontend => {
+    const scope = r.pick(['ClusterIP', 'External', 'LoadBalancer', 'NodePort'] as const);
+    return {
+      name: '',
+      addresses: scope === 'NodePort' ? [] : some(r, [...OWN, ...PUBLISHED, ...SERVERS], 0.3),
+      port: r.pick([53, 80, 81, 2905, 8000, 60_001]),
+      protocol: r.pick(['TCP', 'UDP', 'SCTP'] as const),
+      scope,
+      affinity: { type: 'None', timeoutSeconds: 1 },
+      sourceRanges: [],
+      trafficPolicy: 'Cluster',
+    };
+  };
+  return Array.from({ length: r.below(4) }, (_, i) => ({
+    namespace: 'n',
+    name: `s${i}`,
+    frontends: Array.from({ length: r.between(1, 3) }, frontend),
+    backends: [],
+  }));
+}
+
+function anyConfig(r: Random, { features, portRange, rejects, maxEstablished, role }: Shape): Config {
   const uses = (feature: Feature) => features.includes(feature);
   const addresses = some(r, OWN, 0.8);
   const masquerade = { type: 'Masquerade' as const, sources: [], destinations: [] };
   const rules = Array.from({ length: r.below(4) }, () => randomSourceRule(r, uses, addresses));
   return {
     addresses: addresses.map((address) => `${address}/${isV6(address) ? 64 : 24}`),
+    services: role ? randomServices(r) : [],
     spec: {
+      role: role ?? 'Gateway',
+      maxServices: 1024,
       sourceRules: uses('sources') ? [...rules, ...(r.chance(0.9) ? [masquerade] : [])] : [],
       forwardRules: Array.from({ length: r.below(9) }, () => randomForwardRule(r, uses)),
       exclusions: uses('exclusions') ? some(r, EXCLUDED, 0.25) : [],
@@ -184,7 +227,7 @@ export function randomConfig(r: Random, shape: Shape): Config {
   }
 }
 
-export function inputOf({ spec, addresses }: Config) {
+export function inputOf({ spec, addresses }: Pick<Config, 'spec' | 'addresses'>) {
   return { namespace: 'n', name: 'nat', uid: 'u', spec, ports: natPorts(addresses) };
 }
 
@@ -196,7 +239,24 @@ function prefixOf(text: string): ModelPrefix {
 
 const raw = (address: string) => rawOf(ipBytes(address));
 
-export function modelOf({ spec, addresses }: Config): ModelNat {
+/** Address, port and protocol of each place where clients outside reach a Service. */
+function placesOf({ services }: Config): Set<string> {
+  const places = new Set<string>();
+  for (const { frontends } of services) {
+    const listed = frontends.flatMap(({ addresses }) => addresses);
+    const families = new Set(listed.map(isV6));
+    const node = OWN.filter((address) => listed.length === 0 || families.has(isV6(address)));
+    for (const { scope, addresses, port, protocol } of frontends) {
+      if (scope === 'ClusterIP') continue;
+      for (const address of scope === 'NodePort' ? node : addresses)
+        places.add(`${raw(address)} ${port} ${NUMBERS[protocol][0]}`);
+    }
+  }
+  return places;
+}
+
+export function modelOf(config: Config): ModelNat {
+  const { spec, addresses } = config;
   const own = addresses.map((text) => text.split('/')[0] ?? '');
   const protocolsOf = (name: keyof typeof NUMBERS | undefined) => (name === undefined ? [] : NUMBERS[name]);
   const sourceRules = spec.sourceRules.map(
@@ -230,5 +290,14 @@ export function modelOf({ spec, addresses }: Config): ModelNat {
     forwardRules,
     exclusions: spec.exclusions.map(prefixOf),
     portRange: [spec.portRange.first, spec.portRange.last],
+    ...(spec.role === 'Gateway'
+      ? {}
+      : {
+          host: {
+            addresses: new Set(OWN.map(raw)),
+            services: placesOf(config),
+            inside: spec.sourceRules.flatMap(({ sources }) => sources).map(prefixOf),
+          },
+        }),
   };
 }

@@ -7,7 +7,7 @@ import { nat } from '../../../src/cubes/nat/type.ts';
 import type { BpfMap } from '../../../src/dataplane/kernel/addon/index.ts';
 import { GATEWAY_MAC } from '../support/bytes.ts';
 import { Chain, type ChainCube, sumPerCpu, u32 } from '../support/chain.ts';
-import { type Config, inputOf, type Shape, STEP_SECONDS } from './nat-config.ts';
+import { type Config, inputOf, OWN, type Shape, STEP_SECONDS } from './nat-config.ts';
 import { INSIDE, OUTSIDE } from './nat-model.ts';
 import type { Table } from './nat-sessions-model.ts';
 
@@ -73,8 +73,11 @@ export class NatLab {
     this.#cubes.set(shape, cube);
     this.#cube = cube;
     clear(cube.map('matches'));
+    clear(cube.map('services'));
     for (const name of ARRAYS) zero(cube.map(name));
-    const image = new NatImage(input);
+    const image = new NatImage(input, OWN);
+    if (config.services.length > 0) image.setTable('n/services', config.services);
+    for (const address of OWN) this.chain.hostAddress(address, config.spec.role === 'Gateway');
     image.settle();
     for (const { map, keys, values } of image.take().writes) cube.map(map).updateBatchSync(keys, values);
   }

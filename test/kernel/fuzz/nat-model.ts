@@ -62,6 +62,13 @@ export interface ModelNat {
   readonly forwardRules: readonly ModelForwardRule[];
   readonly exclusions: readonly ModelPrefix[];
   readonly portRange: readonly [first: number, last: number];
+  /** Of a discriminator: the host has the outside addresses, too. */
+  readonly host?: {
+    readonly addresses: ReadonlySet<RawAddress>;
+    /** `address port protocol` */
+    readonly services: ReadonlySet<string>;
+    readonly inside: readonly ModelPrefix[];
+  };
 }
 
 export type Outcome =
@@ -82,6 +89,8 @@ export interface Arrival {
   readonly port: number;
   /** On an Interface endpoint: the host has what is not the NAT's. */
   readonly shared: boolean;
+  /** The frame is not for this machine alone. */
+  readonly others: boolean;
 }
 
 /** What the kernel made of it. */
@@ -155,7 +164,8 @@ export class NatModel {
     }
     const { packet } = parsed;
     const { frame, port, shared } = arrival;
-    const owns = (address: Address) => this.config.own.has(rawOfAddress(address));
+    const owns = (address: Address) =>
+      this.config.own.has(rawOfAddress(address)) && !(this.config.host && shared);
     if (port === OUTSIDE && packet.vlan === undefined) {
       if (packet.kind === 'arp') return this.#neighbour(answerToArp(frame, packet, owns), arrival);
       if (packet.isNeighbourDiscovery)
@@ -175,6 +185,12 @@ export class NatModel {
   #cross({ frame, port }: Arrival, counter = 'passed'): Outcome {
     this.#judge.count(counter);
     return { kind: 'output', port: port === INSIDE ? OUTSIDE : INSIDE, frame };
+  }
+
+  /** To the host, where it shares the interface. */
+  #leave({ shared }: Arrival): Outcome {
+    this.#judge.count('host');
+    return shared ? { kind: 'pass' } : this.#drop('LinkLocalControl');
   }
 
   #neighbour(found: Neighbour, arrival: Arrival): Outcome {
@@ -209,8 +225,11 @@ export class NatModel {
   }
 
   #packet(arrival: Arrival, packet: Parsed, actual: Actual): Outcome {
-    const { frame, port } = arrival;
+    const { frame, port, others } = arrival;
+    const host = port === OUTSIDE ? this.config.host : undefined;
     const tuple = this.tupleOf(frame, packet);
+    if (host && others) return this.#leave(arrival);
+    if (!tuple && host?.addresses.has(rawOfAddress(packet.dst))) return this.#leave(arrival);
     if (!tuple) return this.#drop('FragmentWithoutFirst');
     const signal = signalOf(frame, packet, tuple.proto);
     if (!isTranslatable(packet, tuple.proto)) {
@@ -245,8 +264,15 @@ export class NatModel {
     // rules look at the packet itself, also at an error
     const seen = packet.quoted ? ownTupleOf(packet) : tuple;
     const peer = inside ? seen.dst : seen.src;
-    if (!config.own.has(peer) && isInAny(peer, config.exclusions)) return this.#cross(arrival, 'excluded');
-    const forward = config.forwardRules.find((rule) => takesForward(rule, seen));
+    const excluded = !config.own.has(peer) && isInAny(peer, config.exclusions);
+    const host = inside ? undefined : config.host;
+    if (excluded && !host) return this.#cross(arrival, 'excluded');
+    const forward = excluded ? undefined : config.forwardRules.find((rule) => takesForward(rule, seen));
+    if (!forward && host) {
+      const crosses =
+        host.services.has(`${tuple.dst} ${tuple.dport} ${tuple.proto}`) || isInAny(seen.dst, host.inside);
+      return crosses ? this.#cross(arrival) : this.#leave(arrival);
+    }
     if (!forward && config.own.has(seen.dst)) {
       return this.#drop(packet.quoted ? 'NoSession' : 'NoMapping');
     }

@@ -43,6 +43,9 @@ import { checksumsOf, sameBytes } from './rewrite-model.ts';
 /** Clients that lose the other halves of what they claim. */
 const THIEVES = [rawOf(ipBytes('10.244.1.250')), rawOf(ipBytes('fd00:244:1::250'))] as const;
 
+/** skb->pkt_type */
+const HOST = 0;
+
 const now = (): number => Number(process.hrtime.bigint() >> 30n);
 
 const WORLD: World = {
@@ -196,29 +199,32 @@ class NatSubject implements Subject {
     const way = `${port} ${shared}`;
     if (way === this.#entered) return;
     this.#entered = way;
-    this.#kernel.chain.attach({ kind: shared ? 'interface' : 'stack' }, this.#kernel.cube, port);
+    this.#kernel.chain.attach({ kind: shared ? 'interface' : 'stack', all: true }, this.#kernel.cube, port);
   }
 
   shoot(seeds: Random): readonly string[] {
     // what one packet draws, and how much of it, has no effect on those behind it
     const random = new Random(seeds.word());
     const disturbed = random.chance(0.02) ? this.#disturb(random) : undefined;
-    if (disturbed) return this.#shoot(disturbed, false);
+    const discriminates = this.#config.spec.role === 'Discriminator';
+    if (disturbed) return this.#shoot(disturbed, discriminates);
     const shot = random.chance(0.1)
       ? { frame: randomFrame(random, WORLD), port: random.pick([OUTSIDE, INSIDE]) }
       : this.#flows.shot(random);
     if (random.chance(0.05)) this.#provokeZero(shot);
     const frame = random.chance(0.06) ? damaged(random, shot.frame, 0.5) : shot.frame;
-    const shared = random.chance(0.08);
-    return this.#shoot({ ...shot, frame }, shared);
+    const shared = random.chance(discriminates ? 0.9 : 0.08);
+    return this.#shoot({ ...shot, frame }, shared, random.chance(0.03));
   }
 
-  #shoot(shot: Shot, shared: boolean): readonly string[] {
+  #shoot(shot: Shot, shared: boolean, isForAnother = false): readonly string[] {
     const { frame, port, flow, isThere } = shot;
     this.#enter(port, shared);
-    const actual = this.#kernel.chain.shoot(frame);
+    const others = isForAnother || (frame.readUInt8(0) & 1) === 1;
+    // that a frame is for a group, or for all, the device has seen by itself
+    const actual = this.#kernel.chain.shoot(frame, others ? {} : { packetType: HOST });
     const out = actual.verdict === Verdict.ok && actual.seen !== undefined;
-    const outcome = this.#model.decide({ frame, port, shared }, { frame: actual.frame, out });
+    const outcome = this.#model.decide({ frame, port, shared, others }, { frame: actual.frame, out });
     if (flow && outcome.kind === 'output' && isThere !== undefined) {
       if (outcome.tuple && isThere) flow.out = { tuple: outcome.tuple, port: outcome.port };
       if (outcome.tuple) flow.last[isThere ? 0 : 1] = actual.frame.subarray(14);

@@ -26,6 +26,7 @@ export const SPEC: LoadBalancer = {
   scopes: ['ClusterIP', 'External', 'LoadBalancer', 'NodePort'],
   clients: 'Any',
   noBackends: 'Reject',
+  clusterSources: [],
   drainSeconds: 60,
   udpDrainSeconds: 0,
   hairpin: { ipv4: '169.254.99.1', ipv6: 'fd00:c0be::1' },
@@ -98,13 +99,19 @@ export class Balancer {
     this.cube = cube;
     this.#node = node;
     this.spec = spec;
-    this.image = new LoadBalancerImage(spec, node);
+    this.image = new LoadBalancerImage(spec, this.#node);
     this.image.settle();
   }
 
   /** @param options.path another build of the object file. */
   static async open(
-    options: { spec?: Partial<LoadBalancer>; node?: string; zone?: string; path?: string } = {},
+    options: {
+      spec?: Partial<LoadBalancer>;
+      node?: string;
+      zone?: string;
+      addresses?: readonly string[];
+      path?: string;
+    } = {},
   ): Promise<Balancer> {
     const spec = { ...SPEC, ...options.spec };
     const input = { namespace: 'n', name: 'lb', uid: 'u', spec, ports: [] };
@@ -113,7 +120,7 @@ export class Balancer {
       ...(options.zone === undefined ? {} : { zone: options.zone }),
       gatewayMac: '02:c0:be:00:00:01',
       overlayVni: 1,
-      addresses: [],
+      addresses: options.addresses ?? [],
       redirectPeer: true,
     };
     const { rodata, sizes } = loadBalancer.instance(input, node);
@@ -136,6 +143,12 @@ export class Balancer {
     const problems = services.flatMap((one) => this.image.setTable(`n/${one.name}`, [one]));
     this.apply(this.image.take());
     return problems;
+  }
+
+  /** The node has these addresses now. */
+  move(...addresses: string[]): void {
+    this.image.setNode({ ...this.#node, addresses });
+    this.apply(this.image.take());
   }
 
   remove(name: string): void {
@@ -164,7 +177,7 @@ export class Balancer {
 
   /** Lets the frames of `chain.measure` come in by a port. */
   enter(port: number): void {
-    this.chain.attach({ kind: 'interface' }, this.cube, port);
+    this.chain.attach({ kind: 'interface', all: true }, this.cube, port);
   }
 
   /** All halves of all sessions. */

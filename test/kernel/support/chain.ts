@@ -182,6 +182,8 @@ export interface RunOptions {
 export interface AttachOptions {
   kind: keyof typeof Attach | number;
   failOpen?: boolean;
+  /** Of an interface: packets for the host's own addresses go to the chain, too. */
+  all?: boolean;
   /** Of a pod. */
   addresses?: readonly string[];
   mac?: string;
@@ -393,6 +395,7 @@ export class Chain {
     value.writeUInt16LE(ATTACHMENT_INDEX, 2);
     value[4] = options.failOpen ? 1 : 0;
     value[5] = addresses.length;
+    value.writeUInt32LE(options.all ? 1 : 0, 12);
     value.set(macBytes(options.mac ?? (options.kind === 'pod' ? POD_MAC : '00:00:00:00:00:00')), 6);
     addresses.forEach((address, i) => {
       value.set(mappedBytes(address), 16 + 16 * i);

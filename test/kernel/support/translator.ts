@@ -3,7 +3,7 @@
  * A NAT in a chain of its own, filled through its image as the agent does it. Both its ports end in the probe, so a result
  * tells where a packet went and what it was then.
  */
-import type { Nat } from '../../../src/api/generated/types.ts';
+import type { Nat, Service } from '../../../src/api/generated/types.ts';
 import { established as codec, type Session } from '../../../src/cubes/nat/generated/codec.ts';
 import { NatImage } from '../../../src/cubes/nat/image.ts';
 import { schema } from '../../../src/cubes/nat/schema.ts';
@@ -23,6 +23,8 @@ export const SPEC: Nat = {
   sourceRules: [MASQUERADE],
   forwardRules: [],
   exclusions: [],
+  role: 'Gateway',
+  maxServices: 64,
   portRange: { first: 49152, last: 65535 },
   rejects: { errorsPerSecond: 1000, burst: 1000 },
   sessions: {
@@ -61,6 +63,10 @@ export interface TranslatorOptions {
   readonly spec?: Partial<Nat>;
   /** Of the port outside. */
   readonly addresses?: readonly string[];
+  /** Of the node. */
+  readonly node?: readonly string[];
+  /** Of its tables. */
+  readonly services?: readonly Service[];
 }
 
 /** Ports of a cube as the agent gives them. */
@@ -97,7 +103,8 @@ export class Translator {
     const chain = await Chain.open();
     const cube = await chain.add({ object: 'nat', schema, slot: 1, variables: rodata, mapSizes: sizes });
     chain.watch(1, OUTSIDE, INSIDE);
-    const image = new NatImage(input);
+    const image = new NatImage(input, options.node);
+    if (options.services) image.setTable('n/services', options.services);
     image.settle();
     for (const { map, keys, values } of image.take().writes) cube.map(map).updateBatchSync(keys, values);
     return new Translator(chain, cube);
@@ -113,6 +120,12 @@ export class Translator {
   outside(frame: Uint8Array, options?: RunOptions): RunResult {
     this.enter(OUTSIDE);
     return this.chain.run(frame, options);
+  }
+
+  /** A frame for this machine that comes in by the port outside, from an interface that the host shares. */
+  uplink(frame: Uint8Array, options: RunOptions = {}): RunResult {
+    this.chain.attach({ kind: 'interface', all: true }, this.cube, OUTSIDE);
+    return this.chain.run(frame, { packetType: 0, ...options });
   }
 
   /** Lets frames come in by a port. `kind`: of the attachment in front of it. */

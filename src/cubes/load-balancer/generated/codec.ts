@@ -145,7 +145,7 @@ function getSessionState(bytes: Uint8Array, at: number): SessionState {
   };
 }
 
-/** struct session, 40 bytes */
+/** struct session, 56 bytes */
 export interface Session<A = string> {
   readonly state: SessionState;
   readonly backend: number;
@@ -153,6 +153,7 @@ export interface Session<A = string> {
   readonly port: number;
   readonly frontendPort: number;
   readonly frontend: A;
+  readonly client: A;
 }
 
 function putSession(bytes: Uint8Array, at: number, row: Session<string | Uint8Array>): void {
@@ -162,6 +163,7 @@ function putSession(bytes: Uint8Array, at: number, row: Session<string | Uint8Ar
   putBe16(bytes, at + 20, row.port, 'Session.port');
   putBe16(bytes, at + 22, row.frontendPort, 'Session.frontendPort');
   putAddress(bytes, at + 24, row.frontend, 'Session.frontend');
+  putAddress(bytes, at + 40, row.client, 'Session.client');
 }
 
 function getSession(bytes: Uint8Array, at: number): Session {
@@ -172,6 +174,7 @@ function getSession(bytes: Uint8Array, at: number): Session {
     port: getBe16(bytes, at + 20),
     frontendPort: getBe16(bytes, at + 22),
     frontend: getAddress(bytes, at + 24),
+    client: getAddress(bytes, at + 40),
   };
 }
 
@@ -338,7 +341,7 @@ function getErrorBuffer(bytes: Uint8Array, at: number): ErrorBuffer {
   };
 }
 
-/** struct scratch, 160 bytes */
+/** struct scratch, 192 bytes */
 export interface Scratch<A = string> {
   readonly forward: CubeTuple<A>;
   readonly reverse: CubeTuple<A>;
@@ -350,7 +353,7 @@ function putScratch(bytes: Uint8Array, at: number, row: Scratch<string | Uint8Ar
   putCubeTuple(bytes, at, row.forward);
   putCubeTuple(bytes, at + 40, row.reverse);
   putSession(bytes, at + 80, row.half);
-  putSession(bytes, at + 120, row.back);
+  putSession(bytes, at + 136, row.back);
 }
 
 function getScratch(bytes: Uint8Array, at: number): Scratch {
@@ -358,7 +361,7 @@ function getScratch(bytes: Uint8Array, at: number): Scratch {
     forward: getCubeTuple(bytes, at),
     reverse: getCubeTuple(bytes, at + 40),
     half: getSession(bytes, at + 80),
-    back: getSession(bytes, at + 120),
+    back: getSession(bytes, at + 136),
   };
 }
 
@@ -534,7 +537,7 @@ export const embryonic: MapCodec<CubeTuple, Session, CubeTuple<string | Uint8Arr
   type: 9,
   maxEntries: 131072,
   keySize: 40,
-  valueSize: 40,
+  valueSize: 56,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 40, 'embryonic key');
     putCubeTuple(bytes, at, row);
@@ -544,11 +547,11 @@ export const embryonic: MapCodec<CubeTuple, Session, CubeTuple<string | Uint8Arr
     return getCubeTuple(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 40, 'embryonic value');
+    checkRoom(bytes, at, 56, 'embryonic value');
     putSession(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 40, 'embryonic value');
+    checkRoom(bytes, at, 56, 'embryonic value');
     return getSession(bytes, at);
   },
 };
@@ -558,7 +561,7 @@ export const established: MapCodec<CubeTuple, Session, CubeTuple<string | Uint8A
   type: 9,
   maxEntries: 524288,
   keySize: 40,
-  valueSize: 40,
+  valueSize: 56,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 40, 'established key');
     putCubeTuple(bytes, at, row);
@@ -568,11 +571,11 @@ export const established: MapCodec<CubeTuple, Session, CubeTuple<string | Uint8A
     return getCubeTuple(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 40, 'established value');
+    checkRoom(bytes, at, 56, 'established value');
     putSession(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 40, 'established value');
+    checkRoom(bytes, at, 56, 'established value');
     return getSession(bytes, at);
   },
 };
@@ -678,7 +681,7 @@ export const scratch: MapCodec<number, Scratch, number, Scratch<string | Uint8Ar
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 160,
+  valueSize: 192,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 4, 'scratch key');
     putU32(bytes, at, row, 'scratch key');
@@ -688,11 +691,11 @@ export const scratch: MapCodec<number, Scratch, number, Scratch<string | Uint8Ar
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 160, 'scratch value');
+    checkRoom(bytes, at, 192, 'scratch value');
     putScratch(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 160, 'scratch value');
+    checkRoom(bytes, at, 192, 'scratch value');
     return getScratch(bytes, at);
   },
 };
@@ -724,6 +727,7 @@ export const sourceRanges: MapCodec<SourceRangeKey, number, SourceRangeKey<strin
 /** Constants of the program (`const volatile`), set when it is loaded. */
 export const constants: {
   readonly hairpin: StructCodec<HairpinAddresses, HairpinAddresses<string | Uint8Array>>;
+  readonly masquerade: StructCodec<HairpinAddresses, HairpinAddresses<string | Uint8Array>>;
   readonly reply_limit: StructCodec<RateLimit>;
   readonly session_timeouts: StructCodec<SessionTimeouts>;
 } = {
@@ -737,6 +741,19 @@ export const constants: {
     },
     decode(bytes, at = 0) {
       checkRoom(bytes, at, 32, 'hairpin');
+      return getHairpinAddresses(bytes, at);
+    },
+  },
+  masquerade: {
+    name: 'masquerade',
+    size: 32,
+    encode(row) {
+      const bytes = new Uint8Array(32);
+      putHairpinAddresses(bytes, 0, row);
+      return bytes;
+    },
+    decode(bytes, at = 0) {
+      checkRoom(bytes, at, 32, 'masquerade');
       return getHairpinAddresses(bytes, at);
     },
   },

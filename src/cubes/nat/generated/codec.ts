@@ -326,6 +326,28 @@ function getScratch(bytes: Uint8Array, at: number): Scratch {
   };
 }
 
+/** struct service_key, 24 bytes */
+export interface ServiceKey<A = string> {
+  readonly addr: A;
+  readonly port: number;
+  readonly proto: number;
+}
+
+function putServiceKey(bytes: Uint8Array, at: number, row: ServiceKey<string | Uint8Array>): void {
+  putAddress(bytes, at, row.addr, 'ServiceKey.addr');
+  putBe16(bytes, at + 16, row.port, 'ServiceKey.port');
+  putU8(bytes, at + 18, row.proto, 'ServiceKey.proto');
+  putZeros(bytes, at + 19, 5);
+}
+
+function getServiceKey(bytes: Uint8Array, at: number): ServiceKey {
+  return {
+    addr: getAddress(bytes, at),
+    port: getBe16(bytes, at + 16),
+    proto: getU8(bytes, at + 18),
+  };
+}
+
 /** struct source_rule, 20 bytes */
 export interface SourceRule {
   readonly type: number;
@@ -374,6 +396,7 @@ export interface NatOptions {
   readonly destinations: number;
   readonly protocols: number;
   readonly exclusions: number;
+  readonly discriminates: number;
 }
 
 function putNatOptions(bytes: Uint8Array, at: number, row: NatOptions): void {
@@ -386,7 +409,7 @@ function putNatOptions(bytes: Uint8Array, at: number, row: NatOptions): void {
   putU8(bytes, at + 8, row.destinations, 'NatOptions.destinations');
   putU8(bytes, at + 9, row.protocols, 'NatOptions.protocols');
   putU8(bytes, at + 10, row.exclusions, 'NatOptions.exclusions');
-  putZeros(bytes, at + 11, 1);
+  putU8(bytes, at + 11, row.discriminates, 'NatOptions.discriminates');
 }
 
 function getNatOptions(bytes: Uint8Array, at: number): NatOptions {
@@ -400,6 +423,7 @@ function getNatOptions(bytes: Uint8Array, at: number): NatOptions {
     destinations: getU8(bytes, at + 8),
     protocols: getU8(bytes, at + 9),
     exclusions: getU8(bytes, at + 10),
+    discriminates: getU8(bytes, at + 11),
   };
 }
 
@@ -647,6 +671,30 @@ export const scratch: MapCodec<number, Scratch, number, Scratch<string | Uint8Ar
   },
 };
 
+export const services: MapCodec<ServiceKey, number, ServiceKey<string | Uint8Array>> = {
+  name: 'services',
+  type: 1,
+  maxEntries: 32768,
+  keySize: 24,
+  valueSize: 4,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'services key');
+    putServiceKey(bytes, at, row);
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'services key');
+    return getServiceKey(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'services value');
+    putU32(bytes, at, row, 'services value');
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'services value');
+    return getU32(bytes, at);
+  },
+};
+
 export const sourceRules: MapCodec<number, SourceRule> = {
   name: 'source_rules',
   type: 2,
@@ -728,5 +776,6 @@ export const maps = {
   reply_buckets: replyBuckets,
   reply_scratch: replyScratch,
   scratch: scratch,
+  services: services,
   source_rules: sourceRules,
 } as const;

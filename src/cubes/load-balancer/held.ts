@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Service } from '../../api/generated/types.ts';
+
+/** What a service holds of the tables. */
+export interface Held {
+  readonly name: string;
+  /** id * 2 + ready */
+  readonly backends: Uint32Array;
+  /** Rows of `frontends` that are its own. */
+  frontends: readonly number[];
+  /** Keys, as text, of those that another service has. */
+  parked: readonly string[];
+  readonly groups: readonly string[];
+  /** Kept where the addresses of the node decide. */
+  readonly service: Service | undefined;
+}

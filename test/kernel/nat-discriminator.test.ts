@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The NAT at addresses that the host has, too: what is a pod's, what a Service's, what the host's. */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { frontend, service } from './support/balancer.ts';
+import { POD_MAC } from './support/bytes.ts';
+import { type RunResult, Verdict } from './support/chain.ts';
+import { dissect, verifyChecksums } from './support/dissect.ts';
+import { arp, echo, ethernet, icmpError, ip, ipv4, type Layer4, tcp, udp } from './support/packet.ts';
+import { INSIDE, MASQUERADE, OUTSIDE, SPEC, Translator } from './support/translator.ts';
+
+/** PKT_HOST_ROUTE of bpf/include/packet.h. */
+const HOST_ROUTE = 1 << 15;
+
+const FAMILIES = [
+  [
+    'IPv4',
+    {
+      node: '198.51.100.10',
+      pod: '10.244.1.5',
+      far: '10.244.2.5',
+      external: '198.51.100.200',
+      peer: '203.0.113.7',
+    },
+  ],
+  [
+    'IPv6',
+    {
+      node: '2001:db8::10',
+      pod: 'fd00:244:1::5',
+      far: 'fd00:244:2::5',
+      external: '2001:db8::c8',
+      peer: '2001:db8:7::7',
+    },
+  ],
+] as const;
+
+const SERVICE = service(
+  'web',
+  [
+    frontend(['10.96.0.10', 'fd00:96::10']),
+    frontend([], { scope: 'NodePort', port: 30080 }),
+    frontend([], { scope: 'NodePort', port: 30053, protocol: 'UDP' }),
+    frontend(['198.51.100.200', '2001:db8::c8'], { scope: 'External' }),
+  ],
+  [],
+);
+
+let nat: Translator;
+beforeEach(async () => {
+  nat = await Translator.open({
+    spec: {
+      ...SPEC,
+      role: 'Discriminator',
+      exclusions: ['10.244.0.0/16', 'fd00:244::/32'],
+      sourceRules: [{ ...MASQUERADE, sources: ['10.244.1.0/24', 'fd00:244:1::/64'] }],
+    },
+    addresses: ['198.51.100.10/32', '2001:db8::10/128'],
+    node: ['198.51.100.10', '2001:db8::10'],
+    services: [SERVICE],
+  });
+  for (const address of ['198.51.100.10', '2001:db8::10']) nat.chain.hostAddress(address);
+});
+afterEach(() => nat?.close());
+
+const packet = (src: string, dst: string, l4: Layer4) => ethernet({}, ip({ src, dst }, l4));
+
+function ipOf(result: RunResult) {
+  expect(verifyChecksums(result.frame)).toEqual([]);
+  const { ip: found } = dissect(result.frame);
+  if (!found) throw new Error('no IP packet');
+  return found;
+}
+
+/** Left to the host as it came. */
+function isLeft(result: RunResult, frame: Uint8Array): void {
+  expect(result).toMatchObject({ verdict: Verdict.pass, drops: [], counts: ['nat host'] });
+  expect(result.seen).toBeUndefined();
+  expect(result.frame).toEqual(frame);
+}
+
+describe.each(FAMILIES)('%s', (family, f) => {
+  const v6 = family === 'IPv6';
+
+  test('a pod gets the address of the node and a port of the range, its answer comes back, the host routes it', () => {
+    const there = nat.inside(packet(f.pod, f.peer, tcp({ sport: 4000, dport: 443, flags: 'S' })));
+    expect(there.seen?.port).toBe(OUTSIDE);
+    expect((there.seen?.work.flags ?? 0) & HOST_ROUTE).toBe(HOST_ROUTE);
+    const out = ipOf(there);
+    expect(out.src).toBe(f.node);
+    const sport = out.tcp?.sport ?? 0;
+    expect(sport).toBeGreaterThanOrEqual(49_152);
+    const back = nat.uplink(packet(f.peer, f.node, tcp({ sport: 443, dport: sport, flags: 'SA' })));
+    expect(back.seen).toMatchObject({ port: INSIDE });
+    expect(ipOf(back)).toMatchObject({ dst: f.pod, tcp: { dport: 4000 } });
+  });
+
+  test.each([
+    [
+      'a connection of the host, also from a port of the range',
+      tcp({ sport: 443, dport: 50_000, flags: 'SA' }),
+    ],
+    ['a connection to the host', tcp({ sport: 4000, dport: 22, flags: 'S' })],
+    ['a tunnel of its overlay', udp({ sport: 4000, dport: 4789, payload: 60 })],
+    ['a request for its echo', echo({ id: 7, ...(v6 ? { v6 } : {}) })],
+    ['an answer to its echo', echo({ id: 7, reply: true, ...(v6 ? { v6 } : {}) })],
+    ['the port of a Service of the other protocol', udp({ sport: 4000, dport: 30_080, payload: 8 })],
+  ])('left to the host: %s', (_, l4) => {
+    const frame = packet(f.peer, f.node, l4);
+    isLeft(nat.uplink(frame), frame);
+    // whatever its sender is
+    const fromPod = packet(f.far, f.node, l4);
+    isLeft(nat.uplink(fromPod), fromPod);
+  });
+
+  test('left to the host: what is for another machine, by its address or its frame', () => {
+    const other = packet(
+      f.peer,
+      v6 ? '2001:db8::99' : '198.51.100.99',
+      tcp({ sport: 1, dport: 80, flags: 'S' }),
+    );
+    isLeft(nat.uplink(other), other);
+    const flooded = packet(f.peer, f.external, tcp({ sport: 1, dport: 80, flags: 'S' }));
+    isLeft(nat.uplink(flooded, { packetType: 3 }), flooded);
+  });
+
+  test.each(['node', 'external'] as const)(
+    'what is for a Service at the %s address crosses as it is',
+    (at) => {
+      const dport = at === 'node' ? 30_080 : 80;
+      for (const flags of ['S', 'A']) {
+        const frame = packet(f.peer, f[at], tcp({ sport: 4000, dport, flags }));
+        const result = nat.uplink(frame);
+        expect(result).toMatchObject({ drops: [], counts: ['nat passed'], seen: { port: INSIDE } });
+        expect(result.frame).toEqual(frame);
+      }
+      // its cluster IP is none of the outside
+      const inner = packet(
+        f.peer,
+        v6 ? 'fd00:96::10' : '10.96.0.10',
+        tcp({ sport: 4000, dport: 80, flags: 'S' }),
+      );
+      isLeft(nat.uplink(inner), inner);
+    },
+  );
+
+  test('an error about the answer of a Service crosses, one about a packet of the host is left to it', () => {
+    const about = (sport: number) => {
+      const quoted = packet(f.node, f.peer, tcp({ sport, dport: 4000, flags: 'A' })).subarray(14);
+      return packet(f.peer, f.node, icmpError(v6 ? 1 : 3, v6 ? 4 : 3, quoted));
+    };
+    expect(nat.uplink(about(30_080))).toMatchObject({ drops: [], seen: { port: INSIDE } });
+    isLeft(nat.uplink(about(22)), about(22));
+  });
+
+  test('what is for a pod of the node crosses, as direct routing needs it', () => {
+    const frame = packet(f.far, f.pod, tcp({ sport: 4000, dport: 80, flags: 'S' }));
+    const result = nat.uplink(frame);
+    expect(result).toMatchObject({ drops: [], seen: { port: INSIDE } });
+    expect(result.frame).toEqual(frame);
+    const back = nat.inside(packet(f.pod, f.far, tcp({ sport: 80, dport: 4000, flags: 'SA' })));
+    expect(back).toMatchObject({ counts: ['nat excluded'], seen: { port: OUTSIDE } });
+    expect(ipOf(back).src).toBe(f.pod);
+  });
+
+  test('without a chain the host has its packets, with one that is closed, too', () => {
+    nat.chain.attach({ kind: 'interface', all: true }, nat.cube, OUTSIDE);
+    nat.chain.edge(0, 8, { kind: 'cut' });
+    const mine = packet(f.peer, f.node, tcp({ sport: 1, dport: 22, flags: 'S' }));
+    expect(nat.chain.run(mine, { packetType: 0 })).toMatchObject({ verdict: Verdict.pass, drops: [] });
+    const other = packet(f.peer, f.external, tcp({ sport: 1, dport: 80, flags: 'S' }));
+    expect(nat.chain.run(other, { packetType: 0 })).toMatchObject({ drops: ['entry ChainNotProgrammed'] });
+  });
+});
+
+test('later fragments without their first one are left to the host, where they are for it', () => {
+  const later = (dst: string) =>
+    ethernet(
+      {},
+      ipv4(
+        { src: '203.0.113.7', dst, id: 77, offset: 64, mf: false },
+        udp({ sport: 1, dport: 2, payload: 64 }),
+      ),
+    );
+  isLeft(nat.uplink(later('198.51.100.10')), later('198.51.100.10'));
+  expect(nat.uplink(later('198.51.100.200'))).toMatchObject({ drops: ['nat FragmentWithoutFirst'] });
+});
+
+test('who asks for the MAC of the node gets its answer from the host', () => {
+  const frame = ethernet(
+    { dst: 'ff:ff:ff:ff:ff:ff' },
+    arp({ operation: 1, senderMac: POD_MAC, sender: '203.0.113.7', target: '198.51.100.10' }),
+  );
+  expect(nat.uplink(frame, { packetType: 1 })).toMatchObject({ verdict: Verdict.pass, drops: [] });
+});
