@@ -66,8 +66,8 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
     what: 'a backend sees its own address when it reaches itself',
     file: 'load-balancer/client.h',
-    from: 'own & SESSION_HAIRPIN\t     ? hairpin_address(c->work)',
-    to: 'own & SESSION_HAIRPIN ? c->work->tuple.src',
+    from: '? hairpin_address(c->work)\n',
+    to: '? c->work->tuple.src\n',
   },
   {
     what: 'the middle of an unknown connection is served by any frontend',
