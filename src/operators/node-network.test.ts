@@ -56,6 +56,13 @@ describe('the network of a node', () => {
     );
   });
 
+  test('the order in which members came makes no difference', () => {
+    const members = ['b', 'a', 'c'].map((name) => member('Cube', name, { conditions: [] }));
+    const said = nodeNetwork([...members, pods()], undefined);
+    expect(said?.message).toContain('Cube ns/a is not programmed');
+    expect(nodeNetwork([pods(), ...members.reverse()], undefined)).toEqual(said);
+  });
+
   test('members of other chains do not count', () => {
     const other = member('Cube', 'other', { chain: 'ns/other', conditions: [] });
     expect(nodeNetwork([other, pods()], undefined)).toEqual(good);

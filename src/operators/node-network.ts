@@ -16,10 +16,12 @@ export interface NetworkCondition {
  * only when no chain leads to the pods any more: while a revision is on its way, or an agent is away, packets pass.
  */
 export function nodeNetwork(
-  members: readonly MemberView[],
+  unordered: readonly MemberView[],
   seen: NodeConditionInput | undefined,
 ): NetworkCondition | undefined {
   const isOurs = Object.keys(NETWORK_REASONS).includes(seen?.reason ?? '');
+  // What is said must not depend on what came first: another operator, or the next start of this one, would say it anew.
+  const members = [...unordered].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   const link = members.find(({ servesPods }) => servesPods);
   if (link === undefined) {
     // Other networks use no chain of ours: their nodes are none of our business.
@@ -49,6 +51,8 @@ export function nodeNetwork(
     message: `${missing.kind} ${missing.key} is not programmed: ${why}`,
   });
 }
+
+const nameOf = ({ kind, key }: MemberView): string => `${kind} ${key}`;
 
 function programmedOf({ conditions }: MemberView) {
   return conditions.find(({ type }) => type === 'Programmed');
