@@ -206,6 +206,16 @@ export interface DecidedPacket {
   readonly proto: number;
 }
 
+/** What the node tells load balancers outside about a Service: whether it has backends here, so that packets may come. */
+export interface ServiceHealth {
+  readonly namespace: string;
+  readonly name: string;
+  /** Of all addresses of the node; answers are HTTP. */
+  readonly port: number;
+  /** Addresses of Ready backends on the node. */
+  readonly localEndpoints: number;
+}
+
 /** What the maps of one instance should hold. */
 export interface CubeImage {
   /** Takes over rows found in the kernel, before any table is set. Ids in them are kept. */
@@ -242,6 +252,8 @@ export interface CubeImage {
   punted?(record: PuntRecord): PuntAnswer;
   /** Packets that time has made due, since the last call; they are sent when the rows of the next `take` are written. */
   takePackets?(): readonly PacketOut[];
+  /** Services about which the node has to answer load balancers outside. */
+  health?(): Iterable<ServiceHealth>;
   /** Rows that each map should hold, for pressure and for printing. */
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>>;
   /**

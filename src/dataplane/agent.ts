@@ -4,8 +4,9 @@ import { type Action, describeAction } from './actions.ts';
 import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
-import { clock, earlier } from './images.ts';
-import type { ProxyHealth } from './inspect/proxy-health.ts';
+import { HealthServers } from './health/health-servers.ts';
+import { clock, earlier, monotonic } from './images.ts';
+import { type ProxyHealth, works } from './inspect/proxy-health.ts';
 import { Inspection } from './inspection.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
 import { releaseMemory } from './kernel/memory.ts';
@@ -47,6 +48,7 @@ export class Agent {
   /** Questions that need no round to end. */
   readonly inspection: Inspection;
   readonly #statuses: StatusWriter;
+  readonly #health: HealthServers;
   readonly #slowPath: SlowPath;
   readonly #monitor: NetworkMonitor;
   readonly #kernel = kernelFeatures();
@@ -81,6 +83,8 @@ export class Agent {
     this.inspection = new Inspection(options, this.#pods, this.#reconciler);
     this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
     this.#statuses = new StatusWriter(options.source, options.log);
+    const isHealthy = () => works(this.#failingSince);
+    this.#health = new HealthServers(options.log, isHealthy, () => this.#report());
     this.#slowPath = new SlowPath(options.log, monotonic());
     this.#monitor = new NetworkMonitor(() => {
       this.#networkChanged = true;
@@ -110,6 +114,7 @@ export class Agent {
     this.#stopped = true;
     for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer, this.#housekeeping, this.#upkeep])
       clearTimeout(timer);
+    this.#health.stop();
     await this.#options.source.stop();
     this.#monitor.stop();
     await this.#queue;
@@ -223,6 +228,7 @@ export class Agent {
       this.#failures = 0;
       this.#failure = undefined;
       this.#failingSince = undefined;
+      if (this.#store.isSynced) this.#health.follow(this.#reconciler.running.values());
       this.#listen();
       this.inspection.begin();
       if (this.#store.isSynced) this.#ready.resolve();
@@ -385,12 +391,8 @@ export class Agent {
       agentVersion: this.#options.version ?? '0.0.0',
       kernel: this.#kernel,
       failure: this.#failure,
+      healthProblems: this.#health.problems,
       now: new Date(),
     });
   }
-}
-
-/** Milliseconds of CLOCK_MONOTONIC, the clock of the programs. */
-function monotonic(): number {
-  return Number(process.hrtime.bigint() / 1_000_000n);
 }

@@ -32,6 +32,11 @@ export function clock(): number {
   return Number(process.hrtime.bigint() / 1_000_000_000n);
 }
 
+/** The same in milliseconds. */
+export function monotonic(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
 /** Parsed rows of so many tables are worth giving back before the next ones are parsed. */
 const TABLES_A_RELEASE = 2500;
 

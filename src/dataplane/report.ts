@@ -19,6 +19,8 @@ export interface ReportInput {
   readonly kernel: { readonly release: string; readonly features: readonly string[] };
   /** The last round failed. */
   readonly failure: Failure | undefined;
+  /** Of Services whose `healthCheckNodePort` cannot be had. */
+  readonly healthProblems: readonly string[];
   readonly now: Date;
 }
 
@@ -111,7 +113,7 @@ function reportNode(input: ReportInput): void {
     chains: reconciler.inForce.effective.chains,
     pressure: pressureOf(reconciler.upkeep.usage, old?.mapPressure ?? []),
     failure: reconciler.inForce.guarded ?? input.failure,
-    problems: reconciler.inForce.sources.problems,
+    problems: [...reconciler.inForce.sources.problems, ...input.healthProblems],
     waiting: reconciler.inForce.waiting,
   };
   writer.set(

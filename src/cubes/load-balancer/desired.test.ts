@@ -190,8 +190,11 @@ describe('desired', () => {
         backend('10.244.0.2', { node: 'node-b' }),
         backend('10.244.0.3', { state: 'Serving' }),
       ),
-    ).toEqual({ port: 32100, localEndpoints: 2 });
-    expect(healthOf(backend('10.244.0.1', { node: 'node-b' }))).toEqual({ port: 32100, localEndpoints: 0 });
+    ).toEqual({ namespace: 'default', name: 'web', port: 32100, localEndpoints: 2 });
+    expect(healthOf(backend('10.244.0.1', { node: 'node-b' }))).toMatchObject({
+      port: 32100,
+      localEndpoints: 0,
+    });
     expect(of([frontend()], []).health).toBeUndefined();
   });
 

@@ -5,7 +5,7 @@
  * meaning. Ids, places and bytes belong to the image.
  */
 import type { Backend, BackendPort, Frontend, LoadBalancer, Service } from '../../api/generated/types.ts';
-import type { Problem } from '../cube-type.ts';
+import type { Problem, ServiceHealth } from '../cube-type.ts';
 import { addressesOn } from '../node-ports.ts';
 import { PROTOCOLS } from './backends.ts';
 
@@ -51,18 +51,10 @@ export interface Place {
   readonly addresses: readonly string[];
 }
 
-/** What the node tells load balancers outside about a service: whether to send packets here. */
-export interface DesiredHealth {
-  /** On which the node answers over HTTP. */
-  readonly port: number;
-  /** Addresses of Ready backends on the node. */
-  readonly localEndpoints: number;
-}
-
 export interface DesiredService {
   readonly frontends: readonly DesiredFrontend[];
   readonly backends: readonly DesiredBackend[];
-  readonly health: DesiredHealth | undefined;
+  readonly health: ServiceHealth | undefined;
   readonly problems: readonly Problem[];
 }
 
@@ -131,11 +123,12 @@ function hidesFrom(
 }
 
 /** Terminating backends may still serve, but are no reason to send more packets here (KEP-1669). */
-function healthOf({ name }: Place, service: Service): DesiredHealth | undefined {
-  const port = service.healthCheckNodePort;
+function healthOf({ name }: Place, service: Service): ServiceHealth | undefined {
+  const { namespace, name: serviceName, healthCheckNodePort: port } = service;
   if (port === undefined) return undefined;
   const here = service.backends.filter(({ node, state }) => node === name && state === 'Ready');
-  return { port, localEndpoints: new Set(here.map(({ address }) => address)).size };
+  const localEndpoints = new Set(here.map(({ address }) => address)).size;
+  return { namespace, name: serviceName, port, localEndpoints };
 }
 
 export function desired(spec: LoadBalancer, node: Place, service: Service): DesiredService {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Service } from '../../api/generated/types.ts';
+import type { ServiceHealth } from '../cube-type.ts';
 
 /** What a service holds of the tables. */
 export interface Held {
@@ -13,4 +14,6 @@ export interface Held {
   readonly groups: readonly string[];
   /** Kept where the addresses of the node decide. */
   readonly service: Service | undefined;
+  /** What the node tells load balancers outside about it. */
+  readonly health: ServiceHealth | undefined;
 }

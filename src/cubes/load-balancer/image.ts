@@ -19,6 +19,7 @@ import type {
   MapWrite,
   NodeInput,
   Problem,
+  ServiceHealth,
   TableSlice,
 } from '../cube-type.ts';
 import { followsNode } from '../node-ports.ts';
@@ -139,6 +140,7 @@ export class LoadBalancerImage implements CubeImage {
       parked: [],
       groups: want.frontends.filter(isGrouped).map((one) => one.group),
       service: service.frontends.some(followsNode) ? service : undefined,
+      health: want.health,
     };
     this.#held.set(key, held);
     for (const text of before?.parked ?? []) this.#unpark(text, key);
@@ -361,6 +363,10 @@ export class LoadBalancerImage implements CubeImage {
       ...backends.leaving,
     ];
     return { writes, afterGrace: ranges.deletes };
+  }
+
+  health(): ServiceHealth[] {
+    return [...this.#held.values()].flatMap(({ health }) => health ?? []);
   }
 
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {

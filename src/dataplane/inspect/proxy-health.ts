@@ -30,18 +30,23 @@ export interface HealthAnswer {
   };
 }
 
+/** Whether the agent programs the node: its rounds do not fail, or not for long. Times are ms since the epoch. */
+export function works(failingSince: number | undefined, now = Date.now()): boolean {
+  return failingSince === undefined || now - failingSince < PATIENCE_MS;
+}
+
 /** The answer to a path; undefined: there is no such path. Pure. */
 export function proxyHealthAnswer(path: string, health: ProxyHealth, now: number): HealthAnswer | undefined {
   if (path !== '/healthz' && path !== '/livez') return undefined;
   const { servesPods, failingSince, taints, isLeaving } = health;
-  const works = servesPods && (failingSince === undefined || now - failingSince < PATIENCE_MS);
+  const isWorking = servesPods && works(failingSince, now);
   const nodeEligible = !isLeaving && !taints.includes(LEAVING_TAINT);
   const times = {
     lastUpdated: new Date(failingSince ?? now).toISOString(),
     currentTime: new Date(now).toISOString(),
   };
-  if (path === '/livez') return { status: works ? 200 : 503, body: times };
-  return { status: works && nodeEligible ? 200 : 503, body: { ...times, nodeEligible } };
+  if (path === '/livez') return { status: isWorking ? 200 : 503, body: times };
+  return { status: isWorking && nodeEligible ? 200 : 503, body: { ...times, nodeEligible } };
 }
 
 /** Serves it on an address such as `[::]:10256`. Throws AgentError InvalidRequest. */
