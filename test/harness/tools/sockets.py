@@ -12,8 +12,10 @@ What tests do with sockets beyond client.ts and server.ts. Each command prints o
     sockets.py shared PORT ADDRESS PORT ADDRESS PORT ROUNDS
                                         two TCP connections from one source port, asked in turn
     sockets.py hold ADDRESS PORT COUNT  opens connections, says "ready"; at SIGUSR1 asks each one
+    sockets.py survey                   asks each place of standard input: see survey()
     sockets.py datagram ADDRESS PORT    sends the hexadecimal datagrams of standard input
 """
+import concurrent.futures
 import errno
 import hashlib
 import json
@@ -194,6 +196,36 @@ def hold(address: str, port: str, count: str) -> dict:
     return {"alive": alive, "errors": errors}
 
 
+def outcome(address: str, port: int, udp: bool) -> str:
+    """What the server says of itself and of the client, or the name of an error."""
+    try:
+        with socket.socket(family(address), socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as client:
+            client.settimeout(5)
+            client.connect((address, port))
+            client.sendall(b"who\n")
+            return client.recv(100).decode().strip()
+    except TimeoutError:
+        return "ETIMEDOUT"
+    except OSError as failure:
+        return errno.errorcode.get(failure.errno or 0, str(failure))
+
+
+def survey() -> list:
+    """Lines ADDRESS PORT tcp|udp COUNT on stdin: for each how often which outcome came."""
+
+    def place(line: str) -> dict:
+        address, port, protocol, count = line.split()
+        by: dict = {}
+        for _ in range(int(count)):
+            text = outcome(address, int(port), protocol == "udp")
+            by[text] = by.get(text, 0) + 1
+        return by
+
+    # Most of the time is spent waiting where packets are dropped.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return list(pool.map(place, sys.stdin))
+
+
 def datagram(address: str, port: str) -> dict:
     sent = 0
     with socket.socket(family(address), socket.SOCK_DGRAM) as client:
@@ -204,6 +236,7 @@ def datagram(address: str, port: str) -> dict:
 
 
 COMMANDS = {
+    "survey": survey,
     "serve": serve,
     "bulk": bulk,
     "udp": udp,

@@ -6,7 +6,7 @@ const TOOL = new URL('../../harness/tools/sockets.py', import.meta.url).pathname
 
 async function ask<T>(namespace: Namespace, args: readonly (string | number)[], input = ''): Promise<T> {
   const argv = ['python3', TOOL, ...args.map(String)];
-  const { stdout } = await namespace.exec(argv, { input, timeoutMs: 60_000 });
+  const { stdout } = await namespace.exec(argv, { input, timeoutMs: 240_000 });
   return JSON.parse(stdout) as T;
 }
 
@@ -46,6 +46,22 @@ export const connectTcp = (from: Namespace, address: string, port: number) =>
 /** Sends a datagram on a connected socket and waits for an answer or an ICMP error. */
 export const sendUdp = (from: Namespace, address: string, port: number) =>
   ask<Attempt>(from, ['refused', address, port]);
+
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** How often it is asked. */
+  readonly count: number;
+}
+
+/** Asks each place, each time by a new socket: how often which answer came (`NAME CLIENT-ADDRESS`), or which error. */
+export const survey = (from: Namespace, places: readonly Place[]) =>
+  ask<Record<string, number>[]>(
+    from,
+    ['survey'],
+    places.map(({ address, port, protocol, count }) => `${address} ${port} ${protocol} ${count}\n`).join(''),
+  );
 
 export interface SharedReport {
   /** Names of the backends that answered, by connection. */

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What a pod meets at Services, by real sockets: each row of service-cases.ts with TCP and UDP on one port, in both families, with
+ * checksums left to the card and not; and what follows when Services change.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Pod } from '../harness/topology.ts';
+import { startServer } from '../harness/traffic.ts';
+import { type Manifest, nodeObject, serviceObjects, vipsOf } from './support/manifests.ts';
+import { SERVICE_CASES, type ServiceCase } from './support/service-cases.ts';
+import { named, PORT, TARGET } from './support/services.ts';
+import { type Held, holdConnections, type Place, survey } from './support/sockets.ts';
+import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
+
+jest.setTimeout(300_000);
+
+type Family = (typeof FAMILIES)[number];
+const PROTOCOLS = ['tcp', 'udp'] as const;
+/** Another server of the pod far. */
+const OTHER_TARGET = 8081;
+const FIRST = 40;
+const EDITED = 20;
+const MANY = { first: 100, count: 50 } as const;
+const STEP = 10;
+const HEALTH = 32_100;
+
+let lab: TwoNodes;
+let client: Pod;
+let near: Pod;
+let far: Pod;
+
+const outside = {
+  External: (number: number) => ({ ipv4: `203.0.113.${number}`, ipv6: `2001:db8:1::${number.toString(16)}` }),
+  LoadBalancer: (number: number) => ({
+    ipv4: `198.51.100.${number}`,
+    ipv6: `2001:db8:2::${number.toString(16)}`,
+  }),
+} as const;
+
+const placeOf = ({ at = 'ClusterIP' }: ServiceCase, number: number) =>
+  at === 'ClusterIP' ? vipsOf(number) : outside[at](number);
+
+/** A Service and a slice a family and endpoint, as while endpoints move between slices. */
+function objectsOf(row: ServiceCase, number: number): Manifest[] {
+  const { ipv4, ipv6 } = placeOf(row, number);
+  const spec = {
+    ...row.spec,
+    ...(row.at === 'External' ? { externalIPs: [ipv4, ipv6] } : {}),
+    ...(row.at === 'LoadBalancer' ? { type: 'LoadBalancer' } : {}),
+  };
+  const name = `case-${number}`;
+  const [service, ...slices] = serviceObjects({ name, number, ports: named, backends: [near], spec });
+  const status = { loadBalancer: { ingress: [{ ip: ipv4 }, { ip: ipv6 }] } };
+  return [
+    { ...(service as Manifest), ...(row.at === 'LoadBalancer' ? { status } : {}) },
+    ...row.endpoints.flatMap(([backend, patch], i) =>
+      slices.map((slice, j) => {
+        const pod = backend === 'near' ? near : far;
+        const addresses = [pod.addresses[j === 0 ? 'ipv4' : 'ipv6']];
+        return {
+          ...slice,
+          metadata: { ...slice.metadata, name: `${slice.metadata.name}-${i}` },
+          endpoints: [{ addresses, nodeName: pod.node.name, ...patch }],
+        };
+      }),
+    ),
+  ];
+}
+
+/** Of a change it takes the agents a moment to see it. */
+async function eventually(check: () => Promise<void>): Promise<void> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
+    try {
+      await check();
+      return;
+    } catch {
+      // not yet
+    }
+  }
+  await check();
+}
+
+/** What the answers of a survey say: who answered, or what happened instead. */
+function meaningOf(outcomes: Readonly<Record<string, number>>): string {
+  const names = Object.keys(outcomes).map((text) => text.split(' ')[0] ?? '');
+  return [...new Set(names)].sort().join();
+}
+
+const meetingOf = ({ meets }: ServiceCase): string =>
+  meets === 'Rejected' ? 'ECONNREFUSED' : Array.isArray(meets) ? [...meets].sort().join() : 'ETIMEDOUT';
+
+function withLoadBalancers(chain: { spec: { cubes: { loadBalancer?: object }[] } }): void {
+  Object.assign(chain.spec.cubes[0]?.loadBalancer ?? {}, {
+    scopes: ['ClusterIP', 'External', 'LoadBalancer'],
+    drainSeconds: 1,
+  });
+}
+
+beforeAll(async () => {
+  lab = await openTwoNodes('service semantics', { chain: withLoadBalancers });
+  client = await lab.addPod(0, 'client', 10);
+  near = await lab.addPod(0, 'near', 11);
+  far = await lab.addPod(1, 'far', 11);
+  await startServer(near.namespace, 'near', TARGET);
+  await startServer(far.namespace, 'far', TARGET);
+  await startServer(far.namespace, 'other', OTHER_TARGET);
+  const nodes = lab.workers.map(({ node, index }) => nodeObject(node, index));
+  for (const [i, { metadata }] of nodes.entries())
+    Object.assign(metadata, {
+      labels: { 'kubernetes.io/os': 'linux', 'topology.kubernetes.io/zone': `zone-${i + 1}` },
+    });
+  lab.manifests.write('nodes.yaml', ...nodes);
+  lab.manifests.write('cases.yaml', ...SERVICE_CASES.flatMap((row, i) => objectsOf(row, FIRST + i)));
+  const outer = SERVICE_CASES.filter(({ at = 'ClusterIP' }) => at !== 'ClusterIP').length;
+  await lab.untilFrontends(0, (SERVICE_CASES.length + outer) * FAMILIES.length * PROTOCOLS.length);
+  await lab.untilReady();
+});
+afterAll(async () => {
+  await lab?.close();
+});
+
+describe.each([true, false])('checksum offload %s', (offload) => {
+  const results = new Map<string, Record<string, number>>();
+  const keyOf = (row: ServiceCase, family: Family, protocol: string) => `${row.name} ${family} ${protocol}`;
+  let drops: Readonly<Record<string, number>>;
+  let dropsBefore: Readonly<Record<string, number>>;
+
+  beforeAll(async () => {
+    await lab.setOffload(offload);
+    dropsBefore = (await lab.drops(0)).ilb;
+    const asked: [string, Place][] = SERVICE_CASES.flatMap((row, i) =>
+      FAMILIES.flatMap((family) =>
+        PROTOCOLS.map((protocol): [string, Place] => {
+          const count = Array.isArray(row.meets) ? 24 : 1;
+          return [
+            keyOf(row, family, protocol),
+            { address: placeOf(row, FIRST + i)[family], port: PORT, protocol, count },
+          ];
+        }),
+      ),
+    );
+    const found = await survey(
+      client.namespace,
+      asked.map(([, place]) => place),
+    );
+    for (const [i, [key]] of asked.entries()) results.set(key, found[i] ?? {});
+    drops = (await lab.drops(0)).ilb;
+  });
+
+  test.each(SERVICE_CASES.map((row) => [row.name, row] as const))('%s', (_, row) => {
+    for (const family of FAMILIES) {
+      for (const protocol of PROTOCOLS) {
+        const outcomes = results.get(keyOf(row, family, protocol)) ?? {};
+        expect([family, protocol, meaningOf(outcomes)]).toEqual([family, protocol, meetingOf(row)]);
+        if (!Array.isArray(row.meets)) continue;
+        // The backend sees the pod's own address.
+        for (const text of Object.keys(outcomes)) expect(text.split(' ')[1]).toBe(client.addresses[family]);
+      }
+    }
+    if (typeof row.meets === 'object' && 'dropped' in row.meets)
+      expect(drops[row.meets.dropped] ?? 0).toBeGreaterThan(dropsBefore[row.meets.dropped] ?? 0);
+  });
+});
+
+describe.each(FAMILIES)('%s', (family) => {
+  const vip = vipsOf(EDITED)[family];
+  const ask = async (protocol: 'tcp' | 'udp', count = 1) =>
+    meaningOf((await survey(client.namespace, [{ address: vip, port: PORT, protocol, count }]))[0] ?? {});
+  const write = (options: { port?: number; targetPort?: number; backends?: Pod[] }) => {
+    const { port = PORT, targetPort = TARGET, backends = [far] } = options;
+    const ports = named.map((one) => ({ ...one, port, targetPort }));
+    lab.writeService({ name: 'edited', number: EDITED, ports, backends });
+  };
+
+  test.each(PROTOCOLS)('%s: another target port of the same address is another backend', async (protocol) => {
+    write({});
+    await eventually(async () => expect(await ask(protocol)).toBe('far'));
+    write({ targetPort: OTHER_TARGET });
+    await eventually(async () => expect(await ask(protocol)).toBe('other'));
+  });
+
+  test.each(PROTOCOLS)('%s: another port: the old one is no longer of the Service', async (protocol) => {
+    write({});
+    await eventually(async () => expect(await ask(protocol)).toBe('far'));
+    write({ port: 81 });
+    await eventually(async () => expect(await ask(protocol)).not.toBe('far'));
+    write({});
+    await eventually(async () => expect(await ask(protocol)).toBe('far'));
+  });
+
+  test('a TCP connection to a backend that is gone is reset; the next one goes elsewhere', async () => {
+    // a backend that no other Service lists: one that is listed somewhere keeps its connections
+    write({ targetPort: OTHER_TARGET });
+    await eventually(async () => expect(await ask('tcp')).toBe('other'));
+    const probes: Held[] = [];
+    for (let i = 0; i < 6; i++) probes.push(await holdConnections(client.namespace, vip, PORT, 1));
+    const last = await holdConnections(client.namespace, vip, PORT, 3);
+    write({ backends: [near] });
+    await eventually(async () => expect(await ask('tcp')).toBe('near'));
+    // A probe can be asked once; the drain time is over when one of them is reset.
+    for (const probe of probes) {
+      if ((await probe.check()).alive === 0) break;
+      await sleep(1_000);
+    }
+    expect(await last.check()).toEqual({ alive: 0, errors: { ECONNRESET: 3 } });
+  });
+});
+
+test('fifty Services beside each other, and nothing of them left when they go', async () => {
+  const numbers = Array.from({ length: MANY.count }, (_, i) => MANY.first + i);
+  const before = await lab.worker(0).counters.rows('cubeplane-system/kubernetes.ilb.node-a', 'frontends');
+  const [marker] = serviceObjects({ name: 'marker', number: 93, ports: named, backends: [] });
+  const many = numbers.flatMap((number) =>
+    serviceObjects({ name: `many-${number}`, number, ports: named, backends: [near, far] }),
+  );
+  lab.manifests.write('many.yaml', ...many);
+  await lab.untilFrontends(0, before + MANY.count * FAMILIES.length * PROTOCOLS.length);
+  const places = numbers.map(
+    (number): Place => ({ address: vipsOf(number).ipv6, port: PORT, protocol: 'tcp', count: 1 }),
+  );
+  const found = (await survey(client.namespace, places)).map(meaningOf);
+  expect(found.filter((one) => one !== 'near' && one !== 'far')).toEqual([]);
+  // In steps: more than half of all tables at once would be held back as a mass disappearance.
+  for (let left = MANY.count - STEP; left >= 0; left -= STEP) {
+    lab.manifests.write('many.yaml', marker as Manifest, ...many.slice(0, left * 3));
+    await lab.untilFrontends(0, before + (left + 1) * FAMILIES.length * PROTOCOLS.length);
+  }
+});
+
+test.each([
+  ['headless', { clusterIP: 'None', clusterIPs: ['None'] }, {}],
+  ['ExternalName', { type: 'ExternalName', externalName: 'web.example', clusterIP: '', clusterIPs: [] }, {}],
+  ['another proxy', {}, { 'service.kubernetes.io/service-proxy-name': 'other' }],
+] as const)('%s: no address is served', async (name, spec, labels) => {
+  const before = await lab.worker(0).counters.rows('cubeplane-system/kubernetes.ilb.node-a', 'frontends');
+  const [service, ...slices] = serviceObjects({
+    name: 'ignored',
+    number: 90,
+    ports: named,
+    backends: [near],
+    spec,
+  });
+  Object.assign((service as Manifest).metadata, { labels });
+  const [marker] = serviceObjects({
+    name: `marker-${name.replace(' ', '-')}`.toLowerCase(),
+    number: 91,
+    ports: named,
+    backends: [],
+  });
+  lab.manifests.write('ignored.yaml', service as Manifest, ...slices, marker as Manifest);
+  await lab.untilFrontends(0, before + FAMILIES.length * PROTOCOLS.length);
+  lab.manifests.write('ignored.yaml', ...slices);
+  await lab.untilFrontends(0, before);
+});
+
+test('healthCheckNodePort: each node says whether it has ready backends, over both families', async () => {
+  const write = (backends: Pod[], state: object = {}) => {
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: HEALTH };
+    const [service, ...slices] = serviceObjects({ name: 'health', number: 92, ports: named, backends, spec });
+    for (const slice of slices)
+      for (const endpoint of slice.endpoints as Record<string, unknown>[])
+        Object.assign(endpoint, { conditions: { ready: true, serving: true, terminating: false, ...state } });
+    lab.manifests.write('health.yaml', service as Manifest, ...slices);
+  };
+  const ask = async (index: number, family: Family) => {
+    const address = lab.worker(index).node.addresses[family];
+    const url = `http://${family === 'ipv6' ? `[${address}]` : address}:${HEALTH}/`;
+    const script = `import sys,urllib.request,urllib.error
+try:
+  r = urllib.request.urlopen(sys.argv[1], timeout=10)
+except urllib.error.HTTPError as e:
+  r = e
+except OSError as e:
+  print('none'); sys.exit(0)
+print(r.status, r.headers['X-Load-Balancing-Endpoint-Weight'], r.read().decode())`;
+    // from the other node, as a load balancer outside does
+    const { stdout } = await lab.worker(1 - index).node.namespace.exec(['python3', '-c', script, url]);
+    return stdout.trim();
+  };
+  for (const family of FAMILIES) {
+    write([near]);
+    await eventually(async () => expect(await ask(0, family)).toMatch(/^200 2 /));
+    expect(JSON.parse((await ask(0, family)).slice(6))).toEqual({
+      service: { namespace: 'default', name: 'health' },
+      localEndpoints: 2,
+      serviceProxyHealthy: true,
+    });
+    await eventually(async () => expect(await ask(1, family)).toMatch(/^503 0 /));
+    write([near], { ready: false, terminating: true });
+    await eventually(async () => expect(await ask(0, family)).toMatch(/^503 0 /));
+  }
+  write([near]);
+  const { agent } = lab.worker(0);
+  await agent.kill();
+  await agent.start();
+  await eventually(async () => expect(await ask(0, 'ipv4')).toMatch(/^200 2 /));
+  lab.manifests.write(
+    'health.yaml',
+    ...serviceObjects({ name: 'health', number: 92, ports: named, backends: [] }),
+  );
+  await eventually(async () => expect(await ask(0, 'ipv4')).toBe('none'));
+});
