@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import { cacheDirectory, ensureKubernetes, kubernetesVersion, linkerFlags } from './build.ts';
+import { cacheDirectory } from '../go-build.ts';
+import { ensureKubernetes, kubernetesVersion, linkerFlags } from './build.ts';
 import { isRecentEnough } from './go.ts';
 
 test('the cache folder: CUBEPLANE_CACHE, then XDG_CACHE_HOME, then ~/.cache', () => {

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { formatElapsed, type Log, stderrLog } from '../progress.ts';
-import { findGo } from './go.ts';
+import { ensureGoBuild } from '../go-build.ts';
+import { type Log, stderrLog } from '../progress.ts';
 
 /** The programs that one build yields, each a symbolic link to the same file. */
 const KUBE_PROGRAMS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kubectl'] as const;
@@ -18,20 +14,6 @@ const SOURCES = ['main.go', 'go.mod', 'go.sum'];
 
 class KubeBuildError extends Error {
   override name = 'KubeBuildError';
-}
-
-/** Where this project keeps what is costly to make again: `$CUBEPLANE_CACHE`, else the user's cache folder. */
-export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  return (
-    environment.CUBEPLANE_CACHE || join(environment.XDG_CACHE_HOME || join(homedir(), '.cache'), 'cubeplane')
-  );
-}
-
-/** The folder of the programs built from the present sources: a change of one line is another folder. */
-async function kubeCacheDirectory(environment: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const hash = createHash('sha256').update(process.arch);
-  for (const name of SOURCES) hash.update(`\n${name}\n`).update(await readFile(join(SOURCE_DIRECTORY, name)));
-  return join(cacheDirectory(environment), 'kube', hash.digest('hex').slice(0, 16));
 }
 
 /** Kubernetes' version as go.mod pins it, for example `v1.35.4`. */
@@ -71,118 +53,25 @@ export async function ensureKubernetes(log: Log = stderrLog): Promise<string> {
       `KUBEBUILDER_ASSETS=${given} holds no ${missing.join(', ')}: add what is missing, or unset the variable to have Kubernetes built`,
     );
   }
-  const target = await kubeCacheDirectory();
-  if (existsSync(target)) return target;
-  const parent = join(target, '..');
-  await mkdir(parent, { recursive: true });
-  const unlock = await lock(join(parent, 'build.lock'), log);
-  try {
-    if (!existsSync(target)) await build(parent, target, log);
-  } finally {
-    unlock();
-  }
-  return target;
-}
-
-/**
- * Takes a lock that the kernel gives back when this process ends, however it ends: flock(1) holds it for a child that
- * lives as long as our end of its standard input is open.
- */
-async function lock(path: string, log: Log): Promise<() => void> {
-  const started = Date.now();
-  const holder = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo locked; exec cat'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const waiting = setInterval(() => {
-    log(`kubernetes: another process is building it, waiting (${formatElapsed(Date.now() - started)})`);
-  }, 10_000);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      holder.stdout.once('data', () => resolve());
-      holder.once('error', reject);
-      holder.once('exit', (code) => reject(new KubeBuildError(`flock ${path} ended with status ${code}`)));
-    });
-  } finally {
-    clearInterval(waiting);
-  }
-  holder.removeAllListeners('exit');
-  return () => holder.stdin.end();
-}
-
-async function build(parent: string, target: string, log: Log): Promise<void> {
-  const started = Date.now();
   const version = kubernetesVersion(await readFile(join(SOURCE_DIRECTORY, 'go.mod'), 'utf8'));
-  const go = await findGo(cacheDirectory(), log);
-  const staging = await mkdtemp(join(parent, 'staging-'));
-  const binary = join(staging, 'kube');
-  log(`kubernetes: building ${version} once, into ${target}`);
-  try {
-    const flags = [
-      'build',
-      '-v',
-      '-trimpath',
-      '-mod=readonly',
-      '-ldflags',
-      linkerFlags(version),
-      '-o',
-      binary,
-      '.',
-    ];
-    // nice: a build must not disturb what else the machine does, least of all measurements.
-    const compiler = spawn('nice', [go, ...flags], {
-      cwd: SOURCE_DIRECTORY,
-      env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '', GOTOOLCHAIN: 'local', GOWORK: 'off' },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    await follow(compiler, join(parent, 'build.log'), started, log);
-    for (const name of KUBE_PROGRAMS) await symlink('kube', join(staging, name));
-    await writeFile(join(staging, 'version'), `${version}\n`);
-    await rename(staging, target);
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
-  log(`kubernetes: ready (${formatElapsed(Date.now() - started)})`);
-}
-
-/** Turns the compiler's one line a package into a line of progress every 10 s; keeps all of it in a log. */
-async function follow(compiler: ChildProcess, logPath: string, started: number, log: Log): Promise<void> {
-  const stop = (signal: NodeJS.Signals) => {
-    compiler.kill('SIGTERM');
-    process.exit(signal === 'SIGINT' ? 130 : 143);
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  let modules = 0;
-  let packages = 0;
-  const last: string[] = [];
-  const file = createWriteStream(logPath);
-  if (compiler.stderr === null) throw new KubeBuildError('the compiler was started without a pipe');
-  createInterface(compiler.stderr).on('line', (line) => {
-    file.write(`${line}\n`);
-    if (line.startsWith('go: downloading')) modules += 1;
-    else if (/^[\w.~-]+(\/[\w.~-]+)*$/.test(line)) packages += 1;
-    else if (last.push(line) > 20) last.shift();
-  });
-  const report = setInterval(() => {
-    const done =
-      packages > 0 ? `${packages} of about 2700 packages compiled` : `${modules} modules downloaded`;
-    log(`kubernetes: ${done} (${formatElapsed(Date.now() - started)})`);
-  }, 10_000);
-  try {
-    const status = await new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
-      compiler.once('error', reject);
-      compiler.once('close', (code, signal) => resolve(code ?? signal));
-    });
-    if (status === 0) return;
-    throw new KubeBuildError(
-      `building Kubernetes failed (go build: ${status}); all of its output is in ${logPath}\n${last.join('\n')}\n` +
-        'It needs the Go module proxy (see GOPROXY) or a filled module cache, and 5 GB of free disk. ' +
-        'Or point KUBEBUILDER_ASSETS at a folder with etcd, kube-apiserver, kube-controller-manager and kubectl.',
-    );
-  } finally {
-    clearInterval(report);
-    file.end();
-    process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop);
-  }
+  return await ensureGoBuild(
+    {
+      name: 'kubernetes',
+      folder: 'kube',
+      version,
+      directory: SOURCE_DIRECTORY,
+      sources: SOURCES,
+      argv: (staging) => ['-ldflags', linkerFlags(version), '-o', join(staging, 'kube'), '.'],
+      packages: 2700,
+      finish: async (staging) => {
+        for (const name of KUBE_PROGRAMS) await symlink('kube', join(staging, name));
+      },
+      remedy:
+        'It takes 5 GB of free disk. Or point KUBEBUILDER_ASSETS at a folder with etcd, kube-apiserver, ' +
+        'kube-controller-manager and kubectl.',
+    },
+    log,
+  );
 }
 
 if (import.meta.main) {
