@@ -7,18 +7,11 @@
 #define CUBEPLANE_MAPS_H
 
 #include "hook.h"
+#include "limits.h"
 #include "packet.h"
 
-#define CUBE_ABI	 1
-#define CUBE_SLOTS	 256 /* slot 0 is the entry program: its ports are the kinds of attachment */
-#define CUBE_XDP_SLOT	 255 /* stands for the entry program at XDP, with the same ports; no cube's */
-#define CUBE_PORTS	 64
-#define CUBE_BANKS	 2
-#define CUBE_DROPS	 64
-#define CUBE_COUNTERS	 32
-#define CUBE_ATTACHMENTS 4096
-#define POD_ADDRESSES	 4
-#define PREFIX_LENGTHS	 4
+#define POD_ADDRESSES  4
+#define PREFIX_LENGTHS 4
 
 /* key: slot of a cube. value: its program. writer: agent. The only prog array of this ABI in TC. */
 struct {

@@ -10,98 +10,11 @@
 
 #include <asm-generic/errno-base.h>
 #include "session.h"
+#include "service.h"
 #include "generated/reasons.h"
 
 #define PORT_SERVER 0 /* side of the backends */
 #define PORT_CLIENT 1 /* the one other port */
-
-struct frontend_key {
-	addr_t addr;
-	be16_t port;
-	u8 proto; /* IPPROTO_* */
-	u8 pad[5];
-};
-SIZE_ASSERT(struct frontend_key, 24);
-
-/* frontend.flags */
-#define FRONTEND_MAGLEV	    (1 << 0) /* picked by hash: packets without a session, too */
-#define FRONTEND_REJECT	    (1 << 1) /* no backends: answer, do not be silent */
-#define FRONTEND_RANGES	    (1 << 2) /* clients must be in source_ranges */
-#define FRONTEND_LOCAL	    (1 << 3) /* only backends of this node; without one: drop (KEP-1669) */
-#define FRONTEND_MASQUERADE (1 << 4) /* clients get a source of this node, so that answers come back here */
-#define FRONTEND_MASQUERADE_HOST                                                                             \
-	(1 << 5) /* only where the host itself is the backend: it would answer by its own routes */
-
-struct frontend {
-	union {
-		struct {
-			u32 base; /* its segment in picks; both are written as one word, which never
-				     tears */
-			u32 size; /* 0: no backends */
-		};
-		u64 segment;
-	};
-	u32 group;    /* what shares affinity and source ranges: one port of one service */
-	u32 affinity; /* how long a client keeps its backend, in coarse seconds; 0: not at all */
-	u8 flags;     /* FRONTEND_* */
-	u8 pad[7];
-};
-SIZE_ASSERT(struct frontend, 24);
-
-/* key: service address. value: frontend. writer: agent. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
-	__type(key, struct frontend_key);
-	__type(value, struct frontend);
-} frontends SEC(".maps");
-
-/* key: place; the frontend says which are its own. value: backend id. writer: agent, never in a
- * segment that a frontend points to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1048576);
-	__type(key, u32);
-	__type(value, u32);
-} picks SEC(".maps");
-
-/* backend.flags */
-#define BACKEND_LIVE  (1 << 0)
-#define BACKEND_READY (1 << 1) /* takes new connections of some service */
-
-struct backend {
-	addr_t addr;
-	be16_t port;
-	u8 proto;
-	u8 flags;	/* BACKEND_*; 0: the row is free */
-	u32 generation; /* raised when the row becomes free: a session of another one is not of this
-			   backend */
-	u32 deadline;	/* coarse second from which sessions end, 0: never. Set when nobody lists the
-			 backend any more */
-	u32 pad;
-};
-SIZE_ASSERT(struct backend, 32);
-
-/* key: backend id. value: backend. writer: agent. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
-	__type(key, u32);
-	__type(value, struct backend);
-} backends SEC(".maps");
-
-struct backend_counter {
-	u64 sessions; /* new ones that it was picked for */
-};
-SIZE_ASSERT(struct backend_counter, 8);
-
-/* key: backend id. value: backend_counter. writer: this program; the agent zeroes what belongs to a row that becomes free. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
-	__type(key, u32);
-	__type(value, struct backend_counter);
-} backend_counters SEC(".maps");
 
 /* session.state.own */
 #define SESSION_HAIRPIN	    (1 << 0) /* client and backend are one: its source is hidden from itself */
@@ -144,13 +57,6 @@ struct affinity_key {
 	u32 pad;
 };
 SIZE_ASSERT(struct affinity_key, 24);
-
-struct affinity {
-	u32 backend;
-	u32 generation;
-	u32 seen; /* coarse second of the last new connection */
-};
-SIZE_ASSERT(struct affinity, 12);
 
 /* key: client of a frontend. value: its backend. writer: this program. */
 struct {

@@ -39,47 +39,6 @@ static __always_inline bool source_is_allowed(const struct frontend *f, const ad
 	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&source_ranges, &key);
 }
 
-static __always_inline struct backend *backend_of(u32 id, u32 generation, u32 now)
-{
-	struct backend *b = bpf_map_lookup_elem(&backends, &id);
-
-	if (!b || b->generation != generation || !(b->flags & BACKEND_LIVE))
-		return NULL;
-	if (unlikely(b->deadline) && (s32)(now - b->deadline) >= 0)
-		return NULL;
-	return b;
-}
-
-/* A walk over a segment, for the backend `id`. */
-struct pick_walk {
-	u32 base;
-	u32 id;
-	u32 found;
-};
-
-static long is_pick(u32 nth, struct pick_walk *walk)
-{
-	u32 place = walk->base + nth;
-	u32 *id = bpf_map_lookup_elem(&picks, &place);
-
-	if (!id)
-		return 1;
-	walk->found = *id == walk->id;
-	return walk->found;
-}
-
-/*
- * Whether a backend takes new connections of this frontend: its row tells of all services together. Only who has an
- * affinity asks, and finds it within about as many steps as there are backends.
- */
-static __noinline bool is_among(u64 segment, u32 id)
-{
-	struct pick_walk walk = {.base = segment, .id = id};
-
-	bpf_loop(segment >> 32, is_pick, &walk, 0);
-	return walk.found;
-}
-
 /* Fills id and generation of `s` from the affinity of the client. */
 static __noinline bool pick_by_affinity(const struct cube_ctx *c, const struct frontend *f, struct session *s)
 {
@@ -101,20 +60,9 @@ static __noinline bool pick_by_affinity(const struct cube_ctx *c, const struct f
 /* Fills id and generation of `s` from the frontend's segment. `nth` differs at each try. */
 static __noinline bool pick_from_segment(u64 segment, u32 hash, u32 nth, struct session *s)
 {
-	u32 base = segment, size = segment >> 32;
-	u32 place = ((u64)hash * size >> 32) + nth;
-	struct backend *b;
-	u32 *id;
+	struct backend *b = pick_at(segment, hash, nth, &s->backend);
 
-	if (place >= size)
-		place -= size;
-	place += base;
-	id = bpf_map_lookup_elem(&picks, &place);
-	if (!id)
-		return false;
-	s->backend = *id;
-	b = bpf_map_lookup_elem(&backends, &s->backend);
-	if (!b || !(b->flags & BACKEND_LIVE))
+	if (!b)
 		return false;
 	s->generation = b->generation;
 	return true;

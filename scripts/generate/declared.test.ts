@@ -18,8 +18,11 @@ const include = source('include');
 describe.each(Object.values(CUBE_TYPES))('$type', (type) => {
   const own = source(type.folder);
   const words = new Set(`${own}\n${include}`.match(/\b(DROP|COUNT|DECIDE)_[A-Z_]+\b/g));
+  // what lies in the sockets themselves has no rows that anybody could walk
   const maps = (text: string): string[] =>
-    [...text.matchAll(/^\} (\w+) SEC\("\.maps"\);/gm)].map(([, name]) => name as string);
+    [...text.matchAll(/^struct \{\n((?:\t.*\n)*)\} (\w+) SEC\("\.maps"\);/gm)]
+      .filter(([, body = '']) => !body.includes('BPF_MAP_TYPE_SK_STORAGE'))
+      .map(([, , name]) => name as string);
 
   test('drops with every reason, counts with every counter and tells every decision that it declares', () => {
     const declared = [

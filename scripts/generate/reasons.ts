@@ -75,8 +75,10 @@ export function dropReason(type: string, id: number): DropReason | undefined {
 export function generateSupported(types: CubeTypeSchema[]): string {
   const tables = [...new Set(types.flatMap((type) => type.tables))].sort();
   return `${GENERATED}
+import type { Hook } from '../schemas/cube-type.ts';
+
 /** Hooks that programs of a cube type can be loaded for. */
-export const CUBE_HOOKS: Readonly<Record<string, readonly ('TC' | 'XDP')[]>> = {
+export const CUBE_HOOKS: Readonly<Record<string, readonly Hook[]>> = {
 ${types.map(({ type, hooks }) => `  ${type}: ${JSON.stringify(hooks)},`).join('\n')}
 };
 

@@ -2,6 +2,7 @@
 /** What the schema allows and this release does not do yet: `Accepted=False`, reason `NotSupported`; never ignored. */
 import { CUBE_HOOKS, USED_TABLES } from './generated/supported.ts';
 import type { CubeplaneObject, Endpoint, PathStep, ServiceChain } from './generated/types.ts';
+import type { Hook } from './schemas/cube-type.ts';
 
 export interface NotSupported {
   reason: 'NotSupported';
@@ -30,11 +31,15 @@ function no(field: string, message: string, remedy: string): NotSupported {
   return { reason: 'NotSupported', field, message, remedy };
 }
 
-function hook(at: string, cube: { type: string; hook: 'TC' | 'XDP' }): NotSupported[] {
-  if ((CUBE_HOOKS[cube.type] ?? ['TC']).includes(cube.hook)) return [];
-  const able = Object.entries(CUBE_HOOKS).flatMap(([type, hooks]) => (hooks.includes('XDP') ? [type] : []));
+function hook(at: string, cube: { type: string; hook: Hook }): NotSupported[] {
+  const own = CUBE_HOOKS[cube.type] ?? ['TC'];
+  if (own.includes(cube.hook)) return [];
+  const able = Object.entries(CUBE_HOOKS).flatMap(([type, hooks]) =>
+    hooks.includes(cube.hook) ? [type] : [],
+  );
   const which = able.length === 0 ? 'no cube' : `only ${able.join(', ')}, no ${cube.type},`;
-  return [no(`${at}.hook`, `this release runs ${which} at the XDP hook`, 'set hook to TC or leave it out')];
+  const remedy = own.includes('TC') ? 'set hook to TC or leave it out' : `set hook to ${own.join(' or ')}`;
+  return [no(`${at}.hook`, `this release runs ${which} at the ${cube.hook} hook`, remedy)];
 }
 
 function macs(at: string, ports: readonly { mac?: string }[] = []): NotSupported[] {

@@ -53,6 +53,7 @@ export const RESOLVED_REASONS = {
   CubeOnOtherNode: 'A link names a cube of another node.',
   CubeNotAccepted: 'A link names a cube that is not accepted.',
   InterfaceNotFound: 'The node has no such interface.',
+  CgroupNotFound: 'The node has no directory of cgroup2 that the cube could be attached to.',
   ForeignXDPProgram: 'The interface has an XDP program of somebody else, which is not replaced.',
   UplinkNotFound: 'The node has no default route, so $(node.uplink) stands for nothing.',
   LinkNotFound: 'The link that a chain is to be spliced into does not exist.',

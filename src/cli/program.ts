@@ -174,6 +174,11 @@ function agentCommands(program: Command): void {
     .addOption(node())
     .addOption(bpffs())
     .addOption(
+      new Option('--cgroup <dir>', 'directory of cgroup2 whose processes cubes at the hook Cgroup see')
+        .env('CUBEPLANE_CGROUP')
+        .default(undefined, 'the root of the cgroup2 mount'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'least level that is logged')
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),

@@ -61,6 +61,8 @@ export interface NodeInput {
   readonly directNetworks?: readonly string[];
   /** Of all interfaces of the host, without length; neither loopback nor link-local. Not part of what names an instance. */
   readonly addresses: readonly string[];
+  /** Cookie of the network namespace that the agent is in, which is the host's: what programs at a cgroup know it by. Always set by the agent. */
+  readonly netnsCookie?: bigint;
 }
 
 /** How the rows of one map are laid out; generated from BTF. */
@@ -272,6 +274,8 @@ export interface CubeType<Spec = unknown> {
   /** Object file below build/bpf, without ending; also its program's name with `-` as `_`. */
   readonly object: string;
   readonly program: string;
+  /** Of a type at the hook Cgroup: the programs that are attached, `program` among them, named as their sections. */
+  readonly cgroupPrograms?: readonly string[];
   /** 3: packets leave an Interface endpoint by the neighbour table; 2: frames leave as they are. */
   readonly layer: 2 | 3;
   /**

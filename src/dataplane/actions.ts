@@ -36,8 +36,32 @@ export type XdpAction =
   | { readonly op: 'DetachXdp'; readonly pin: string }
   | { readonly op: 'RemoveXdpEntry'; readonly hash: string };
 
+/** Those that speak of programs at a cgroup. `pin`: of the link; `program`: one of an instance's. */
+export type CgroupAction =
+  | {
+      readonly op: 'AttachCgroup';
+      readonly pin: string;
+      readonly key: string;
+      readonly program: string;
+      /** Directory, and the kernel's number for it. */
+      readonly path: string;
+      readonly cgroup: string;
+    }
+  | { readonly op: 'UpdateCgroup'; readonly pin: string; readonly key: string; readonly program: string }
+  /** As TakeOverLink. */
+  | {
+      readonly op: 'TakeOverCgroup';
+      readonly abi: number;
+      readonly pin: string;
+      readonly key: string;
+      readonly program: string;
+      readonly cgroup: string;
+    }
+  | { readonly op: 'DetachCgroup'; readonly pin: string };
+
 export type Action =
   | XdpAction
+  | CgroupAction
   /** A line for `ip -batch`: a device, address or route of the host. */
   | { readonly op: 'Ip'; readonly line: string }
   /** Makes and pins the shared maps. */
@@ -157,6 +181,14 @@ export function describeAction(action: Action): string {
       return `detach the entry program of XDP from interface ${action.pin}`;
     case 'RemoveXdpEntry':
       return `remove the entry program ${action.hash} of XDP`;
+    case 'AttachCgroup':
+      return `attach ${action.program} of ${action.key} to cgroup ${action.path}`;
+    case 'UpdateCgroup':
+      return `give the attachment ${action.pin} at a cgroup the program of ${action.key}`;
+    case 'TakeOverCgroup':
+      return `take over the attachment ${action.pin} at a cgroup from cube ABI ${action.abi}`;
+    case 'DetachCgroup':
+      return `detach ${action.pin} from its cgroup`;
     case 'ClearSlot':
       return `empty slot ${action.slot}`;
     case 'RemoveInstance':

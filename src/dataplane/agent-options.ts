@@ -21,6 +21,8 @@ export interface AgentOptions {
   readonly log: AgentLog;
   /** Mount point of the BPF file system. Default /sys/fs/bpf. */
   readonly bpffs?: string;
+  /** Directory of cgroup2 that cubes at the hook Cgroup are attached to. Default: the root of the first cgroup2 mount. */
+  readonly cgroup?: string;
   /** Folder of the object files. Default build/bpf. */
   readonly objects?: string;
   /** Whether pods are reached by bpf_redirect_peer. Default true. */

@@ -358,9 +358,7 @@ export class Agent {
           this.#reconciler.retryRefused();
           this.#isWhole = true;
         }
-        // Somebody else's program at XDP goes without an event.
-        const xdp = this.#reconciler.inForce.accepted?.graph.xdp ?? [];
-        if (xdp.some(({ isBlocked }) => isBlocked)) this.#networkChanged = true;
+        if (this.#reconciler.inForce.changesInSilence) this.#networkChanged = true;
         if (swept.length > 0 || this.#isWhole || this.#networkChanged) this.#wake();
       } catch (error) {
         this.#failed(error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Action } from './actions.ts';
-import { EMPTY_KERNEL, type KernelState } from './state.ts';
+import { EMPTY_KERNEL, type KernelState, NO_CGROUP } from './state.ts';
 
 /**
  * What the kernel holds after an action. The agent keeps its picture of the kernel by this between two looks at it, and
@@ -15,6 +15,7 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         stateMaps: state.stateMaps,
         older: state.older,
         xdp: state.xdp,
+        cgroup: state.cgroup,
         ready: true,
       };
     case 'LoadEntry': {
@@ -90,6 +91,15 @@ export function applyAction(state: KernelState, action: Action): KernelState {
       const entry = state.xdp.entry === action.hash ? undefined : state.xdp.entry;
       return { ...state, xdp: { ...state.xdp, entry, oldEntries } };
     }
+    case 'AttachCgroup':
+    case 'TakeOverCgroup':
+    case 'UpdateCgroup': {
+      const cgroup =
+        action.op !== 'UpdateCgroup' ? action.cgroup : (state.cgroup.get(action.pin)?.cgroup ?? NO_CGROUP);
+      return { ...state, cgroup: new Map(state.cgroup).set(action.pin, { cgroup, key: action.key }) };
+    }
+    case 'DetachCgroup':
+      return { ...state, cgroup: without(state.cgroup, [action.pin]) };
     case 'RemoveInstance':
       return { ...state, instances: without(state.instances, [action.key]) };
     case 'RemoveStateMaps': {

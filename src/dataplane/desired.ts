@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from '../api/hash.ts';
 import type { CubeType, InstanceConfig, NodeInput } from '../cubes/cube-type.ts';
 import { type Carried, statePinOf } from './carry.ts';
-import type { Graph, GraphCube, InterfaceInfo, Wire, WireEnd } from './graph-model.ts';
+import { cgroupAttachments, hookOf } from './cgroup-desired.ts';
+import type { Cgroup, Graph, GraphCube, InterfaceInfo, Wire, WireEnd } from './graph-model.ts';
 import {
   type Attachment,
   AttachPort,
@@ -48,6 +49,8 @@ export interface DesiredInput {
   readonly node: NodeInput;
   readonly observed: KernelState;
   readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  /** Where programs at a cgroup are attached; undefined: there is no such directory. */
+  readonly cgroup?: Cgroup | undefined;
   /** Of all interfaces of the host, without prefix length. */
   readonly hostAddresses: readonly string[];
   readonly pods: readonly PodRecord[];
@@ -152,6 +155,7 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       ...(copies === undefined ? [] : [[pinNameOfEgress(copies.name), copies] as const]),
     ]),
     xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
+    cgroup: cgroupAttachments(instances, input.cgroup),
   };
 }
 
@@ -213,7 +217,8 @@ function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance
     hash: plan.hash,
     object: objectOf(plan.cube),
     program: type.program,
-    hook: plan.cube.object.spec.hook === 'XDP' ? 'XDP' : 'TC',
+    hook: hookOf(plan.cube),
+    cgroupPrograms: hookOf(plan.cube) === 'Cgroup' ? (type.cgroupPrograms ?? []) : [],
     transparent: type.transparent !== undefined,
     rodata: plan.config.rodata,
     sizes: plan.config.sizes,

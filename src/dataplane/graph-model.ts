@@ -21,6 +21,12 @@ export interface InterfaceInfo {
   readonly isPod?: boolean;
 }
 
+/** A directory of the cgroup2 file system, and the kernel's number for it. */
+export interface Cgroup {
+  readonly path: string;
+  readonly id: string;
+}
+
 export interface Finding {
   /** `Programmed`: the kernel refused this very generation; it is kept out until it is tried again. */
   readonly condition: 'Accepted' | 'ResolvedRefs' | 'Programmed';

@@ -9,7 +9,7 @@ import { type NotSupported, notSupported } from '../api/not-supported.ts';
 import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
 import { broadcastLoops } from './broadcast-loops.ts';
 import { claimOf } from './claim.ts';
-import type { Finding, Graph, GraphCube, GraphLink, InterfaceInfo, LinkEnd } from './graph-model.ts';
+import type { Cgroup, Finding, Graph, GraphCube, GraphLink, InterfaceInfo, LinkEnd } from './graph-model.ts';
 import {
   type AnyCubeSpec,
   byAge,
@@ -29,6 +29,8 @@ export interface GraphInput {
   readonly links: Iterable<LinkObject>;
   readonly types: ReadonlyMap<string, CubeType>;
   readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
+  /** Where cubes at the hook Cgroup are attached; absent: there is no such directory. */
+  readonly cgroup?: Cgroup | undefined;
   /** Interface of the default route; what $(node.uplink) stands for. */
   readonly uplink: string | undefined;
   /** MTU that the overlay device has or will have. */
@@ -299,6 +301,13 @@ class Resolver {
     for (const { reason, message, field } of problems) {
       this.#find(ref, 'Accepted', reason, field === undefined ? message : `${field}: ${message}`);
     }
+    if (object.spec.hook === 'Cgroup' && this.#input.cgroup === undefined)
+      this.#find(
+        ref,
+        'ResolvedRefs',
+        'CgroupNotFound',
+        'spec.hook: the agent finds no directory of cgroup2; mount it (mount -t cgroup2 none /sys/fs/cgroup), or name one with --cgroup',
+      );
     return problems.length > 0 ? undefined : { key, object, type, input };
   }
 

@@ -165,3 +165,13 @@ export function earlier(a: number | undefined, b: number | undefined): number | 
 export function isEmpty(change: ImageChange): boolean {
   return change.writes.length === 0 && change.afterGrace.length === 0;
 }
+
+/** All writes that an image asks for, behind those that have waited for packets under way. */
+export function takeAll(running: Running): ImageChange {
+  const change = running.image.take();
+  const waited = running.afterGrace;
+  running.afterGrace = [];
+  return waited.length === 0
+    ? change
+    : { writes: change.writes, afterGrace: [...waited, ...change.afterGrace] };
+}

@@ -64,6 +64,16 @@ export class InForce {
     }
   }
 
+  /**
+   * Whether the graph depends on what changes without an event: somebody else's program at XDP goes, a directory of cgroup2
+   * is made anew.
+   */
+  get changesInSilence(): boolean {
+    const { xdp = [], cubes } = this.accepted?.graph ?? {};
+    const isAtCgroup = [...(cubes?.values() ?? [])].some(({ object }) => object.spec.hook === 'Cgroup');
+    return isAtCgroup || xdp.some(({ isBlocked }) => isBlocked);
+  }
+
   /** The kernel holds this set now. */
   commit(set: EffectiveSet): void {
     const before = JSON.stringify(toSaved(this.effective));
@@ -107,6 +117,7 @@ export class InForce {
       nodeName: this.#options.node,
       types: this.#options.types,
       interfaces: network.interfaces,
+      cgroup: network.cgroup,
       uplink: network.uplink,
       overlayMtu: this.#overlayMtu(network),
       refused: this.refused,

@@ -116,9 +116,11 @@ describe('rows', () => {
 });
 
 test.each(Object.entries({ CUBE_ABI, CUBE_SLOTS, CUBE_PORTS, CUBE_BANKS, POD_ADDRESSES, PREFIX_LENGTHS }))(
-  '%s is what bpf/include/maps.h says',
+  '%s is what bpf/include says',
   (name, value) => {
-    const header = readFileSync(join(import.meta.dirname, '../../bpf/include/maps.h'), 'utf8');
+    const header = ['limits.h', 'maps.h']
+      .map((file) => readFileSync(join(import.meta.dirname, '../../bpf/include', file), 'utf8'))
+      .join('\n');
     expect(Number(new RegExp(`#define ${name}\\s+(\\d+)`).exec(header)?.[1])).toBe(value);
   },
 );

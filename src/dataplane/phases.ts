@@ -15,6 +15,8 @@ export const PRUNING = new Set<Action['op']>([
   'RemoveAbi',
   'DetachXdp',
   'RemoveXdpEntry',
+  'DetachCgroup',
+  'TakeOverCgroup',
   // Without the tables it is not known which sources the overlay lets in.
   'WriteConfig',
 ]);

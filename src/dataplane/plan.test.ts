@@ -4,10 +4,11 @@ import fc from 'fast-check';
 import type { Action } from './actions.ts';
 import { describeAction } from './actions.ts';
 import { applyAction } from './apply-action.ts';
+import { cgroupAttachments } from './cgroup-desired.ts';
 import { EdgeKind, EMPTY_CONFIG, edgeIndex, edgeSlot, edgeWord } from './layout.ts';
 import { instanceKey } from './names.ts';
 import { danglingSlots, plan } from './plan.ts';
-import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
+import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState, NO_CGROUP } from './state.ts';
 
 /** Which revision of which cube runs, and who is linked to whom: enough to make any desired state. */
 interface Shape {
@@ -21,7 +22,7 @@ interface Shape {
 const shape: fc.Arbitrary<Shape> = fc.record({
   entry: fc.integer({ min: 1, max: 2 }),
   cubes: fc.uniqueArray(
-    fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd'), revision: fc.integer({ min: 1, max: 3 }) }),
+    fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd'), revision: fc.integer({ min: 1, max: 5 }) }),
     { selector: ({ name }) => name, maxLength: 4 },
   ),
   pods: fc.uniqueArray(fc.integer({ min: 10, max: 15 }), { maxLength: 3 }),
@@ -49,7 +50,8 @@ function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: Kernel
       hash: `r${revision}`,
       object: 'turn',
       program: 'turn',
-      hook: revision === 2 ? 'XDP' : 'TC',
+      hook: revision === 2 ? 'XDP' : revision >= 4 ? 'Cgroup' : 'TC',
+      cgroupPrograms: revision >= 4 ? ['connect4', 'connect6'] : [],
       transparent: false,
       rodata: {},
       sizes: {},
@@ -60,7 +62,7 @@ function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: Kernel
       configMaps: ['label'],
     });
   }
-  const slots = [...instances.values()].map(({ slot }) => slot);
+  const slots = [...instances.values()].filter(({ hook }) => hook !== 'Cgroup').map(({ slot }) => slot);
   const edges = new Map<number, bigint>();
   for (const [i, slot] of slots.entries()) {
     edges.set(edgeIndex(slot, 0), edgeWord(EdgeKind.Cube, slots[(i + 1) % slots.length] ?? slot, 1));
@@ -84,6 +86,7 @@ function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: Kernel
       entry: xdp.length === 0 ? undefined : `x${entry}`,
       links: new Map(xdp.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
     },
+    cgroup: cgroupAttachments(instances, { path: '/cgroup', id: String(entry) }),
   };
 }
 
@@ -112,7 +115,11 @@ describe('a plan', () => {
             expect.arrayContaining([...desired.edges]),
           );
           expect([...state.instances.keys()].sort()).toEqual([...desired.instances.keys()].sort());
-          expect([...state.slots.values()].sort()).toEqual([...desired.instances.keys()].sort());
+          const inSlots = [...desired.instances]
+            .filter(([, { hook }]) => hook !== 'Cgroup')
+            .map(([key]) => key);
+          expect([...state.slots.values()].sort()).toEqual(inSlots.sort());
+          expect([...state.cgroup.keys()].sort()).toEqual([...desired.cgroup.keys()].sort());
         }
       }),
     );
@@ -236,6 +243,39 @@ describe('a plan', () => {
       'write edges of idle bank 1: slot 0 port 1 → slot 1 port 0, slot 1 port 0 → slot 1 port 1',
     );
     expect(lines).toContain('attach the entry program to interface eth20 (20)');
+  });
+
+  test('gives each call at a cgroup another program in one step, and only then removes the one before', () => {
+    const at = (revision: number, entry = 1): Shape => ({
+      entry,
+      cubes: [{ name: 'a', revision }],
+      pods: [],
+      interfaces: [],
+      xdp: [],
+    });
+    const made = plan(EMPTY_KERNEL, desire(at(4), EMPTY_KERNEL));
+    expect(made.map(describeAction)).toContain('attach connect4 of a/1_r4 to cgroup /cgroup');
+    expect(made.map(({ op }) => op)).not.toContain('SetSlot');
+    const state = run(EMPTY_KERNEL, made);
+    expect(plan(state, desire(at(5), state)).map(({ op }) => op)).toEqual([
+      'LoadInstance',
+      'PinProgram',
+      'UpdateCgroup',
+      'UpdateCgroup',
+      'Grace',
+      'RemoveInstance',
+    ]);
+    const gone = {
+      ...state,
+      cgroup: new Map([...state.cgroup].map(([pin, link]) => [pin, { ...link, cgroup: NO_CGROUP }])),
+    };
+    expect(plan(gone, desire(at(4), gone)).map(({ op }) => op)).toEqual(['AttachCgroup', 'AttachCgroup']);
+    const none = desire({ ...at(4), cubes: [] }, state);
+    expect(
+      plan(state, none)
+        .map(({ op }) => op)
+        .slice(0, 2),
+    ).toEqual(['DetachCgroup', 'DetachCgroup']);
   });
 
   test('attaches the program of copies before there are any', () => {

@@ -3,8 +3,8 @@
  * Observed against desired → actions, in the order in which no packet meets a half-made change:
  *
  *   leftovers of a killed agent out · maps · programs, filled, into free slots · rows · XDP off interfaces that have no
- *   cube there any more: packets then begin at TC · the idle bank of edges · flip · grace · links · everything that
- *   nothing leads to any more.
+ *   cube there any more: packets then begin at TC · the idle bank of edges · flip · grace · links, of cgroups too ·
+ *   everything that nothing leads to any more.
  *
  * After any prefix of a plan the edges in force lead to filled slots only, and a new plan from there ends in the same
  * state. Nothing to do is the empty list. Pure.
@@ -50,6 +50,7 @@ class Planner {
     this.#edges();
     this.#links('entry');
     this.#xdpLinks();
+    this.#cgroupLinks();
     this.#removals();
     this.#older();
     return this.#actions;
@@ -99,7 +100,7 @@ class Planner {
         });
       for (const write of fill?.writes ?? []) this.#do({ op: 'WriteMap', key, write });
       for (const write of fill?.afterGrace ?? []) after.push([key, write]);
-      if (!exists || this.#observed.slots.get(instance.slot) !== key) {
+      if (instance.hook !== 'Cgroup' && (!exists || this.#observed.slots.get(instance.slot) !== key)) {
         this.#do({ op: 'SetSlot', slot: instance.slot, key });
       }
       if (!exists) this.#do({ op: 'PinProgram', key });
@@ -171,6 +172,23 @@ class Planner {
       else if (there?.ifindex !== ifindex) this.#do({ op: 'AttachXdp', pin, name, ifindex, entry });
       else if (there.entry !== entry) this.#do({ op: 'UpdateXdp', pin, entry });
     }
+  }
+
+  /** Calls that began before end in the earlier program. */
+  #cgroupLinks(): void {
+    const { cgroup: observed, older } = this.#observed;
+    for (const [pin, { cgroup, path, key, program }] of this.#desired.cgroup) {
+      const there = observed.get(pin);
+      if (there?.cgroup !== cgroup && older?.cgroup.get(pin) === cgroup)
+        this.#do({ op: 'TakeOverCgroup', abi: older.abi, pin, key, program, cgroup });
+      else if (there?.cgroup !== cgroup) this.#do({ op: 'AttachCgroup', pin, key, program, path, cgroup });
+      else if (there.key !== key) {
+        this.#do({ op: 'UpdateCgroup', pin, key, program });
+        this.#graceDue = true;
+      }
+    }
+    for (const pin of observed.keys())
+      if (!this.#desired.cgroup.has(pin)) this.#do({ op: 'DetachCgroup', pin });
   }
 
   #removals(): void {

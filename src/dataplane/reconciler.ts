@@ -13,8 +13,9 @@ import { carriedMaps } from './carry.ts';
 import type { Accepted } from './committed.ts';
 import { desiredState, type InstancePlan, objectOf, planInstance } from './desired.ts';
 import type { AgentError } from './errors.ts';
-import { agentMaps, feed, parseOnce, type Running, reselect, startImage } from './images.ts';
+import { agentMaps, feed, parseOnce, type Running, reselect, startImage, takeAll } from './images.ts';
 import { InForce } from './in-force.ts';
+import { findCgroup, netnsCookie } from './kernel/cgroup.ts';
 import { Executor } from './kernel/executor.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
 import { type NetworkView, readNetwork } from './kernel/netlink.ts';
@@ -56,6 +57,7 @@ export class Reconciler {
   /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
   readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
+  readonly #netnsCookie = netnsCookie();
   #observed: KernelState = EMPTY_KERNEL;
   #isObserved = false;
 
@@ -91,7 +93,7 @@ export class Reconciler {
   }
 
   async refreshNetwork(): Promise<void> {
-    this.network = await readNetwork();
+    this.network = { ...(await readNetwork()), cgroup: findCgroup(this.#options.cgroup) };
   }
 
   /** As it was left by the last round. */
@@ -123,6 +125,7 @@ export class Reconciler {
       overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,
       directNetworks: this.inForce.directNetworks(this.network).map(({ network }) => network),
+      netnsCookie: this.#netnsCookie,
       addresses: this.#hostAddresses().filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
     };
   }
@@ -156,6 +159,7 @@ export class Reconciler {
         node,
         observed: this.#observed,
         interfaces: this.network.interfaces,
+        cgroup: this.network.cgroup,
         hostAddresses: this.#hostAddresses(),
         pods: [...this.#pods.values()],
         sources: this.inForce.sources,
@@ -388,13 +392,4 @@ export class Reconciler {
     this.inForce.refused.clear();
     this.#kept.clear();
   }
-}
-
-function takeAll(running: Running): ReturnType<Running['image']['take']> {
-  const change = running.image.take();
-  const waited = running.afterGrace;
-  running.afterGrace = [];
-  return waited.length === 0
-    ? change
-    : { writes: change.writes, afterGrace: [...waited, ...change.afterGrace] };
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the kernel of a node holds, and what it should: the two sides that plan.ts compares. Plain data. */
+import type { Hook } from '../api/schemas/cube-type.ts';
 import type { Carried } from './carry.ts';
 import { EMPTY_CONFIG, type Hex, type Rows } from './layout.ts';
 
@@ -16,7 +17,9 @@ export interface Instance {
   /** Object file without ending, and its program. */
   readonly object: string;
   readonly program: string;
-  readonly hook: 'TC' | 'XDP';
+  readonly hook: Hook;
+  /** At a cgroup: the programs that are attached, by name. */
+  readonly cgroupPrograms: readonly string[];
   /** Of a type that can be spliced into a link. */
   readonly transparent: boolean;
   readonly rodata: Readonly<Record<string, Uint8Array>>;
@@ -61,6 +64,8 @@ export interface KernelState {
         readonly links: ReadonlyMap<string, number>;
         /** The same at XDP. */
         readonly xdp: ReadonlyMap<string, number>;
+        /** Pin name of an attachment at a cgroup → the cgroup. */
+        readonly cgroup: ReadonlyMap<string, string>;
       }
     | undefined;
   /** The same at XDP. */
@@ -69,6 +74,11 @@ export interface KernelState {
     readonly oldEntries: readonly string[];
     readonly links: KernelState['links'];
   };
+  /**
+   * Pin name of a program of a cube at a cgroup → where it is attached (NO_CGROUP: the directory is gone), and the key of
+   * the instance whose program it is.
+   */
+  readonly cgroup: ReadonlyMap<string, { readonly cgroup: string; readonly key: string | undefined }>;
   /** Packets of an earlier graph may be under way: a grace is due before anything they use is reused or removed. */
   readonly graceDue: boolean;
 }
@@ -83,7 +93,20 @@ export interface DesiredState {
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly name: string }>;
   /** The same at XDP; no entry while no cube is there. */
   readonly xdp: { readonly entry: string | undefined; readonly links: DesiredState['links'] };
+  /** Pin name → the program that belongs there, and the directory of the cgroup. */
+  readonly cgroup: ReadonlyMap<
+    string,
+    {
+      readonly cgroup: string;
+      readonly path: string;
+      readonly key: string;
+      readonly program: string;
+    }
+  >;
 }
+
+/** Number of no cgroup: that of an attachment whose directory was removed. */
+export const NO_CGROUP = '0';
 
 export const EMPTY_KERNEL: KernelState = {
   ready: false,
@@ -99,5 +122,6 @@ export const EMPTY_KERNEL: KernelState = {
   links: new Map(),
   older: undefined,
   xdp: { entry: undefined, oldEntries: [], links: new Map() },
+  cgroup: new Map(),
   graceDue: false,
 };

@@ -456,6 +456,26 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "remedy": "Normal for a burst to a host that has just been silent; otherwise look for somebody who scans addresses, or raise maxNeighbours."
   }
 ],
+  SocketLB: [
+  {
+    "id": 32,
+    "name": "NoBackend",
+    "description": "The service has no backend. The call failed.",
+    "remedy": "Look at the endpoints of the Service: are pods ready, does its selector match?"
+  },
+  {
+    "id": 33,
+    "name": "NoLocalBackend",
+    "description": "The internal traffic policy is Local and the node has no backend. The call failed.",
+    "remedy": "Run a backend on the node, or set the internal traffic policy to Cluster."
+  },
+  {
+    "id": 34,
+    "name": "BackendInvalid",
+    "description": "A pick led to a backend that is not in the table. The call failed.",
+    "remedy": "Restart the agent of the node, which writes the tables again, and report it."
+  }
+],
 };
 
 /** Counters of each cube type, ids 0–31. */
@@ -791,6 +811,53 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "description": "Packets whose route came from the LPM fallback."
   }
 ],
+  SocketLB: [
+  {
+    "id": 0,
+    "name": "connected",
+    "description": "Sockets that were connected to a backend, TCP and UDP."
+  },
+  {
+    "id": 1,
+    "name": "flows",
+    "description": "UDP sockets, not connected, for which a backend was picked."
+  },
+  {
+    "id": 2,
+    "name": "sent",
+    "description": "Datagrams that such sockets sent to a service."
+  },
+  {
+    "id": 3,
+    "name": "received",
+    "description": "Datagrams received whose sender was told as the service's address."
+  },
+  {
+    "id": 4,
+    "name": "peerNames",
+    "description": "Answers of getpeername with a service's address."
+  },
+  {
+    "id": 5,
+    "name": "affinityHits",
+    "description": "Picks decided by an affinity."
+  },
+  {
+    "id": 6,
+    "name": "repicked",
+    "description": "UDP sockets, not connected, whose backend was gone."
+  },
+  {
+    "id": 7,
+    "name": "sharedBackends",
+    "description": "UDP sockets, not connected, that got one backend for two services: its answers get the address of the newer one."
+  },
+  {
+    "id": 8,
+    "name": "untracked",
+    "description": "Sockets that could not be remembered: their processes see the backend's address. The socket's memory for options (net.core.optmem_max) is used up."
+  }
+],
 };
 
 /** What programs of each cube type tell a trace, ids 1–63. */
@@ -1036,6 +1103,7 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "object": "neighbour"
   }
 ],
+  SocketLB: [],
 };
 
 /** The reason with an id in a cube of a type; undefined for an id that this version does not know. */

@@ -18,7 +18,8 @@ export type CubeSpec =
   | LoadBalancerCubeSpec
   | MirrorCubeSpec
   | NatCubeSpec
-  | RouterCubeSpec;
+  | RouterCubeSpec
+  | SocketLBCubeSpec;
 /** One end of a link. */
 export type Endpoint =
   CubeEndpoint | InterfaceEndpoint | PodsEndpoint | OverlayEndpoint | StackEndpoint | NextEndpoint;
@@ -35,7 +36,8 @@ export type CubeTemplate =
   | LoadBalancerCubeTemplate
   | MirrorCubeTemplate
   | NatCubeTemplate
-  | RouterCubeTemplate;
+  | RouterCubeTemplate
+  | SocketLBCubeTemplate;
 /** One step of a path. */
 export type PathStep =
   CubePathStep | InterfacePathStep | PodsPathStep | OverlayPathStep | StackPathStep | NextPathStep;
@@ -899,14 +901,50 @@ export interface Router {
    */
   neighbours: RouterNeighbours;
 }
+/** Sizes of the tables in the kernel. */
+export interface SocketSessions {
+  /** UDP sockets that are not connected, times the services they send to; the oldest make room. */
+  maxFlows: number;
+  /** How long such a socket keeps its backend without sending. */
+  flowTimeout: number;
+  /** Network namespaces with an affinity, times services. */
+  maxAffinity: number;
+  /** Backends of all services together. */
+  maxBackends: number;
+  /** Pairs of address and port of all services together. */
+  maxFrontends: number;
+  /** Places in the tables of picks, about the sum of weights. */
+  maxPicks: number;
+}
+/**
+ * A load balancer for the sockets of the node itself, TCP and UDP. A process that connects or sends to a service gets a backend of it, and is told the address of the service as its peer. It has no ports and no links, and needs hook Cgroup.
+ */
+export interface SocketLB {
+  /**
+   * Whose sockets. Host: those of the node's own network namespace, as of kubelet and of pods with hostNetwork. All: those of pods, too, below the cgroup that the agent was given.
+   */
+  scope: 'Host' | 'All';
+  /**
+   * Which frontends of its tables it serves, by scope. A NodePort without addresses is served on all addresses of the node, and on 127.0.0.1 and ::1. Frontends with source ranges are left to LoadBalancer cubes, which see where a client comes from.
+     */
+  scopes: ('ClusterIP' | 'External' | 'LoadBalancer' | 'NodePort')[];
+  /**
+   * What a process meets where a service has no backend. Reject: ECONNREFUSED. Drop: EHOSTUNREACH, as where the traffic policy is Local and the node has none.
+   */
+  noBackends: 'Reject' | 'Drop';
+  /** How long UDP sockets go on with a backend that was removed. */
+  udpDrainSeconds: number;
+  /** Sizes of the tables in the kernel. */
+  sessions: SocketSessions;
+}
 /** What every CubeSpec has. */
 export interface CubeSpecCommon {
   /** Node in whose kernel the cube runs. Cannot be changed. */
   nodeName: string;
   /**
-   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.
+   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP. Cgroup: on what processes ask of their sockets, before there is a packet; without ports and links.
    */
-  hook: 'TC' | 'XDP';
+  hook: 'TC' | 'XDP' | 'Cgroup';
   /**
    * Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.
      */
@@ -969,6 +1007,13 @@ export interface RouterCubeSpec extends CubeSpecCommon {
    * A router for IPv4 and IPv6 (RFC 1812, RFC 8200). It answers ARP, neighbour discovery and echo for the addresses of its ports; every address with its prefix length is a connected route.
    */
   router: Router;
+}
+export interface SocketLBCubeSpec extends CubeSpecCommon {
+  type: 'SocketLB';
+  /**
+   * A load balancer for the sockets of the node itself, TCP and UDP. A process that connects or sends to a service gets a backend of it, and is told the address of the service as its peer. It has no ports and no links, and needs hook Cgroup.
+   */
+  socketLB: SocketLB;
 }
 /** The program in the kernel. */
 export interface CubeProgram {
@@ -1200,9 +1245,9 @@ export interface CubeTemplateCommon {
   /** Name inside the chain. */
   name: string;
   /**
-   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.
+   * Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP. Cgroup: on what processes ask of their sockets, before there is a packet; without ports and links.
    */
-  hook: 'TC' | 'XDP';
+  hook: 'TC' | 'XDP' | 'Cgroup';
   /**
    * Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.
      */
@@ -1265,6 +1310,13 @@ export interface RouterCubeTemplate extends CubeTemplateCommon {
    * A router for IPv4 and IPv6 (RFC 1812, RFC 8200). It answers ARP, neighbour discovery and echo for the addresses of its ports; every address with its prefix length is a connected route.
    */
   router: Router;
+}
+export interface SocketLBCubeTemplate extends CubeTemplateCommon {
+  type: 'SocketLB';
+  /**
+   * A load balancer for the sockets of the node itself, TCP and UDP. A process that connects or sends to a service gets a backend of it, and is told the address of the service as its peer. It has no ports and no links, and needs hook Cgroup.
+   */
+  socketLB: SocketLB;
 }
 /** One link, made on each node. */
 export interface LinkTemplate {

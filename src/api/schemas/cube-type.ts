@@ -2,6 +2,10 @@
 /** What a folder src/cubes/<type>/ declares about its cube type in schema.ts; everything shared is generated from it. */
 import type { Rule, Schema } from './schema.ts';
 
+/** The hooks of the kernel that cubes run at. TC and XDP have packets; at a Cgroup there are calls of processes. */
+export const HOOKS = ['TC', 'XDP', 'Cgroup'] as const;
+export type Hook = (typeof HOOKS)[number];
+
 /** A reason why packets are dropped, with an id that never changes its meaning. */
 export interface DropReason {
   /** 1–31 common to all cubes, 32–63 a cube type's own. Append only. */
@@ -80,7 +84,7 @@ export interface CubeTypeSchema {
   /** Types of CubeTable that `spec.tables` may select. */
   tables: string[];
   /** Hooks that this release's program can be loaded for. */
-  hooks: ('TC' | 'XDP')[];
+  hooks: Hook[];
   /** Rules about the whole `spec` of a cube of this type; the generator adds the test of the type. */
   rules: Rule[];
   dropReasons: DropReason[];

@@ -11,7 +11,7 @@ import {
   unionRules,
 } from './build.ts';
 import { CONDITIONS, statusOf } from './conditions.ts';
-import type { CubeTypeSchema } from './cube-type.ts';
+import { type CubeTypeSchema, HOOKS } from './cube-type.ts';
 import { ports, tables } from './port.ts';
 import type { KindSchema, Rule, Schema, Union } from './schema.ts';
 
@@ -85,8 +85,8 @@ export function cubeBody(types: CubeTypeSchema[]): {
         types.map((t) => t.type),
       ),
       hook: choice(
-        'Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP.',
-        ['TC', 'XDP'],
+        'Where it runs in the kernel. TC: on the way of packets in both directions. XDP: on what an interface receives, before the kernel makes a packet of it; only right behind an Interface endpoint, or behind another cube at XDP. Cgroup: on what processes ask of their sockets, before there is a packet; without ports and links.',
+        HOOKS,
         {
           default: 'TC',
         },

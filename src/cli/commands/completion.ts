@@ -27,6 +27,7 @@ const PATH_OPTIONS = [
   '--kubeconfig',
   '--state-dir',
   '--bpffs',
+  '--cgroup',
   '--netns',
   '--pcap',
 ];

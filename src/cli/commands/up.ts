@@ -12,6 +12,7 @@ import { packageVersion } from './version.ts';
 export interface UpOptions extends SourceOptions {
   readonly node?: string;
   readonly bpffs: string;
+  readonly cgroup?: string;
   readonly logLevel: string;
   readonly redirect: 'peer' | 'plain';
   readonly metricsAddress?: string;
@@ -41,6 +42,7 @@ export async function up(options: UpOptions): Promise<void> {
     bpffs: options.bpffs,
     version,
     redirectPeer: options.redirect === 'peer',
+    ...(options.cgroup === undefined ? {} : { cgroup: resolve(options.cgroup) }),
     ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
     ...(options.healthzAddress === undefined ? {} : { healthzAddress: options.healthzAddress }),
     ...(options.cni === true

@@ -9,6 +9,7 @@ import { schema as loadBalancer } from '../load-balancer/schema.ts';
 import { schema as mirror } from '../mirror/schema.ts';
 import { schema as nat } from '../nat/schema.ts';
 import { schema as router } from '../router/schema.ts';
+import { schema as socketLB } from '../socket-lb/schema.ts';
 
 /** What each cube type declares about itself. */
 export const CUBE_TYPES = {
@@ -20,6 +21,7 @@ export const CUBE_TYPES = {
   Mirror: mirror,
   Nat: nat,
   Router: router,
+  SocketLB: socketLB,
 } as const satisfies Record<string, CubeTypeSchema>;
 
 /** Values of `spec.type` of a Cube. */

@@ -9,8 +9,9 @@ import { loadBalancer } from '../load-balancer/type.ts';
 import { mirror } from '../mirror/type.ts';
 import { nat } from '../nat/type.ts';
 import { router } from '../router/type.ts';
+import { socketLB } from '../socket-lb/type.ts';
 
 /** All cube types, by `spec.type`. */
 export const CUBES: ReadonlyMap<string, CubeType> = new Map(
-  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, mirror, nat, router].map((type) => [type.type, type as CubeType]),
+  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, mirror, nat, router, socketLB].map((type) => [type.type, type as CubeType]),
 );

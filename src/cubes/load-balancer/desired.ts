@@ -4,10 +4,11 @@
  * What a Service means to one load balancer on one node. Pure, on plain objects: the only place that decides
  * meaning. Ids, places and bytes belong to the image.
  */
-import type { Backend, BackendPort, Frontend, LoadBalancer, Service } from '../../api/generated/types.ts';
+import type { Backend, BackendPort, Frontend, Service } from '../../api/generated/types.ts';
 import type { Problem, ServiceHealth } from '../cube-type.ts';
 import { addressesOn } from '../node-ports.ts';
 import { PROTOCOLS } from './backends.ts';
+import type { ServiceChoice } from './settings.ts';
 
 export interface DesiredBackend {
   readonly address: string;
@@ -108,13 +109,13 @@ function meantFor(
 }
 
 /** Pods reach what is for clients outside by any backend (`clients` of the spec). */
-function isLocal({ clients }: LoadBalancer, { trafficPolicy, scope }: Frontend): boolean {
+function isLocal({ clients }: ServiceChoice, { trafficPolicy, scope }: Frontend): boolean {
   return trafficPolicy === 'Local' && (clients !== 'Pods' || scope === 'ClusterIP');
 }
 
 /** A host that is the backend itself would answer by its own routes, past the load balancer. */
 function hidesFrom(
-  { clusterSources }: LoadBalancer,
+  { clusterSources }: ServiceChoice,
   { scope }: Frontend,
   local: boolean,
 ): DesiredFrontend['hides'] {
@@ -131,7 +132,7 @@ function healthOf({ name }: Place, service: Service): ServiceHealth | undefined 
   return { namespace, name: serviceName, port, localEndpoints };
 }
 
-export function desired(spec: LoadBalancer, node: Place, service: Service): DesiredService {
+export function desired(spec: ServiceChoice, node: Place, service: Service): DesiredService {
   const frontends: DesiredFrontend[] = [];
   const problems: Problem[] = [];
   const backends: { address: string; port: number; proto: number; weight: number }[] = [];

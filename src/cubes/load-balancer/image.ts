@@ -10,7 +10,7 @@
  * Two services that want one address and port: the smaller `namespace/name` has it, whatever came first, so that all nodes
  * agree; the other gets a Problem, and the place when the first one goes.
  */
-import type { LoadBalancer, Service } from '../../api/generated/types.ts';
+import type { Service } from '../../api/generated/types.ts';
 import { putAddress } from '../codec/address.ts';
 import type {
   CubeImage,
@@ -34,6 +34,7 @@ import type { Held } from './held.ts';
 import { backendText, frontendText } from './names.ts';
 import { Picks } from './picks.ts';
 import { contentOf, maglevSegment, randomSegment } from './segments.ts';
+import type { ServiceSettings } from './settings.ts';
 import { Slices } from './slices.ts';
 import { SourceRanges } from './source-ranges.ts';
 import { Waiting } from './waiting.ts';
@@ -41,7 +42,7 @@ import { Waiting } from './waiting.ts';
 const scratchKey = new Uint8Array(codec.keySize);
 
 export class LoadBalancerImage implements CubeImage {
-  readonly #spec: LoadBalancer;
+  readonly #spec: ServiceSettings;
   #node: Place;
   /** Of services that could not be set when the addresses of the node changed. */
   readonly #nodeProblems = new Map<string, readonly Problem[]>();
@@ -57,7 +58,7 @@ export class LoadBalancerImage implements CubeImage {
   readonly #owners: (string | undefined)[] = [];
   readonly #waiting = new Waiting();
 
-  constructor(spec: LoadBalancer, node: Place, previous?: LoadBalancerImage) {
+  constructor(spec: ServiceSettings, node: Place, previous?: LoadBalancerImage) {
     const { sessions } = spec;
     this.#spec = spec;
     this.#node = node;
@@ -124,7 +125,7 @@ export class LoadBalancerImage implements CubeImage {
     const name = `${service.namespace}/${service.name}`;
     const backends = this.#acquire(want.backends);
     if (!backends) {
-      problems.push(full(name, 'backends', 'maxBackends', this.backends.max));
+      problems.push(full(this.#spec, name, 'backends', 'maxBackends'));
       return;
     }
     const plans = this.#plan(want.frontends, want.backends, backends, name, problems);
@@ -199,7 +200,7 @@ export class LoadBalancerImage implements CubeImage {
       codec.encodeKey({ addr: frontend.address, port: frontend.port, proto: frontend.proto }, key);
       if (this.#frontends.row(key) < 0) fresh++;
       if (this.#frontends.size + fresh > this.#frontends.max) {
-        problem = full(name, 'frontends', 'maxFrontends', this.#frontends.max);
+        problem = full(this.#spec, name, 'frontends', 'maxFrontends');
         break;
       }
       const content = frontends.length > 1 ? contentOf(frontend) : '';
@@ -209,7 +210,7 @@ export class LoadBalancerImage implements CubeImage {
       if (segment) this.#picks.share(segment.base, segment.size);
       else segment = this.#segment(alike, backends, ids);
       if (!segment) {
-        problem = full(name, 'picks', 'maxPicks', this.#picks.max);
+        problem = full(this.#spec, name, 'picks', 'maxPicks');
         break;
       }
       made.set(content, segment);

@@ -2,6 +2,7 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { unpin } from './addon/index.ts';
+import { detachCgroup } from './cgroup.ts';
 import { detach } from './executor.ts';
 import { names, Pins, removeIfEmpty } from './pins.ts';
 import { detachXdp } from './xdp.ts';
@@ -15,6 +16,7 @@ export function removeKernelState(bpffs: string, nodeName: string): string[] {
     for (const [folder, end] of [
       ['xdp', detachXdp],
       ['links', detach],
+      ['cgroup', detachCgroup],
     ] as const) {
       for (const link of names(join(root, folder))) {
         try {
@@ -25,7 +27,7 @@ export function removeKernelState(bpffs: string, nodeName: string): string[] {
       }
     }
     // Programs before the maps they use; the prog array goes with the maps of the node.
-    for (const folder of ['xdp', 'links', 'programs', 'cubes', 'node'])
+    for (const folder of ['xdp', 'links', 'cgroup', 'programs', 'cubes', 'node'])
       removeTree(join(root, folder), failures);
     removeTree(root, failures);
   }

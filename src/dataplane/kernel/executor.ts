@@ -9,6 +9,7 @@ import { programOfPin } from '../names.ts';
 import type { Instance } from '../state.ts';
 import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
+import { runCgroup } from './cgroup.ts';
 import { explain } from './failure.ts';
 import { InstanceLoader } from './instance-loader.ts';
 import { removeOlder, takeOverLink } from './older-abi.ts';
@@ -195,6 +196,11 @@ export class Executor {
       case 'DetachXdp':
       case 'RemoveXdpEntry':
         return await runXdp(action, this.#options);
+      case 'AttachCgroup':
+      case 'TakeOverCgroup':
+      case 'UpdateCgroup':
+      case 'DetachCgroup':
+        return runCgroup(action, pins);
       case 'RemoveEntry':
         unpin(pins.program('entry', action.hash));
         unpin(pins.program('dry', action.hash));

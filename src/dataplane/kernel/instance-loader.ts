@@ -95,10 +95,16 @@ export class InstanceLoader {
     this.#ahead.clear();
   }
 
+  /** Pinned paths of the node's maps that programs of its hook use. */
+  #nodeMaps({ hook }: Instance): Record<string, string> {
+    if (hook === 'Cgroup') return {}; // there is no packet, and no graph
+    return hook === 'XDP' ? xdpMaps(this.#options.pins) : { ...this.#sharedPaths() };
+  }
+
   async #load(instance: Instance): Promise<Loaded> {
     const { pins, objects, redirectPeer, gatewayMac } = this.#options;
     const there = new Set(names(join(pins.cube(instance.cubePin), 'state')));
-    const reuseMaps = instance.hook === 'XDP' ? xdpMaps(pins) : { ...this.#sharedPaths() };
+    const reuseMaps = this.#nodeMaps(instance);
     for (const [map, pin] of instance.stateMaps) {
       if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
     }

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { STACK_DEVICES } from '../desired.ts';
-import type { InterfaceInfo } from '../graph-model.ts';
+import type { Cgroup, InterfaceInfo } from '../graph-model.ts';
 import { HOST_ROUTE_METRIC, type HostRoute } from '../host-routes.ts';
 import { ipJson } from './run.ts';
 
@@ -17,13 +17,15 @@ export interface LinkInfo extends InterfaceInfo {
   readonly networks?: readonly string[];
 }
 
-/** What netlink tells of this network namespace. */
+/** What netlink tells of this network namespace, and what else of the host the graph depends on. */
 export interface NetworkView {
   readonly interfaces: ReadonlyMap<string, LinkInfo>;
   /** Interface of the default route. */
   readonly uplink: string | undefined;
   /** The agent's own routes. */
   readonly hostRoutes: readonly HostRoute[];
+  /** Where cubes at the hook Cgroup are attached; absent: there is no such directory. */
+  readonly cgroup?: Cgroup | undefined;
 }
 
 interface IpRoute {

@@ -4,6 +4,7 @@ import { edges, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, EMPTY_CONFIG, encodeConfig, type Hex } from '../layout.ts';
 import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type RowMap } from '../state.ts';
 import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
+import { observeCgroup } from './cgroup.ts';
 import { observeOlder } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
 import { observeXdp, observeXdpSlots } from './xdp.ts';
@@ -23,7 +24,8 @@ export function observe(pins: Pins): KernelState {
   const entries = observePrograms(pins, 'entry');
   const links = observeLinks(pins, new Map([...entries, ...observePrograms(pins, 'copies')]));
   const xdp = observeXdp(pins);
-  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins), xdp };
+  const cgroup = observeCgroup(pins, instances.keys());
+  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins), xdp, cgroup };
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
@@ -42,6 +44,7 @@ export function observe(pins: Pins): KernelState {
     links,
     older: observeOlder(pins),
     xdp,
+    cgroup,
     graceDue: true,
   };
 }

@@ -6,7 +6,7 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { programOfPin } from '../names.ts';
-import { BpfMap, BpfProgram, TcxLink, unpin, XdpLink } from './addon/index.ts';
+import { BpfMap, BpfProgram, CgroupLink, TcxLink, unpin, XdpLink } from './addon/index.ts';
 import { names, type Pins, removeIfEmpty } from './pins.ts';
 
 export interface OlderAbi {
@@ -15,6 +15,8 @@ export interface OlderAbi {
   readonly links: ReadonlyMap<string, number>;
   /** The same at XDP. */
   readonly xdp: ReadonlyMap<string, number>;
+  /** Pin name of an attachment at a cgroup → the cgroup. */
+  readonly cgroup: ReadonlyMap<string, string>;
 }
 
 /** The newest ABI below ours that has pins; undefined where there is none. */
@@ -56,12 +58,26 @@ export function observeOlder(pins: Pins): OlderAbi | undefined {
     abi,
     links: attachments(join(root, 'links'), TcxLink),
     xdp: attachments(join(root, 'xdp'), XdpLink),
+    cgroup: cgroupAttachments(join(root, 'cgroup')),
   };
 }
 
-type Link = typeof TcxLink | typeof XdpLink;
+type Link = typeof TcxLink | typeof XdpLink | typeof CgroupLink;
 
-function attachments(folder: string, type: Link): Map<string, number> {
+function cgroupAttachments(folder: string): Map<string, string> {
+  const links = new Map<string, string>();
+  for (const name of names(folder)) {
+    const link = CgroupLink.openPinned(join(folder, name));
+    try {
+      links.set(name, link.info().cgroup);
+    } finally {
+      link.close();
+    }
+  }
+  return links;
+}
+
+function attachments(folder: string, type: typeof TcxLink | typeof XdpLink): Map<string, number> {
   const links = new Map<string, number>();
   for (const name of names(folder)) {
     const link = type.openPinned(join(folder, name));
@@ -89,6 +105,11 @@ export function takeOverXdp(pins: Pins, abi: number, pin: string, entry: string)
   takeOver(join(rootOf(pins, abi), 'xdp', pin), XdpLink, pins.program('xdp', entry), pins.xdpLink(pin));
 }
 
+/** The same at a cgroup, with a program of an instance. */
+export function takeOverCgroup(pins: Pins, abi: number, pin: string, program: string): void {
+  takeOver(join(rootOf(pins, abi), 'cgroup', pin), CgroupLink, program, pins.cgroupLink(pin));
+}
+
 function takeOver(path: string, type: Link, entry: string, target: string): void {
   const program = BpfProgram.openPinned(entry);
   try {
@@ -108,7 +129,8 @@ function takeOver(path: string, type: Link, entry: string, target: string): void
 /** Removes all pins of the older one: links first, which detaches those that nobody took over. */
 export function removeOlder(pins: Pins, abi: number): void {
   const root = rootOf(pins, abi);
-  for (const folder of ['xdp', 'links', 'programs', 'cubes', 'node']) removeTree(join(root, folder));
+  for (const folder of ['xdp', 'links', 'cgroup', 'programs', 'cubes', 'node'])
+    removeTree(join(root, folder));
   removeTree(root);
 }
 

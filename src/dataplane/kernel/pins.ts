@@ -10,6 +10,7 @@
  *                          /cubes/CUBE/SLOT_HASH/program  pinned last: the instance is complete
  *                          /links/INTERFACE, INTERFACE_out at its egress
  *                          /xdp/INTERFACE               the same at XDP, with programs/xdp_HASH
+ *                          /cgroup/CUBE_PROGRAM         of a cube at a cgroup
  *
  * `v1` is the version of the cube ABI: programs of two versions never share an array.
  */
@@ -102,6 +103,11 @@ export class Pins {
     return pin === undefined ? join(this.instance(key), map) : this.stateMap(instance?.cubePin ?? '', pin);
   }
 
+  /** Of a program of a cube at a cgroup. */
+  cgroupLink(pin: string): string {
+    return join(this.root, 'cgroup', pin);
+  }
+
   xdpLink(pin: string): string {
     return join(this.root, 'xdp', pin);
   }
@@ -121,7 +127,7 @@ export class Pins {
         'start the newer agent again, or remove everything with its down command first',
       );
     }
-    for (const folder of ['node', 'programs', 'cubes', 'links', 'xdp']) {
+    for (const folder of ['node', 'programs', 'cubes', 'links', 'xdp', 'cgroup']) {
       mkdirSync(join(this.root, folder), { recursive: true, mode: 0o700 });
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the numbers of a trace are called. */
+import type { Hook } from '../../api/schemas/cube-type.ts';
 import type { DecidedPacket } from '../../cubes/cube-type.ts';
 import type { Running } from '../images.ts';
 import type { PodRecord } from '../pod-record.ts';
@@ -8,7 +9,7 @@ export interface NamedCube {
   /** `namespace/name`. */
   readonly key: string;
   readonly type: string;
-  readonly hook: 'TC' | 'XDP';
+  readonly hook: Hook;
   port(id: number): string;
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
 }

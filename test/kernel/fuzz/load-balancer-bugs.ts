@@ -29,21 +29,21 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   },
   {
     what: 'a session stays when the row of its backend has another owner',
-    file: 'load-balancer/pick.h',
+    file: 'include/service.h',
     from: 'if (!b || b->generation != generation || !(b->flags & BACKEND_LIVE))',
     to: 'if (!b || !(b->flags & BACKEND_LIVE))',
   },
   {
     what: 'the time to drain never ends',
-    file: 'load-balancer/pick.h',
+    file: 'include/service.h',
     from: 'if (unlikely(b->deadline) && (s32)(now - b->deadline) >= 0)',
     to: 'if (unlikely(b->deadline) && (s32)(now - b->deadline) < 0)',
   },
   {
     what: 'replies of another session may be claimed',
     file: 'load-balancer/pick.h',
-    from: 'if (!claim(c, s, b, t->sport))\n\t\t\tgoto picked;',
-    to: 'claim(c, s, b, t->sport);\n\t\tgoto picked;',
+    from: 'if (!claim(c, s, b, t->sport, hides_client(c, f, b)))\n\t\t\tgoto picked;',
+    to: 'claim(c, s, b, t->sport, hides_client(c, f, b));\n\t\tgoto picked;',
   },
   {
     what: 'Maglev mixes something of its own into the hash',

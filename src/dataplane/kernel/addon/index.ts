@@ -5,6 +5,7 @@
  * hold descriptors: close them. Calls that may take long (loading, dumps, batches, many test runs) have a form that
  * runs off the event loop and returns a promise.
  */
+export { type CgroupCall, CgroupLink, isCgroupCall } from './cgroup-link.ts';
 export { AttachType, LinkType, MapFlag, MapType, ProgramType, Update } from './constants.ts';
 export { KernelError } from './kernel-error.ts';
 export { BpfMap, type MapOptions } from './map.ts';
@@ -13,6 +14,6 @@ export { BpfObject, type LoadOptions, loadObject } from './object.ts';
 export { BpfProgram, type TestRunOptions } from './program.ts';
 export { unpin } from './resource.ts';
 export { RingBuffer, type RingBufferOptions } from './ring-buffer.ts';
-export { allIds, enableStats, limitMalloc, possibleCpus, trimMalloc } from './system.ts';
+export { allIds, enableStats, limitMalloc, netnsCookie, possibleCpus, trimMalloc } from './system.ts';
 export { type Direction, type TcxAttachment, type TcxInfo, TcxLink, tcxAttachments } from './tcx-link.ts';
 export { type XdpInfo, XdpLink, type XdpMode } from './xdp-link.ts';

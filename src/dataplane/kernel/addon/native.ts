@@ -91,6 +91,7 @@ export interface Native {
   openPinned(path: string, kind: HandleKind): Handle;
   openById(kind: HandleKind, id: number): Handle;
   allIds(kind: HandleKind): number[];
+  netnsCookie(): bigint;
   possibleCpus(): number;
   enableStats(): Handle;
   limitMalloc(): void;
@@ -161,6 +162,8 @@ export interface LinkInfo {
   target: number;
   /** For tcx the attach type. */
   attachType: number;
+  /** For a cgroup its number; 0 once the directory is gone. */
+  wideTarget: bigint;
 }
 
 export interface Attached {

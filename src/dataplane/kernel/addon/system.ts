@@ -6,6 +6,11 @@ export function possibleCpus(): number {
   return native.possibleCpus();
 }
 
+/** What programs know the network namespace of this process by (Linux 5.14). Throws KernelError. */
+export function netnsCookie(): bigint {
+  return native.netnsCookie();
+}
+
 /** Ids of all maps, programs or links in the kernel. Throws KernelError EPERM without privileges. */
 export function allIds(kind: HandleKind): number[] {
   return native.allIds(kind);

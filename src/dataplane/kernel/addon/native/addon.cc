@@ -13,6 +13,7 @@
 #include "map.h"
 #include "map_batch.h"
 #include "memory.h"
+#include "netns.h"
 #include "object.h"
 #include "pin.h"
 #include "program.h"
@@ -60,6 +61,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports)
 	define<openPinned>(env, exports, "openPinned");
 	define<openById>(env, exports, "openById");
 	define<allIds>(env, exports, "allIds");
+	define<netnsCookie>(env, exports, "netnsCookie");
 	define<possibleCpus>(env, exports, "possibleCpus");
 	define<enableStats>(env, exports, "enableStats");
 	define<limitMalloc>(env, exports, "limitMalloc");

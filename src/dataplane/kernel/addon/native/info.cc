@@ -21,8 +21,8 @@ struct LinkInfo {
 	uint32_t id;
 	uint32_t programId;
 	uint32_t padding;
-	uint32_t first;	 // tcx: ifindex, 0 once the device is gone
-	uint32_t second; // tcx: attach type
+	uint32_t first;	 // tcx: ifindex, 0 once the device is gone; cgroup: the lower half of its number
+	uint32_t second; // tcx: attach type; cgroup: the upper half
 	uint8_t rest[64];
 };
 
@@ -106,6 +106,8 @@ Napi::Value linkInfo(const Napi::CallbackInfo &info)
 	object["programId"] = kernel.programId;
 	object["target"] = kernel.first;
 	object["attachType"] = kernel.second;
+	object["wideTarget"] =
+	    Napi::BigInt::New(info.Env(), uint64_t(kernel.first) | uint64_t(kernel.second) << 32);
 	return object;
 }
 

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What becomes of each kind of call. The programs read the address out of their context into a `place`, in which IPv4 is
+ * mapped into IPv6 as everywhere, and write it back when a function here returns PLACE_CHANGED.
+ */
+#ifndef CUBEPLANE_SOCKET_LB_CALLS_H
+#define CUBEPLANE_SOCKET_LB_CALLS_H
+
+#include "choose.h"
+
+#define PLACE_CHANGED 2 /* beside CALL_PASS and CALL_FAIL */
+
+static __always_inline struct frontend *frontend_at(const struct place *p)
+{
+	struct frontend_key key = {.addr = p->addr, .port = p->port, .proto = p->proto};
+
+	return bpf_map_lookup_elem(&frontends, &key);
+}
+
+static __always_inline void forget_peer(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk)
+		bpf_sk_storage_delete(&peers, sk);
+}
+
+/* connect(): of TCP, and of UDP, which says where send() goes and whom it hears. */
+static __noinline int on_connect(struct bpf_sock_addr *ctx, struct place *to)
+{
+	struct flow_key key = {.place = *to};
+	struct choice c = {.now = coarse_seconds()};
+	struct bpf_sock *sk = ctx->sk;
+	struct peer peer = {}, *stored;
+	struct frontend *f;
+	int reason;
+
+	if (to->proto != IPPROTO_TCP && to->proto != IPPROTO_UDP)
+		return CALL_PASS;
+	f = frontend_at(to);
+	if (!f) {
+		forget_peer(ctx);
+		return CALL_PASS;
+	}
+	reason = choose_backend(ctx, f, &key, &c);
+	if (reason) {
+		forget_peer(ctx);
+		return fail_for(f, reason);
+	}
+	peer.frontend = *to;
+	peer.backend = c.backend;
+	peer.id = c.id;
+	peer.generation = c.generation;
+	stored = sk ? bpf_sk_storage_get(&peers, sk, &peer, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	if (stored)
+		*stored = peer;
+	else
+		cgroup_count(COUNT_UNTRACKED);
+	cgroup_count(COUNT_CONNECTED);
+	*to = c.backend;
+	return PLACE_CHANGED;
+}
+
+/* sendto() and sendmsg() of UDP with an address. */
+static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
+{
+	struct flow_key key = {.place = *to};
+	struct choice c = {.now = coarse_seconds()};
+	struct frontend *f = frontend_at(to);
+	struct backend *b = NULL;
+	struct flow *flow;
+	int reason;
+
+	if (!f)
+		return CALL_PASS;
+	key.socket = bpf_get_socket_cookie(ctx);
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow && !is_flow_over(flow->seen, c.now)) {
+		b = backend_of(flow->backend, flow->generation, c.now);
+		if (!b)
+			cgroup_count(COUNT_REPICKED);
+	}
+	if (b) {
+		choose(&c, b, flow->backend, to->proto);
+	} else {
+		reason = choose_backend(ctx, f, &key, &c);
+		if (reason)
+			return fail_for(f, reason);
+		cgroup_count(COUNT_FLOWS);
+	}
+	if (!b || flow->seen != c.now) {
+		struct flow now = {.backend = c.id, .generation = c.generation, .seen = c.now};
+		struct reply reply = {.frontend = *to, .seen = c.now};
+
+		bpf_map_update_elem(&flows, &key, &now, BPF_ANY);
+		key.place = c.backend;
+		if (bpf_map_update_elem(&replies, &key, &reply, BPF_ANY))
+			cgroup_count(COUNT_UNTRACKED);
+	}
+	cgroup_count(COUNT_SENT);
+	*to = c.backend;
+	return PLACE_CHANGED;
+}
+
+/* The peer of a connected socket, if that is `from`. */
+static __always_inline const struct peer *peer_at(struct bpf_sock_addr *ctx, const struct place *from)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct peer *peer = sk ? bpf_sk_storage_get(&peers, sk, NULL, 0) : NULL;
+
+	return peer && place_equal(&peer->backend, from) ? peer : NULL;
+}
+
+/* recvfrom() and recvmsg() of UDP by whoever wants to know the sender. */
+static __noinline int on_receive(struct bpf_sock_addr *ctx, struct place *from)
+{
+	struct flow_key key = {.socket = bpf_get_socket_cookie(ctx), .place = *from};
+	struct reply *reply = bpf_map_lookup_elem(&replies, &key);
+	const struct peer *peer;
+
+	if (reply) {
+		*from = reply->frontend;
+	} else {
+		peer = peer_at(ctx, from);
+		if (!peer)
+			return CALL_PASS;
+		*from = peer->frontend;
+	}
+	cgroup_count(COUNT_RECEIVED);
+	return PLACE_CHANGED;
+}
+
+static __noinline int on_getpeername(struct bpf_sock_addr *ctx, struct place *whom)
+{
+	const struct peer *peer = peer_at(ctx, whom);
+
+	if (!peer)
+		return CALL_PASS;
+	*whom = peer->frontend;
+	cgroup_count(COUNT_PEER_NAMES);
+	return PLACE_CHANGED;
+}
+
+#endif

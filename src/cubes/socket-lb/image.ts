@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * What the maps of one socket load balancer should hold: those of a load balancer for packets, of what services are to
+ * processes of the node (frontends.ts). The rows of a NodePort depend on the node's addresses, so the tables that have one,
+ * or may have one in another slice, are kept.
+ */
+import type { Service, SocketLB } from '../../api/generated/types.ts';
+import type { CubeImage, DecidedPacket, ImageChange, NodeInput, Problem, TableSlice } from '../cube-type.ts';
+import { LoadBalancerImage } from '../load-balancer/image.ts';
+import type { ServiceSettings } from '../load-balancer/settings.ts';
+import { hasNodePort, toProcesses } from './frontends.ts';
+
+interface Kept {
+  readonly rows: readonly Service[];
+  readonly slice: TableSlice | undefined;
+}
+
+export class SocketLBImage implements CubeImage {
+  readonly services: LoadBalancerImage;
+  readonly #kept = new Map<string, Kept>();
+  #addresses: readonly string[];
+
+  constructor(spec: SocketLB, node: NodeInput, previous?: SocketLBImage) {
+    this.services = new LoadBalancerImage(settingsOf(spec), node, previous?.services);
+    this.#addresses = node.addresses;
+  }
+
+  adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
+    this.services.adopt(map, count, keys, values);
+  }
+
+  setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
+    const services = rows as readonly Service[] | undefined;
+    if (services !== undefined && ((slice?.count ?? 1) > 1 || services.some(hasNodePort)))
+      this.#kept.set(key, { rows: services, slice });
+    else this.#kept.delete(key);
+    return this.#set(key, services, slice);
+  }
+
+  setNode({ addresses }: NodeInput): void {
+    if (addresses.join() === this.#addresses.join()) return;
+    this.#addresses = addresses;
+    for (const [key, { rows, slice }] of this.#kept) this.#set(key, rows, slice);
+  }
+
+  #set(
+    key: string,
+    services: readonly Service[] | undefined,
+    slice: TableSlice | undefined,
+  ): readonly Problem[] {
+    return this.services.setTable(
+      key,
+      services?.map((service) => toProcesses(service, this.#addresses)),
+      slice,
+    );
+  }
+
+  settle(): void {
+    this.services.settle();
+  }
+
+  tick(now: number): number | undefined {
+    return this.services.tick(now);
+  }
+
+  take(): ImageChange {
+    return this.services.take();
+  }
+
+  usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {
+    const { source_ranges: _, ...own } = this.services.usage();
+    return own;
+  }
+
+  nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
+    return this.services.nameObject(kind, id, packet);
+  }
+}
+
+function settingsOf({ scopes, noBackends, udpDrainSeconds, sessions }: SocketLB): ServiceSettings {
+  return {
+    member: 'socketLB',
+    algorithm: 'Random',
+    // processes of the node are as its pods to the external traffic policy
+    clients: 'Pods',
+    clusterSources: [],
+    scopes,
+    noBackends,
+    // a TCP connection is the kernel's own from its first packet on, and ends as its backend does
+    drainSeconds: 0,
+    udpDrainSeconds,
+    sessions: { ...sessions, maxSourceRanges: 0 },
+  };
+}
