@@ -9,6 +9,9 @@ import { Planter } from './fuzz/planted.ts';
 
 jest.setTimeout(24 * 3_600_000);
 
+/** The rarest bug, a row that two backends have had in turn, shows after 16,000 to 34,000; the others within some hundreds. */
+const PACKETS_A_BUG = 100_000;
+
 const planter = new Planter();
 afterAll(() => planter.close());
 
@@ -44,7 +47,7 @@ test(`the load balancer does with ${PACKETS} random packets what its model does`
 test.each(LOAD_BALANCER_BUGS)('a planted bug is found: $what', async (bug) => {
   const balancers = new LoadBalancers(planter.build('load-balancer', bug));
   try {
-    const { differences } = await campaign(balancers.open, { packets: 20_000, seed: 1 });
+    const { differences } = await campaign(balancers.open, { packets: PACKETS_A_BUG, seed: 1 });
     expect(differences).not.toEqual([]);
   } finally {
     balancers.close();
