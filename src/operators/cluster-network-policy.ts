@@ -2,7 +2,7 @@
 import type { CubeTable, LabelSelector, Policy, PolicyEntry } from '../api/generated/types.ts';
 import { clusterPeers } from './cluster-policy-peer.ts';
 import { clusterPorts } from './cluster-policy-port.ts';
-import { type Diagnostic, Diagnostics } from './diagnostic.ts';
+import { type Diagnostic, Diagnostics, shown } from './diagnostic.ts';
 import type { ClusterNetworkPolicyInput, ClusterRuleInput, LabelSelectorInput } from './inputs.ts';
 import { chunks, type TranslatedSelector, translateSelector } from './label-selector.ts';
 import { MAX_ENTRIES, MAX_PEERS, MAX_PORTS } from './network-policy.ts';
@@ -42,7 +42,7 @@ export function tablesOfClusterNetworkPolicy(
     diagnostics.add(
       'NotSupported',
       'spec.tier',
-      `${spec?.tier} is no tier, Admin is taken`,
+      `${shown(spec?.tier)} is no tier, Admin is taken`,
       'use Admin or Baseline',
     );
   const subjects = subjectsOf(spec?.subject ?? {}, diagnostics);
@@ -133,14 +133,14 @@ function ruleParts(
   index: number,
   diagnostics: Diagnostics,
 ): { name: string; action: (typeof ACTIONS)[number]; parts: Parts } {
-  const name = rule?.name || `${index}`;
+  const name = typeof rule?.name === 'string' && rule.name !== '' ? rule.name : `${index}`;
   const action = ACTIONS.find((one) => one === rule?.action);
   const closed = (): { name: string; action: (typeof ACTIONS)[number]; parts: Parts } =>
     action === 'Accept'
       ? { name, action, parts: [] }
       : { name, action: 'Deny', parts: [{ peers: [], ports: [] }] };
   if (action === undefined || !rule) {
-    const message = `${rule?.action ?? 'nothing'} is no action; the rule denies all`;
+    const message = `${shown(rule?.action)} is no action; the rule denies all`;
     diagnostics.add('NotSupported', `${field}.action`, message, 'use Accept, Deny or Pass');
     return closed();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PolicyPeer } from '../api/generated/types.ts';
 import { canonicalPrefix } from './address.ts';
-import type { Diagnostics } from './diagnostic.ts';
+import { type Diagnostics, shown } from './diagnostic.ts';
 import type { ClusterPeerInput, LabelSelectorInput } from './inputs.ts';
 import { translateSelector } from './label-selector.ts';
 
@@ -71,7 +71,7 @@ function networks(
   for (const [index, text] of texts.entries()) {
     const cidr = canonicalPrefix(text);
     if (cidr === undefined) {
-      const message = `${text} is not a prefix; ${effect}`;
+      const message = `${shown(text)} is not a prefix; ${effect}`;
       diagnostics.add('InvalidCIDR', `${field}[${index}]`, message, 'write it like 10.0.0.0/8 or fd00::/8');
       return undefined;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { PolicyPort } from '../api/generated/types.ts';
-import type { Diagnostics } from './diagnostic.ts';
+import { type Diagnostics, shown } from './diagnostic.ts';
 import type { ClusterProtocolInput } from './inputs.ts';
 import { unknownMember } from './network-policy-peer.ts';
 import { isPort } from './service-frontends.ts';
@@ -62,7 +62,7 @@ function portsOf(
   const at = `.${key}.destinationPort`;
   if (port.number != null && port.range == null) {
     if (!isPort(port.number))
-      return bad(`${at}.number`, `${port.number} is not a port`, 'give a number from 1 to 65535');
+      return bad(`${at}.number`, `${shown(port.number)} is not a port`, 'give a number from 1 to 65535');
     return [{ protocol, port: port.number }];
   }
   const { start, end } = port.range ?? {};

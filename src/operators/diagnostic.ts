@@ -36,3 +36,8 @@ const MOST = 16;
 export function diagnosticText(diagnostic: Diagnostic): string {
   return `${diagnostic.object}: ${diagnostic.field}: ${diagnostic.message} (${diagnostic.remedy})`;
 }
+
+/** A value of an input in a message. Inputs are JSON, and any member may be any of it, whatever its type says. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing');
+}
