@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import { licenceOf, problemsOf } from './files.ts';
+import { licenceOf, numberProblems, problemsOf } from './files.ts';
 
 const HEAD = '// SPDX-License-Identifier: Apache-2.0\n';
 
@@ -34,4 +34,9 @@ test('marks of unfinished work are found with their line', () => {
   expect(problemsOf('src/a.ts', `${HEAD}// ${mark}: later\n`)).toEqual([
     expect.stringContaining('src/a.ts:2'),
   ]);
+});
+
+test('a decision has a number of its own', () => {
+  const paths = ['docs/adr/0001-one.md', 'docs/adr/0002-two.md', 'docs/adr/0001-other.md', 'docs/0001-no.md'];
+  expect(numberProblems(paths)).toEqual([expect.stringContaining('docs/adr/0001-other.md')]);
 });

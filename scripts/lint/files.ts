@@ -55,10 +55,24 @@ export function problemsOf(path: string, text: string): string[] {
   return problems;
 }
 
-/** Checks heads, lengths and marks of unfinished work in all files of the project. */
+/** Decisions that have their number from another one: branches that grew beside each other. Pure. */
+export function numberProblems(paths: readonly string[]): string[] {
+  const first = new Map<string, string>();
+  return paths.flatMap((path) => {
+    const number = /^docs\/adr\/(\d+)-/.exec(path)?.[1];
+    if (number === undefined) return [];
+    const other = first.get(number);
+    if (other === undefined) first.set(number, path);
+    return other === undefined ? [] : [`${path}: has the number of ${other}: give it the next free one`];
+  });
+}
+
+/** Checks heads, lengths and marks of unfinished work in all files of the project, and the numbers of decisions. */
 export function fileProblems(root: string): string[] {
-  return projectFiles(root).flatMap((path) => {
+  const paths = projectFiles(root);
+  const problems = paths.flatMap((path) => {
     if (licenceOf(path) === undefined) return [];
     return problemsOf(path, readFileSync(join(root, path), 'utf8'));
   });
+  return [...problems, ...numberProblems(paths)];
 }
