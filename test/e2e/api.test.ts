@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { CUBE_HOOKS } from '../../src/api/generated/supported.ts';
 import { API_VERSION, GROUP, isKind, KINDS, PLURALS } from '../../src/api/group.ts';
 import { validate } from '../../src/api/validate.ts';
 import { type Fixture, fixtures } from '../fixtures/manifests.ts';
@@ -92,6 +93,28 @@ describe('the API server', () => {
     const checked = validate(parse(readFileSync(join(PROVIDER, 'kubernetes.yaml'), 'utf8')));
     if (!checked.ok) throw new Error(checked.message);
     expect(stored.spec).toEqual(checked.object.spec);
+  });
+
+  // Defaults fill the empty member; where one is an empty set, a second apply would take the member away.
+  test.each([
+    ['Bridge', 'bridge'],
+    ['DDoSMitigator', 'ddosMitigator'],
+    ['Firewall', 'firewall'],
+    ['Forwarder', 'forwarder'],
+    ['LoadBalancer', 'loadBalancer'],
+    ['Nat', 'nat'],
+    ['Router', 'router'],
+    ['SocketLB', 'socketLB'],
+  ])('takes a %s without settings when it is applied again', async (type, member) => {
+    const name = `empty-${type.toLowerCase()}`;
+    const hook = CUBE_HOOKS[type]?.[0];
+    const manifest = {
+      ...{ apiVersion: API_VERSION, kind: 'Cube', metadata: { name, namespace: 'default' } },
+      spec: { type, hook, nodeName: 'node-empty', [member]: {} },
+    };
+    const path = `/apis/${API_VERSION}/namespaces/default/cubes/${name}`;
+    const first = await cluster.api.apply<Stored>(path, manifest);
+    expect((await cluster.api.apply<Stored>(path, manifest)).spec).toEqual(first.spec);
   });
 
   test.each(valid)(

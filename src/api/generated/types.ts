@@ -267,7 +267,7 @@ export interface Bridge {
    */
   maxAddresses: number;
   /** Settings of ports that are not the default. */
-  ports: BridgePort[];
+  ports?: BridgePort[];
   /**
    * MAC addresses that are at a port for good. A frame from such an address at another port is dropped.
      */

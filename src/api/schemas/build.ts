@@ -128,7 +128,11 @@ export function object(
   };
 }
 
-/** A list without duplicates of single values. */
+/**
+ * A list without duplicates of single values. Such a list, and a {@link mapList}, must not be empty by default in an object that
+ * may be `{}`: the API server takes the object away when it is applied by the same manager again. Leave the default out, or take
+ * an {@link atomicList}.
+ */
 export function setOf(description: string, items: Schema, maxItems: number, extra: Schema = {}): Schema {
   return { type: 'array', description, items, maxItems, 'x-kubernetes-list-type': 'set', ...extra };
 }

@@ -128,11 +128,12 @@ function limitRows(port: CubePort, control: StormControl | undefined): [number, 
 
 export function desired({ spec, ports }: Pick<CubeInput<Bridge>, 'spec' | 'ports'>): Desired {
   const byName = new Map(ports.map((port) => [port.name, port]));
-  const settings = new Map(spec.ports.map((port) => [port.name, port]));
+  const listed = spec.ports ?? [];
+  const settings = new Map(listed.map((port) => [port.name, port]));
   const members = new Map(ports.map(({ name }) => [name, membershipOf(settings.get(name))]));
   const statics = staticRows(spec, byName, members);
   const problems: Problem[] = [
-    ...spec.ports.flatMap(({ name }, i) =>
+    ...listed.flatMap(({ name }, i) =>
       byName.has(name) ? [] : [unknownPort(name, `spec.bridge.ports[${i}].name`, byName)],
     ),
     ...ports.flatMap((port) => endpointProblem(port) ?? []),

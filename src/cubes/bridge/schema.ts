@@ -140,7 +140,6 @@ export const schema: CubeTypeSchema = {
           { typeName: 'BridgePort' },
         ),
         64,
-        { default: [] },
       ),
       staticEntries: atomicList(
         'MAC addresses that are at a port for good. A frame from such an address at another port is dropped.',

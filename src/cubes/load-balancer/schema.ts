@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { choice, integer, ip, object, setOf } from '../../api/schemas/build.ts';
+import { atomicList, choice, integer, ip, object, setOf } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
 import { ALGORITHMS, CLIENTS, NO_BACKENDS, SCOPES } from '../../api/schemas/service.ts';
@@ -54,7 +54,7 @@ export const schema: CubeTypeSchema = {
         CLIENTS,
         { default: 'Any' },
       ),
-      clusterSources: setOf(
+      clusterSources: atomicList(
         'What backends see of clients of frontends of the scopes External, LoadBalancer and NodePort whose trafficPolicy is Cluster: one address a family, to which every node routes and which nobody has, as $(node.podCIDRs.ipv4.fictitiousPod). So the answers of a backend on another node come back to this one. Clients of a backend that has an address of the node itself get it with trafficPolicy Local, too, for the host would answer by its own routes. Without an address of its family a client keeps its own.',
         ip('Address that is routed to this node, and to the port server of the load balancer.'),
         2,

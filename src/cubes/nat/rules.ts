@@ -145,7 +145,7 @@ export const forwardRules: Schema = atomicList(
   { default: [] },
 );
 
-export const exclusions: Schema = setOf(
+export const exclusions: Schema = atomicList(
   'Prefixes whose hosts on the outside are spoken to without translation, whatever the rules say: packets from the inside to them and from them to the inside cross unchanged. An address of the port outside is never excluded.',
   cidr('Prefix of either family.'),
   128,

@@ -123,7 +123,7 @@ function portOf(setting: BridgePort | undefined): { vlans: Set<number>; native?:
 
 /** What the configuration means, by the descriptions of the schema. */
 export function modelOf({ ports, spec }: Config): ModelBridge {
-  const settings = new Map(spec.ports.map((port) => [port.name, port]));
+  const settings = new Map((spec.ports ?? []).map((port) => [port.name, port]));
   const model = ports.map(({ name, mtu }): ModelPort => {
     const setting = settings.get(name);
     const storm = setting?.stormControl ?? spec.stormControl ?? {};
