@@ -8,7 +8,8 @@ import type { KernelState } from '../state.ts';
 
 export { netnsCookie } from './addon/index.ts';
 
-import { BpfProgram, CgroupLink, isCgroupCall, unpin } from './addon/index.ts';
+import { CgroupLink, isCgroupCall } from './addon/index.ts';
+import { detachLink, keepLink, updateLink, withLink, withProgram } from './links.ts';
 import { takeOverCgroup } from './older-abi.ts';
 import { names, type Pins } from './pins.ts';
 
@@ -39,34 +40,24 @@ export function runCgroup(action: CgroupAction, pins: Pins): void {
       attach(action, pins);
       break;
     case 'UpdateCgroup':
-      withProgram(programPath(pins, action.key, action.program), (program) => {
-        const link = CgroupLink.openPinned(pins.cgroupLink(action.pin));
-        try {
-          link.update(program);
-        } finally {
-          link.close();
-        }
-      });
+      withProgram(programPath(pins, action.key, action.program), (program) =>
+        updateLink(CgroupLink, pins.cgroupLink(action.pin), program),
+      );
       break;
     case 'TakeOverCgroup':
       takeOverCgroup(pins, action.abi, action.pin, programPath(pins, action.key, action.program));
       break;
     case 'DetachCgroup':
-      detachCgroup(pins.cgroupLink(action.pin));
+      detachLink(CgroupLink, pins.cgroupLink(action.pin));
   }
 }
 
 function attach(action: CgroupAction & { op: 'AttachCgroup' }, pins: Pins): void {
   const { program: call } = action;
   if (!isCgroupCall(call)) throw new Error(`no program at a cgroup is called ${call}`);
-  withProgram(programPath(pins, action.key, call), (program) => {
-    const link = CgroupLink.create(program, action.path, call);
-    try {
-      link.pin(pins.cgroupLink(action.pin), { replace: true });
-    } finally {
-      link.close();
-    }
-  });
+  withProgram(programPath(pins, action.key, call), (program) =>
+    keepLink(CgroupLink.create(program, action.path, call), pins.cgroupLink(action.pin)),
+  );
 }
 
 /** The cube's own program is pinned apart from the others of its object. */
@@ -75,39 +66,14 @@ function programPath(pins: Pins, key: string, program: string): string {
   return names(pins.instance(key)).includes(`run_${program}`) ? helper : join(pins.instance(key), 'program');
 }
 
-function withProgram(path: string, use: (program: BpfProgram) => void): void {
-  const program = BpfProgram.openPinned(path);
-  try {
-    use(program);
-  } finally {
-    program.close();
-  }
-}
-
-/** Detaches and unpins; a link whose cgroup is gone is unpinned only. */
-export function detachCgroup(path: string): void {
-  const link = CgroupLink.openPinned(path);
-  try {
-    if (!link.info().defunct) link.detach();
-  } finally {
-    link.close();
-  }
-  unpin(path);
-}
-
 export function observeCgroup(pins: Pins, instances: Iterable<string>): KernelState['cgroup'] {
   const links = new Map<string, { cgroup: string; key: string | undefined }>();
   const found = names(join(pins.root, 'cgroup')).filter((name) => !name.endsWith('_new'));
   if (found.length === 0) return links;
   const keys = programsOf(pins, instances);
   for (const name of found) {
-    const link = CgroupLink.openPinned(pins.cgroupLink(name));
-    try {
-      const { cgroup, programId } = link.info();
-      links.set(name, { cgroup, key: keys.get(programId) });
-    } finally {
-      link.close();
-    }
+    const { cgroup, programId } = withLink(CgroupLink, pins.cgroupLink(name), (link) => link.info());
+    links.set(name, { cgroup, key: keys.get(programId) });
   }
   return links;
 }

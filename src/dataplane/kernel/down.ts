@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { unpin } from './addon/index.ts';
-import { detachCgroup } from './cgroup.ts';
-import { detach } from './executor.ts';
+import { CgroupLink, TcxLink, unpin, XdpLink } from './addon/index.ts';
+import { detachLink } from './links.ts';
 import { names, Pins, removeIfEmpty } from './pins.ts';
-import { detachXdp } from './xdp.ts';
 
 /** Removes the pins of a node in the order in which nothing is left half connected. Returns what could not be removed. */
 export function removeKernelState(bpffs: string, nodeName: string): string[] {
@@ -13,14 +11,14 @@ export function removeKernelState(bpffs: string, nodeName: string): string[] {
   const failures: string[] = [];
   for (const version of names(nodeRoot)) {
     const root = join(nodeRoot, version);
-    for (const [folder, end] of [
-      ['xdp', detachXdp],
-      ['links', detach],
-      ['cgroup', detachCgroup],
+    for (const [folder, type] of [
+      ['xdp', XdpLink],
+      ['links', TcxLink],
+      ['cgroup', CgroupLink],
     ] as const) {
       for (const link of names(join(root, folder))) {
         try {
-          end(join(root, folder, link));
+          detachLink(type, join(root, folder, link));
         } catch {
           // A link that cannot be opened is unpinned below, which ends it too.
         }

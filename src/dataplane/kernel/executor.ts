@@ -7,11 +7,12 @@ import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/t
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import { programOfPin } from '../names.ts';
 import type { Instance } from '../state.ts';
-import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
+import { BpfMap, type BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
 import { runCgroup } from './cgroup.ts';
 import { explain } from './failure.ts';
 import { InstanceLoader } from './instance-loader.ts';
+import { detachLink, keepLink, updateLink, withProgram } from './links.ts';
 import { removeOlder, takeOverLink } from './older-abi.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
@@ -97,12 +98,7 @@ export class Executor {
 
   /** Tag that the kernel computed for the program of a complete instance. */
   tagOf(key: string): string {
-    const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
-    try {
-      return program.info().tag;
-    } finally {
-      program.close();
-    }
+    return withProgram(join(this.#options.pins.instance(key), 'program'), (program) => program.info().tag);
   }
 
   /** Lets go of descriptors; what is pinned lives on. */
@@ -175,7 +171,7 @@ export class Executor {
       case 'RemoveAbi':
         return removeOlder(pins, action.abi);
       case 'Detach':
-        return detach(pins.link(action.pin));
+        return detachLink(TcxLink, pins.link(action.pin));
       case 'ClearSlot':
         this.#sharedMap('slots').clearProgram(action.slot);
         if (names(join(pins.root, 'node')).includes('xdp_slots'))
@@ -249,16 +245,8 @@ export class Executor {
 
   #withProgram(key: string, use: (program: BpfProgram) => void): void {
     const loaded = this.#loader.program(key);
-    if (loaded !== undefined) {
-      use(loaded);
-      return;
-    }
-    const program = BpfProgram.openPinned(join(this.#options.pins.instance(key), 'program'));
-    try {
-      use(program);
-    } finally {
-      program.close();
-    }
+    if (loaded !== undefined) use(loaded);
+    else withProgram(join(this.#options.pins.instance(key), 'program'), use);
   }
 
   #sharedMap(name: string): BpfMap {
@@ -340,32 +328,17 @@ export class Executor {
   #attach(pin: string, ifindex: number, entry: string): void {
     const { pins } = this.#options;
     const name = programOfPin(pin);
-    const program = BpfProgram.openPinned(pins.program(name, entry));
-    try {
-      const link = TcxLink.create(program, ifindex, name === 'copies' ? 'egress' : 'ingress');
-      try {
-        link.pin(pins.link(pin), { replace: true });
-      } finally {
-        link.close();
-      }
-    } finally {
-      program.close();
-    }
+    const direction = name === 'copies' ? 'egress' : 'ingress';
+    withProgram(pins.program(name, entry), (program) =>
+      keepLink(TcxLink.create(program, ifindex, direction), pins.link(pin)),
+    );
   }
 
   #updateLink(pin: string, entry: string): void {
     const { pins } = this.#options;
-    const program = BpfProgram.openPinned(pins.program(programOfPin(pin), entry));
-    try {
-      const link = TcxLink.openPinned(pins.link(pin));
-      try {
-        link.update(program);
-      } finally {
-        link.close();
-      }
-    } finally {
-      program.close();
-    }
+    withProgram(pins.program(programOfPin(pin), entry), (program) =>
+      updateLink(TcxLink, pins.link(pin), program),
+    );
   }
 
   #removeInstance(key: string): void {
@@ -377,15 +350,4 @@ export class Executor {
 
 function bytes(hex: Hex): Buffer {
   return Buffer.from(hex, 'hex');
-}
-
-/** Detaches and unpins; a link whose device is gone is unpinned only. */
-export function detach(path: string): void {
-  const link = TcxLink.openPinned(path);
-  try {
-    if (!link.info().defunct) link.detach();
-  } finally {
-    link.close();
-  }
-  unpin(path);
 }

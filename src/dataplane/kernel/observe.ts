@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { edges, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_BANKS, CUBE_PORTS, CUBE_SLOTS, EMPTY_CONFIG, encodeConfig, type Hex } from '../layout.ts';
 import { EMPTY_KERNEL, type KernelState, type ObservedInstance, ROW_MAPS, type RowMap } from '../state.ts';
-import { BpfMap, BpfProgram, TcxLink } from './addon/index.ts';
+import { BpfMap, TcxLink } from './addon/index.ts';
 import { observeCgroup } from './cgroup.ts';
+import { withLink, withProgram } from './links.ts';
 import { observeOlder } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
 import { observeXdp, observeXdpSlots } from './xdp.ts';
@@ -59,12 +60,7 @@ function withMap<T>(path: string, read: (map: BpfMap) => T): T {
 }
 
 function programId(path: string): number {
-  const program = BpfProgram.openPinned(path);
-  try {
-    return program.info().id;
-  } finally {
-    program.close();
-  }
+  return withProgram(path, (program) => program.info().id);
 }
 
 function observeInstances(pins: Pins): {
@@ -100,13 +96,8 @@ function observeLinks(pins: Pins, programs: ReadonlyMap<number, string>): Kernel
   const links = new Map<string, { ifindex: number; entry: string | undefined }>();
   for (const name of names(join(pins.root, 'links'))) {
     if (name.endsWith('_new')) continue;
-    const link = TcxLink.openPinned(pins.link(name));
-    try {
-      const { ifindex, programId: id } = link.info();
-      links.set(name, { ifindex, entry: programs.get(id) });
-    } finally {
-      link.close();
-    }
+    const { ifindex, programId: id } = withLink(TcxLink, pins.link(name), (link) => link.info());
+    links.set(name, { ifindex, entry: programs.get(id) });
   }
   return links;
 }

@@ -6,7 +6,8 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { programOfPin } from '../names.ts';
-import { BpfMap, BpfProgram, CgroupLink, TcxLink, unpin, XdpLink } from './addon/index.ts';
+import { BpfMap, CgroupLink, type LinkInfo, TcxLink, unpin, XdpLink } from './addon/index.ts';
+import { type LinkType, withLink, withProgram } from './links.ts';
 import { names, type Pins, removeIfEmpty } from './pins.ts';
 
 export interface OlderAbi {
@@ -56,38 +57,20 @@ export function observeOlder(pins: Pins): OlderAbi | undefined {
   const root = rootOf(pins, abi);
   return {
     abi,
-    links: attachments(join(root, 'links'), TcxLink),
-    xdp: attachments(join(root, 'xdp'), XdpLink),
-    cgroup: cgroupAttachments(join(root, 'cgroup')),
+    links: attachments(join(root, 'links'), TcxLink, ({ ifindex }) => ifindex),
+    xdp: attachments(join(root, 'xdp'), XdpLink, ({ ifindex }) => ifindex),
+    cgroup: attachments(join(root, 'cgroup'), CgroupLink, ({ cgroup }) => cgroup),
   };
 }
 
-type Link = typeof TcxLink | typeof XdpLink | typeof CgroupLink;
-
-function cgroupAttachments(folder: string): Map<string, string> {
-  const links = new Map<string, string>();
-  for (const name of names(folder)) {
-    const link = CgroupLink.openPinned(join(folder, name));
-    try {
-      links.set(name, link.info().cgroup);
-    } finally {
-      link.close();
-    }
-  }
-  return links;
-}
-
-function attachments(folder: string, type: typeof TcxLink | typeof XdpLink): Map<string, number> {
-  const links = new Map<string, number>();
-  for (const name of names(folder)) {
-    const link = type.openPinned(join(folder, name));
-    try {
-      links.set(name, link.info().ifindex);
-    } finally {
-      link.close();
-    }
-  }
-  return links;
+/** Pin name of each attachment → what it is attached to. */
+function attachments<Info extends LinkInfo, Target>(
+  folder: string,
+  type: LinkType<Info>,
+  targetOf: (info: Info) => Target,
+): Map<string, Target> {
+  const read = (name: string) => withLink(type, join(folder, name), (link) => targetOf(link.info()));
+  return new Map(names(folder).map((name) => [name, read(name)]));
 }
 
 /** Gives an attachment of the older one our entry program, in one step, and pins it among ours. */
@@ -110,19 +93,13 @@ export function takeOverCgroup(pins: Pins, abi: number, pin: string, program: st
   takeOver(join(rootOf(pins, abi), 'cgroup', pin), CgroupLink, program, pins.cgroupLink(pin));
 }
 
-function takeOver(path: string, type: Link, entry: string, target: string): void {
-  const program = BpfProgram.openPinned(entry);
-  try {
-    const link = type.openPinned(path);
-    try {
+function takeOver(path: string, type: LinkType, entry: string, target: string): void {
+  withProgram(entry, (program) =>
+    withLink(type, path, (link) => {
       link.update(program);
       link.pin(target, { replace: true });
-    } finally {
-      link.close();
-    }
-  } finally {
-    program.close();
-  }
+    }),
+  );
   unpin(path);
 }
 

@@ -3,7 +3,8 @@
 import { join } from 'node:path';
 import type { XdpAction } from '../actions.ts';
 import type { KernelState } from '../state.ts';
-import { BpfMap, BpfProgram, loadObject, unpin, XdpLink } from './addon/index.ts';
+import { BpfMap, loadObject, unpin, XdpLink } from './addon/index.ts';
+import { detachLink, keepLink, updateLink, withLink, withProgram } from './links.ts';
 import { takeOverXdp } from './older-abi.ts';
 import { names, type Pins, SHARED_MAPS, XDP_MAPS } from './pins.ts';
 
@@ -34,50 +35,20 @@ export async function runXdp(action: XdpAction, { pins, objects }: XdpOptions): 
       return;
     }
     case 'AttachXdp':
-      return withEntry(pins, action.entry, (program) => {
-        const link = XdpLink.create(program, action.ifindex);
-        try {
-          link.pin(pins.xdpLink(action.pin), { replace: true });
-        } finally {
-          link.close();
-        }
-      });
+      return withProgram(pins.program('xdp', action.entry), (program) =>
+        keepLink(XdpLink.create(program, action.ifindex), pins.xdpLink(action.pin)),
+      );
     case 'TakeOverXdp':
       return takeOverXdp(pins, action.abi, action.pin, action.entry);
     case 'UpdateXdp':
-      return withEntry(pins, action.entry, (program) => {
-        const link = XdpLink.openPinned(pins.xdpLink(action.pin));
-        try {
-          link.update(program);
-        } finally {
-          link.close();
-        }
-      });
+      return withProgram(pins.program('xdp', action.entry), (program) =>
+        updateLink(XdpLink, pins.xdpLink(action.pin), program),
+      );
     case 'DetachXdp':
-      return detachXdp(pins.xdpLink(action.pin));
+      return detachLink(XdpLink, pins.xdpLink(action.pin));
     case 'RemoveXdpEntry':
       unpin(pins.program('xdp', action.hash));
   }
-}
-
-function withEntry(pins: Pins, hash: string, use: (program: BpfProgram) => void): void {
-  const program = BpfProgram.openPinned(pins.program('xdp', hash));
-  try {
-    use(program);
-  } finally {
-    program.close();
-  }
-}
-
-/** Detaches and unpins; a link whose device is gone is unpinned only. */
-export function detachXdp(path: string): void {
-  const link = XdpLink.openPinned(path);
-  try {
-    if (!link.info().defunct) link.detach();
-  } finally {
-    link.close();
-  }
-  unpin(path);
 }
 
 export function observeXdp(pins: Pins): KernelState['xdp'] {
@@ -85,17 +56,16 @@ export function observeXdp(pins: Pins): KernelState['xdp'] {
   for (const name of names(join(pins.root, 'programs'))) {
     if (!name.startsWith('xdp_')) continue;
     const hash = name.slice('xdp_'.length);
-    const program = BpfProgram.openPinned(pins.program('xdp', hash));
-    entries.set(program.info().id, hash);
-    program.close();
+    entries.set(
+      withProgram(pins.program('xdp', hash), (program) => program.info().id),
+      hash,
+    );
   }
   const links = new Map<string, { ifindex: number; entry: string | undefined }>();
   for (const name of names(join(pins.root, 'xdp'))) {
     if (name.endsWith('_new')) continue;
-    const link = XdpLink.openPinned(pins.xdpLink(name));
-    const { ifindex, programId } = link.info();
+    const { ifindex, programId } = withLink(XdpLink, pins.xdpLink(name), (link) => link.info());
     links.set(name, { ifindex, entry: entries.get(programId) });
-    link.close();
   }
   return { entry: [...entries.values()][0], oldEntries: [...entries.values()].slice(1), links };
 }

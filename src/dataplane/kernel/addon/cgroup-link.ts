@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, openSync } from 'node:fs';
+import { Link } from './link.ts';
 import { native } from './native.ts';
 import type { BpfProgram } from './program.ts';
-import { Resource } from './resource.ts';
 
 /** Kinds of call that a program at a cgroup can see → BPF_CGROUP_* of include/uapi/linux/bpf.h. */
 const ATTACH_TYPES = {
@@ -34,7 +34,7 @@ export interface CgroupInfo {
  * A program attached to a cgroup by a link: it sees calls of all processes there and below, beside the programs of others
  * (BPF_F_ALLOW_MULTI). Closing it detaches, unless it is pinned.
  */
-export class CgroupLink extends Resource {
+export class CgroupLink extends Link<CgroupInfo> {
   /**
    * Throws KernelError: EPERM without privileges, or where a program of somebody else allows no other beside it. Throws as
    * fs does when there is no such directory.
@@ -52,16 +52,6 @@ export class CgroupLink extends Resource {
   /** Throws KernelError: ENOENT when nothing is pinned there, EINVAL when it is no link. */
   static openPinned(path: string): CgroupLink {
     return new CgroupLink(native.openPinned(path, 'link'));
-  }
-
-  /** Replaces the program in one step. Throws KernelError ENOLINK once the directory is gone. */
-  update(program: BpfProgram): void {
-    native.linkUpdate(this.handle, program.handle);
-  }
-
-  /** Detaches now, also when it is pinned; the link stays as a defunct one. */
-  detach(): void {
-    native.linkDetach(this.handle);
   }
 
   info(): CgroupInfo {

@@ -8,6 +8,7 @@
 export { type CgroupCall, CgroupLink, isCgroupCall } from './cgroup-link.ts';
 export { AttachType, LinkType, MapFlag, MapType, ProgramType, Update } from './constants.ts';
 export { KernelError } from './kernel-error.ts';
+export type { Link, LinkInfo } from './link.ts';
 export { BpfMap, type MapOptions } from './map.ts';
 export type { Dump, MapBtf, MapInfo, ProgramInfo, TestRunResult } from './native.ts';
 export { BpfObject, type LoadOptions, loadObject } from './object.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AttachType } from './constants.ts';
+import { Link } from './link.ts';
 import { native } from './native.ts';
 import type { BpfProgram } from './program.ts';
-import { Resource } from './resource.ts';
 
 export type Direction = 'ingress' | 'egress';
 
@@ -23,7 +23,7 @@ export interface TcxAttachment {
 }
 
 /** A program attached to a network interface by a tcx link (Linux 6.6). Closing it detaches, unless it is pinned. */
-export class TcxLink extends Resource {
+export class TcxLink extends Link<TcxInfo> {
   /**
    * Attaches behind the programs that are there already. `ifindex` counts in the caller's network namespace.
    * Throws KernelError: ENODEV when there is no such interface.
@@ -41,16 +41,6 @@ export class TcxLink extends Resource {
   /** Throws KernelError ENOENT when there is no such link. */
   static openId(id: number): TcxLink {
     return new TcxLink(native.openById('link', id));
-  }
-
-  /** Replaces the program in one step. Throws KernelError ENOLINK once the device is gone. */
-  update(program: BpfProgram): void {
-    native.linkUpdate(this.handle, program.handle);
-  }
-
-  /** Detaches now, also when it is pinned; the link stays as a defunct one. */
-  detach(): void {
-    native.linkDetach(this.handle);
   }
 
   info(): TcxInfo {

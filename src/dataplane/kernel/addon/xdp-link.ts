@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { AttachType, XdpFlag } from './constants.ts';
 import { KernelError } from './kernel-error.ts';
+import { Link } from './link.ts';
 import { native } from './native.ts';
 import type { BpfProgram } from './program.ts';
-import { Resource } from './resource.ts';
 
 /** Native: in the driver, before the packet becomes an skb. Generic: in the kernel's common receive path, on any device. */
 export type XdpMode = 'Native' | 'Generic';
@@ -20,7 +20,7 @@ export interface XdpInfo {
 const FINAL = new Set(['EBUSY', 'EEXIST', 'ENODEV', 'EPERM', 'EACCES']);
 
 /** A program attached to the XDP hook of an interface by a link. Closing it detaches, unless it is pinned. */
-export class XdpLink extends Resource {
+export class XdpLink extends Link<XdpInfo> {
   /**
    * Attaches in native mode, or in generic mode where the driver cannot. `ifindex` counts in the caller's network namespace.
    * Throws KernelError: EBUSY or EEXIST when another program is attached there, ENODEV when there is no such interface.
@@ -40,16 +40,6 @@ export class XdpLink extends Resource {
   /** Throws KernelError: ENOENT when nothing is pinned there, EINVAL when it is no link. */
   static openPinned(path: string): XdpLink {
     return new XdpLink(native.openPinned(path, 'link'));
-  }
-
-  /** Replaces the program in one step. Throws KernelError ENOLINK once the device is gone. */
-  update(program: BpfProgram): void {
-    native.linkUpdate(this.handle, program.handle);
-  }
-
-  /** Detaches now, also when it is pinned; the link stays as a defunct one. */
-  detach(): void {
-    native.linkDetach(this.handle);
   }
 
   info(): XdpInfo {
