@@ -142,7 +142,7 @@ export function desired(spec: ServiceChoice, node: Place, service: Service): Des
   const places = new Set<string>();
 
   for (const frontend of service.frontends) {
-    if (!spec.scopes.includes(frontend.scope)) continue;
+    if (!spec.scopes.includes(frontend.scope) || spec.serves?.(frontend) === false) continue;
     const proto = PROTOCOLS[frontend.protocol];
     const listed = addressesOn(frontend, service, node.addresses);
     const candidates: Candidate[] = [];

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LoadBalancer } from '../../api/generated/types.ts';
+import type { Frontend, LoadBalancer } from '../../api/generated/types.ts';
 
 /** What the meaning of a service depends on, in the spec of a load balancer for packets or for sockets. */
-export type ServiceChoice = Pick<
-  LoadBalancer,
-  'algorithm' | 'clients' | 'clusterSources' | 'scopes' | 'noBackends'
->;
+export interface ServiceChoice
+  extends Pick<LoadBalancer, 'algorithm' | 'clients' | 'clusterSources' | 'scopes' | 'noBackends'> {
+  /** Of the frontends of these scopes, whether it serves one. Default: all. */
+  readonly serves?: (frontend: Frontend) => boolean;
+}
 
 /** The same of the tables that hold services. */
 export interface ServiceSettings

@@ -2,28 +2,19 @@
 
 /**
  * What the maps of one socket load balancer should hold: those of a load balancer for packets, of what services are to
- * processes of the node (frontends.ts). The rows of a NodePort depend on the node's addresses, so the tables that have one,
- * or may have one in another slice, are kept.
+ * processes of the node (frontends.ts).
  */
 import type { Service, SocketLB } from '../../api/generated/types.ts';
 import type { CubeImage, DecidedPacket, ImageChange, NodeInput, Problem, TableSlice } from '../cube-type.ts';
 import { LoadBalancerImage } from '../load-balancer/image.ts';
 import type { ServiceSettings } from '../load-balancer/settings.ts';
-import { hasNodePort, toProcesses } from './frontends.ts';
-
-interface Kept {
-  readonly rows: readonly Service[];
-  readonly slice: TableSlice | undefined;
-}
+import { isForSockets, withLoopback, withoutAlgorithms } from './frontends.ts';
 
 export class SocketLBImage implements CubeImage {
   readonly services: LoadBalancerImage;
-  readonly #kept = new Map<string, Kept>();
-  #addresses: readonly string[];
 
   constructor(spec: SocketLB, node: NodeInput, previous?: SocketLBImage) {
-    this.services = new LoadBalancerImage(settingsOf(spec), node, previous?.services);
-    this.#addresses = node.addresses;
+    this.services = new LoadBalancerImage(settingsOf(spec), withLoopback(node), previous?.services);
   }
 
   adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
@@ -32,28 +23,15 @@ export class SocketLBImage implements CubeImage {
 
   setTable(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
     const services = rows as readonly Service[] | undefined;
-    if (services !== undefined && ((slice?.count ?? 1) > 1 || services.some(hasNodePort)))
-      this.#kept.set(key, { rows: services, slice });
-    else this.#kept.delete(key);
-    return this.#set(key, services, slice);
+    return this.services.setTable(key, services?.map(withoutAlgorithms), slice);
   }
 
-  setNode({ addresses }: NodeInput): void {
-    if (addresses.join() === this.#addresses.join()) return;
-    this.#addresses = addresses;
-    for (const [key, { rows, slice }] of this.#kept) this.#set(key, rows, slice);
+  setNode(node: NodeInput): void {
+    this.services.setNode(withLoopback(node));
   }
 
-  #set(
-    key: string,
-    services: readonly Service[] | undefined,
-    slice: TableSlice | undefined,
-  ): readonly Problem[] {
-    return this.services.setTable(
-      key,
-      services?.map((service) => toProcesses(service, this.#addresses)),
-      slice,
-    );
+  problems(): readonly Problem[] {
+    return this.services.problems();
   }
 
   settle(): void {
@@ -85,6 +63,7 @@ function settingsOf({ scopes, noBackends, udpDrainSeconds, sessions }: SocketLB)
     // processes of the node are as its pods to the external traffic policy
     clients: 'Pods',
     clusterSources: [],
+    serves: isForSockets,
     scopes,
     noBackends,
     // a TCP connection is the kernel's own from its first packet on, and ends as its backend does
