@@ -2,7 +2,7 @@
 
 /**
  * What the maps of one firewall should hold. The rules are replaced as a whole: the tables of the idle bank are filled,
- * then one word moves to it, and only when packets under way have passed, prefixes of the bank before are removed. Rules
+ * then one word moves to it. Prefixes of the bank before stay for the next change, which writes only those that differ. Rules
  * that cannot be placed as a whole leave those in force as they were.
  */
 import { createHash } from 'node:crypto';
@@ -71,8 +71,10 @@ export class FirewallImage implements CubeImage {
   readonly #defaults: Defaults;
   readonly #order: RuleOrder;
   readonly #addresses = new PackedTable(addresses.name, addresses.keySize, addresses.valueSize, Infinity);
-  /** Keys of the prefixes that each bank should have. */
-  readonly #keys: [Uint8Array[], Uint8Array[]] = [[], []];
+  /** Rows of `#addresses` that each bank has; those of the idle one are of the rules before. */
+  readonly #rows: [readonly number[], readonly number[]] = [[], []];
+  /** Rules were placed since the start: before, it is not known whether those in the kernel are the right ones. */
+  #isPlaced = false;
   readonly #policies = new PolicySet();
   /** Rules of the policies that were placed last. */
   #policiesInForce: readonly RuleMeaning[] | undefined;
@@ -81,6 +83,7 @@ export class FirewallImage implements CubeImage {
   #problem: Problem | undefined;
   /** Adopted rows stay, because nothing could be placed yet. */
   #isHeld = false;
+  #isTaken = false;
   #directions: Directions = NO_RULES;
   #kernel: Placed | undefined;
   #next: Next | undefined;
@@ -94,10 +97,22 @@ export class FirewallImage implements CubeImage {
   }
 
   adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
-    if (map === addresses.name) this.#addresses.adopt(count, keys, values);
+    if (map === addresses.name) this.#adoptAddresses(count, keys, values);
     if (map !== ruleBank.name) return; // what the arrays hold follows from the generation
     const word = ruleBank.decodeValue(values);
     if (word !== 0n) this.#kernel = { bank: Number(word & 1n), generation: word >> 7n };
+  }
+
+  /** All of them are wanted until their bank is filled anew. */
+  #adoptAddresses(count: number, keys: Uint8Array, values: Uint8Array): void {
+    this.#addresses.adopt(count, keys, values);
+    const { keySize, valueSize } = addresses;
+    const rows: [number[], number[]] = [[...this.#rows[0]], [...this.#rows[1]]];
+    for (let i = 0; i < count; i++) {
+      const row = this.#addresses.set(keys, values, i * keySize, i * valueSize);
+      rows[bankOf(keys, i * keySize)].push(row);
+    }
+    [this.#rows[0], this.#rows[1]] = rows;
   }
 
   setTable(
@@ -203,41 +218,37 @@ export class FirewallImage implements CubeImage {
     const generation = generationOf(directions, this.#defaults);
     const isInForce = this.#kernel?.generation === generation;
     const bank = this.#kernel === undefined ? 0 : isInForce ? this.#kernel.bank : 1 - this.#kernel.bank;
-    const idle = this.#kernel === undefined ? 0 : 1 - this.#kernel.bank;
-    const isThere = isInForce && this.#keys[bank as 0 | 1].length > 0;
+    const isThere = isInForce && this.#isPlaced;
     const compiled = isThere ? undefined : compile(directions, this.#defaults, bank, maxRules);
     const why = compiled && excessOfTables(compiled, maxRules);
     if (why !== undefined) return why;
     this.#directions = directions;
-    this.#drop(idle); // of a change that was not taken
     this.#next = undefined;
     if (compiled !== undefined) {
-      this.#keys[bank as 0 | 1] = compiled.addressKeys;
-      compiled.addressKeys.forEach((rowKey, i) => {
-        this.#addresses.set(rowKey, compiled.addressValues[i] as Uint8Array);
-      });
+      this.#fill(bank as 0 | 1, compiled);
       if (!isInForce) this.#next = { bank, generation, compiled };
     }
-    if (this.#isHeld) this.#addresses.settle();
+    this.#isPlaced = true;
     this.#isHeld = false;
     return undefined;
   }
 
-  #drop(bank: number): void {
-    for (const key of this.#keys[bank as 0 | 1]) this.#addresses.delete(key);
-    this.#keys[bank as 0 | 1] = [];
+  #fill(bank: 0 | 1, { addressKeys, addressValues }: Compiled): void {
+    const rows = addressKeys.map((key, i) => this.#addresses.set(key, addressValues[i] as Uint8Array));
+    const wanted = new Set(rows);
+    for (const row of this.#rows[bank]) if (!wanted.has(row)) this.#addresses.deleteRow(row);
+    this.#rows[bank] = rows;
   }
 
   take(): ImageChange {
     this.#place();
     const next = this.#next;
-    if (next !== undefined && this.#kernel !== undefined) this.#drop(this.#kernel.bank);
+    // What a change that was taken back has done to the idle bank waits for the next one.
+    if (next === undefined && this.#isTaken) return { writes: [], afterGrace: [] };
+    this.#isTaken = true;
     const { updates, deletes } = this.#addresses.take();
-    const inForce = next?.bank ?? this.#kernel?.bank ?? 0;
-    const stale = deletes.map((write) => ofBank(write, inForce));
-    const old = deletes.map((write) => ofBank(write, 1 - inForce));
-    const isFilled = ({ count: rows }: MapWrite) => rows > 0;
     if (next === undefined) return { writes: updates, afterGrace: deletes };
+    const hadRules = this.#kernel !== undefined;
     this.#next = undefined;
     this.#kernel = { bank: next.bank, generation: next.generation };
     const arrays = next.compiled.arrays.map(({ map, indexes, values }): MapWrite => {
@@ -258,10 +269,9 @@ export class FirewallImage implements CubeImage {
       keys: new Uint8Array(4),
       values: word,
     };
-    return {
-      writes: [...stale.filter(isFilled), ...updates, ...arrays, flip],
-      afterGrace: old.filter(isFilled),
-    };
+    // The word once more: it changes nothing, but makes the agent wait for packets under way, which read the bank before,
+    // ahead of the change that fills it.
+    return { writes: [...deletes, ...updates, ...arrays, flip], afterGrace: hadRules ? [flip] : [] };
   }
 
   /** `id`: identity of a rule, 0: none. */
@@ -302,13 +312,6 @@ export class FirewallImage implements CubeImage {
   }
 }
 
-/** The rows of `addresses` that belong to one bank. */
-function ofBank(write: MapWrite, bank: number): MapWrite {
-  const size = addresses.keySize;
-  const keys: Uint8Array[] = [];
-  for (let i = 0; i < write.count; i++) {
-    const key = write.keys.subarray(i * size, (i + 1) * size);
-    if (addresses.decodeKey(key).table >> 2 === bank) keys.push(key);
-  }
-  return { ...write, count: keys.length, keys: Buffer.concat(keys) };
+function bankOf(keys: Uint8Array, at: number): 0 | 1 {
+  return addresses.decodeKey(keys, at).table >> 2 === 0 ? 0 : 1;
 }
