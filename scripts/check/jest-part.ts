@@ -8,6 +8,12 @@ import { type Check, checksOfJest, type JestResults } from './result.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
+/** Jest looks for a pattern in the whole path, where the folder of the clone may match it. */
+function belowRoot(pattern: string): string {
+  const root = ROOT.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return `^${root}/.*(?:${pattern})`;
+}
+
 /** Runs one jest project, then looks for what its tests left behind. `patterns` choose test files, as jest takes them. */
 export async function runJestPart(
   part: Part,
@@ -32,7 +38,7 @@ export async function runJestPart(
       `--outputFile=${output}`,
       `--maxWorkers=${part.workers}`,
       `--testTimeout=${part.testSeconds * 1000}`,
-      ...(patterns.length > 0 ? ['--', ...patterns] : []),
+      ...(patterns.length > 0 ? ['--', ...patterns.map(belowRoot)] : []),
     ],
     { inherit: true, timeoutSeconds: part.limitSeconds, env: { [RUN_VARIABLE]: run } },
   );

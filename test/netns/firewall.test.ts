@@ -97,7 +97,7 @@ async function until<Value>(read: () => Promise<Value>, holds: (value: Value) =>
   }
 }
 
-/** Prefixes that the rules of a node name, in both directions. */
+/** Prefixes of rules in the kernel, in both directions: of those in force, and of those before. */
 const prefixes = (index: number) => () => lab.worker(index).counters.rows(firewallOf(index), 'addresses');
 
 beforeAll(async () => {
@@ -179,8 +179,8 @@ test('all rules are replaced under load: nothing is lost, and what is refused is
       rule(`f${i}-${n}`, { action: 'Drop', priority: 50, sources: [`10.${100 + (n >> 8)}.${n & 255}.0/24`] }),
     );
     writeRules([...filler, ...ALLOWED, rule('egress', { direction: 'Egress' })], `replaced ${i}`);
-    for (const index of [0, 1])
-      await until(prefixes(index), (rows) => rows === 2 * (RULES + i), `replacement ${i}`);
+    const both = 2 * (RULES + i) + (i > 1 ? 2 * (RULES + i - 1) : 0);
+    for (const index of [0, 1]) await until(prefixes(index), (rows) => rows === both, `replacement ${i}`);
   }
   const { tries, answered } = await prober.end();
   expect(answered).toEqual({});
