@@ -83,6 +83,14 @@ export const SOAKS: readonly Soak[] = [
     times: 1,
   },
   {
+    name: 'cni-churn',
+    what: 'pods added and deleted by CNI, 25 at once, while a Service is scaled: no address, device, row, pin or file is left',
+    part: 'netns',
+    files: ['test/netns/cni-churn.test.ts'],
+    env: { CUBEPLANE_CNI_CHURN: '500' },
+    times: 1,
+  },
+  {
     name: 'swaps',
     what: 'programs of running cubes swapped under the same load, in one of eight rounds by a release: no packet or session lost, nobody let through, nothing leaked',
     part: 'netns',

@@ -112,11 +112,11 @@ export class Agent {
   /** Ends the agent; what is in the kernel stays and goes on. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer, this.#housekeeping, this.#upkeep])
-      clearTimeout(timer);
     this.#health.stop();
-    await this.#options.source.stop();
     this.#monitor.stop();
+    for (const timer of [this.#timer, this.#graceTimer, this.#dueTimer]) clearTimeout(timer);
+    for (const timer of [this.#housekeeping, this.#upkeep]) clearInterval(timer);
+    await this.#options.source.stop();
     await this.#queue;
     await this.#reconciler.writeAfterGrace().catch(() => {});
     await this.#statuses.stop();

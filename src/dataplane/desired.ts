@@ -3,14 +3,14 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../api/hash.ts';
 import type { CubeType, InstanceConfig, NodeInput } from '../cubes/cube-type.ts';
-import { type Carried, statePinOf } from './carry.ts';
-import { cgroupAttachments, hookOf } from './cgroup-desired.ts';
+import { statePinOf } from './carry.ts';
+import { cgroupAttachments } from './cgroup-desired.ts';
+import type { Accepted } from './committed.ts';
 import type { Cgroup, Graph, GraphCube, InterfaceInfo, Wire, WireEnd } from './graph-model.ts';
 import {
   type Attachment,
   AttachPort,
   CUBE_PORTS,
-  CUBE_SLOTS,
   decodeAttachment,
   decodeIfindex,
   EdgeKind,
@@ -24,12 +24,12 @@ import {
   type Hex,
   HOST_ADDRESS,
   MAX_ATTACHMENTS,
-  XDP_SLOT,
 } from './layout.ts';
-import { instanceKey, pinNameOf, pinNameOfEgress, pinNameOfInterface, splitInstanceKey } from './names.ts';
+import { pinNameOfEgress, pinNameOfInterface } from './names.ts';
 import type { OverlaySources } from './overlay.ts';
+import { type InstancePlan, placeInstances } from './place-instances.ts';
 import type { PodRecord } from './pod-record.ts';
-import type { DesiredState, Instance, KernelState } from './state.ts';
+import type { DesiredState, KernelState } from './state.ts';
 import { xdpAttachments, xdpClosed, xdpEdges, xdpOnly } from './xdp-desired.ts';
 
 export const OVERLAY_DEVICE = 'cubevxlan';
@@ -57,20 +57,6 @@ export interface DesiredInput {
   readonly sources: OverlaySources;
   /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
   readonly objectHashes: ReadonlyMap<string, string>;
-}
-
-/** Object file of a cube, by its hook. */
-export function objectOf({ object, type }: GraphCube): string {
-  return object.spec.hook === 'XDP' ? `${type.object}-xdp` : type.object;
-}
-
-/** The program that a cube should run, whatever its slot: equal configs of equal object files are the same one. */
-export interface InstancePlan {
-  readonly cube: GraphCube;
-  readonly config: InstanceConfig;
-  readonly hash: string;
-  /** Map → pin name of class `state`: another layout or size is another map. */
-  readonly stateMaps: ReadonlyMap<string, string>;
 }
 
 export function planInstance(cube: GraphCube, node: NodeInput, objectHash: string): InstancePlan {
@@ -104,6 +90,14 @@ function stateMapsOf(type: CubeType, config: InstanceConfig): Map<string, string
   return pins;
 }
 
+/** What objects, network and pods come to. */
+export interface Resolved {
+  readonly input: DesiredInput;
+  readonly desired: DesiredState;
+  readonly plans: ReadonlyMap<string, InstancePlan>;
+  readonly accepted: Accepted;
+}
+
 /** Throws when there are more cubes or interfaces than slots and ports; the graph's bounds are below that. */
 export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, InstancePlan>): DesiredState {
   const { graph, node, observed, sources } = input;
@@ -113,7 +107,6 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
   const attachments = attachmentsOf(input);
   const ports = new Map([...attachments.values()].map((a) => [a.name, a.row.port]));
   const closed = xdpClosed(graph);
-  const withoutTc = xdpOnly(graph);
   const edges = new Map(xdpEdges(graph, slotOf, ports));
   const copies = copyDevice(input);
   if (copies) edges.set(edgeIndex(0, AttachPort.Copies), edgeWord(EdgeKind.Device, copies.ifindex));
@@ -129,6 +122,7 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       if (at !== undefined && word !== undefined) edges.set(at, word);
     }
   }
+  const { links, ...rows } = interfaceRows(input, plans, attachments);
   return {
     entry: input.objectHashes.get('tcx') ?? '',
     instances,
@@ -140,22 +134,46 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
       sourceLengthsV6: sources.lengthsV6,
     }),
     rows: {
-      attachments: new Map(
-        [...attachments].map(([ifindex, { row }]) => [encodeIfindex(ifindex), encodeAttachment(row)]),
-      ),
-      pods: podRows(input),
+      ...rows,
       overlay_sources: graph.overlay === undefined ? new Map() : new Map([...sources.nodes, ...sources.rows]),
       host_addresses: hostAddressRows(input),
     },
+    links,
+    xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
+    cgroup: cgroupAttachments(instances, input.cgroup),
+  };
+}
+
+/** The same with the pods that there are now, and their interfaces; nothing else may differ. */
+export function withPods(
+  { input: before, desired, plans, accepted }: Resolved,
+  now: Pick<DesiredInput, 'observed' | 'interfaces' | 'pods'>,
+): Resolved {
+  const input = { ...before, ...now };
+  const { links, ...rows } = interfaceRows(input, plans, attachmentsOf(input));
+  return { input, desired: { ...desired, rows: { ...desired.rows, ...rows }, links }, plans, accepted };
+}
+
+/** What follows from interfaces and pods alone. */
+function interfaceRows(
+  input: DesiredInput,
+  plans: ReadonlyMap<string, InstancePlan>,
+  attachments: ReadonlyMap<number, Attached>,
+): Pick<DesiredState['rows'], 'attachments' | 'pods'> & Pick<DesiredState, 'links'> {
+  const withoutTc = xdpOnly(input.graph);
+  const copies = copyDevice(input);
+  return {
+    attachments: new Map(
+      [...attachments].map(([ifindex, { row }]) => [encodeIfindex(ifindex), encodeAttachment(row)]),
+    ),
+    pods: podRows(input),
     links: new Map([
       ...[...attachments]
         .filter(([, { name }]) => !withoutTc.has(name))
         .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }] as const),
-      ...egressOfCopies(graph, plans),
+      ...egressOfCopies(input.graph, plans),
       ...(copies === undefined ? [] : [[pinNameOfEgress(copies.name), copies] as const]),
     ]),
-    xdp: xdpAttachments(graph, input.objectHashes.get('xdp')),
-    cgroup: cgroupAttachments(instances, input.cgroup),
   };
 }
 
@@ -179,66 +197,6 @@ function egressOfCopies(
 function copyDevice({ graph, interfaces }: DesiredInput): { ifindex: number; name: string } | undefined {
   const device = graph.copies ? interfaces.get(COPY_DEVICES[0]) : undefined;
   return device && { ifindex: device.ifindex, name: device.name };
-}
-
-function placeInstances(
-  plans: ReadonlyMap<string, InstancePlan>,
-  observed: KernelState,
-): Map<string, Instance> {
-  const instances = new Map<string, Instance>();
-  const used = new Set<number>([0, XDP_SLOT, ...observed.slots.keys()]);
-  for (const key of observed.instances.keys()) used.add(splitInstanceKey(key).slot);
-  const missing: [string, InstancePlan][] = [];
-  for (const [cubeKey, plan] of plans) {
-    const pin = pinNameOf(cubeKey);
-    const there = [...observed.instances].find(([key, { complete }]) => {
-      const parts = splitInstanceKey(key);
-      return complete && parts.cube === pin && parts.hash === plan.hash;
-    });
-    if (there === undefined) missing.push([cubeKey, plan]);
-    else instances.set(there[0], instanceOf(cubeKey, plan, splitInstanceKey(there[0]).slot));
-  }
-  for (const [cubeKey, plan] of missing) {
-    let slot = 1;
-    while (used.has(slot)) slot++;
-    if (slot >= CUBE_SLOTS) throw new Error(`more than ${CUBE_SLOTS - 2} programs on one node: delete cubes`);
-    used.add(slot);
-    instances.set(instanceKey(pinNameOf(cubeKey), slot, plan.hash), instanceOf(cubeKey, plan, slot));
-  }
-  return instances;
-}
-
-function instanceOf(cubeKey: string, plan: InstancePlan, slot: number): Instance {
-  const { type } = plan.cube;
-  return {
-    cubeKey,
-    cubePin: pinNameOf(cubeKey),
-    slot,
-    hash: plan.hash,
-    object: objectOf(plan.cube),
-    program: type.program,
-    hook: hookOf(plan.cube),
-    cgroupPrograms: hookOf(plan.cube) === 'Cgroup' ? (type.cgroupPrograms ?? []) : [],
-    transparent: type.transparent !== undefined,
-    rodata: plan.config.rodata,
-    sizes: plan.config.sizes,
-    stateMaps: plan.stateMaps,
-    carried: carriedBy(type, plan.config),
-    configMaps: Object.entries(type.maps)
-      .filter(([, declaration]) => declaration.class === 'config')
-      .map(([map]) => map),
-  };
-}
-
-function carriedBy(type: CubeType, config: InstanceConfig): Map<string, Carried> {
-  const carried = new Map<string, Carried>();
-  for (const [map, declaration] of Object.entries(type.maps)) {
-    const { class: kind, writer, version, onLayoutChange } = declaration;
-    if (kind !== 'state') continue;
-    const migrate = typeof onLayoutChange === 'function' ? { migrate: onLayoutChange } : {};
-    carried.set(map, { version, writer, size: config.sizes[map], ...migrate });
-  }
-  return carried;
 }
 
 /** Where the edge of an end stands: of a cube in its slot, of anything else in slot 0. */

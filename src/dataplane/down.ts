@@ -3,7 +3,6 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentLog } from './agent-options.ts';
 import { isAgentRunning } from './client.ts';
-import { isOurDevice } from './cni/attachment.ts';
 import { uninstall } from './cni/installation.ts';
 import { COPY_DEVICES, INJECT_DEVICES, OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError, textOf } from './errors.ts';
@@ -11,8 +10,10 @@ import { deletionOf } from './host-routes.ts';
 import { removeKernelState } from './kernel/down.ts';
 import { BPFFS } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/netlink.ts';
+import { deleteDevice } from './kernel/pod-veth.ts';
 import { reservePorts } from './kernel/reserved-ports.ts';
 import { ipBatch } from './kernel/run.ts';
+import { isPodDevice } from './names.ts';
 
 export interface DownOptions {
   readonly node: string;
@@ -53,7 +54,7 @@ export async function down(options: DownOptions): Promise<void> {
     for (const device of [OVERLAY_DEVICE, STACK_DEVICES[0], INJECT_DEVICES[0], COPY_DEVICES[0]]) {
       if (interfaces.has(device)) await ipBatch([`link delete ${device}`]);
     }
-    for (const device of interfaces.keys()) if (isOurDevice(device)) await ipBatch([`link delete ${device}`]);
+    for (const device of interfaces.keys()) if (isPodDevice(device)) await deleteDevice(device);
   });
   await attempt(() => reservePorts(options.stateDir, []));
   for (const name of ['cni', 'pods', 'logs', 'committed.json', 'agent.sock']) {

@@ -7,6 +7,8 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -14,6 +16,24 @@ import { AgentError } from './errors.ts';
 
 /** For this user alone. */
 const PRIVATE = { file: 0o600, folder: 0o700 } as const;
+
+/**
+ * Writes a file about something that lives in the kernel's memory, as a pod's devices: a crash of the agent leaves the
+ * old one or the new one, one of the machine may leave it empty, when what it tells of is gone as well. No fsync: two of
+ * them take longer than all else that a pod needs.
+ */
+export function writeRecord(path: string, value: unknown): void {
+  mkdirSync(dirname(path), { recursive: true, mode: PRIVATE.folder });
+  const beside = `${path}.tmp`;
+  writeFileSync(beside, `${JSON.stringify(value, null, 1)}\n`, { mode: PRIVATE.file });
+  renameSync(beside, path);
+}
+
+/** What {@link writeRecord} wrote; undefined for none, and for an empty file, which is removed. Throws AgentError StateUnreadable. */
+export function readRecord(path: string): unknown {
+  if (statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path);
+  return readJson(path);
+}
 
 /**
  * Writes a file so that a crash at any instant leaves the old one or the new one: write beside it, fsync, rename.

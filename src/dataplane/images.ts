@@ -4,9 +4,9 @@
  * that makes is the cube type's knowledge; which writes reach the kernel when is the agent's.
  */
 import type { CubeImage, ImageChange, MapWrite, NodeInput, Problem } from '../cubes/cube-type.ts';
-import type { InstancePlan } from './desired.ts';
 import { releaseMemory } from './kernel/memory.ts';
 import { selects } from './objects.ts';
+import type { InstancePlan } from './place-instances.ts';
 import type { Instance } from './state.ts';
 import { type PackedTable, type TableChange, unpack } from './tables.ts';
 

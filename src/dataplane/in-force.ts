@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import type { NodeInput } from '../cubes/cube-type.ts';
 import { type AgentOptions, ALLOW_REMOVAL, isMassRemoval } from './agent-options.ts';
 import {
   type Accepted,
@@ -17,11 +18,15 @@ import { textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
 import type { Refused } from './graph.ts';
 import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
-import type { NetworkView } from './kernel/netlink.ts';
+import { hostAddresses, type NetworkView } from './kernel/netlink.ts';
+import { GATEWAY_MAC } from './layout.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import { type TableChange, unpack } from './tables.ts';
+
+/** Well-known label of Nodes. */
+const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 /**
  * Which of the objects are in force: the committed set on disk, what follows from it and from the store, and what a guard
@@ -81,6 +86,21 @@ export class InForce {
     this.effective = set;
     if (before !== now) writeAtomically(this.#savedPath, now);
     if (this.guarded === undefined) this.allowRemoval = false;
+  }
+
+  /** What cubes are told of the node; `netnsCookie` is the kernel's number of its network namespace. */
+  nodeInput(network: NetworkView, netnsCookie: bigint): NodeInput {
+    const zone = this.#store.node?.metadata.labels?.[ZONE_LABEL];
+    return {
+      name: this.#options.node,
+      ...(zone ? { zone } : {}),
+      gatewayMac: GATEWAY_MAC,
+      overlayVni: this.accepted?.graph.overlay?.vni ?? 1,
+      redirectPeer: this.#options.redirectPeer ?? true,
+      directNetworks: this.directNetworks(network).map(({ network: prefix }) => prefix),
+      netnsCookie,
+      addresses: hostAddresses(network).filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
+    };
   }
 
   /** MTU of the device that packets between nodes leave by. */

@@ -8,6 +8,15 @@ import { createHash } from 'node:crypto';
 /** Below the file system's 255 bytes, with room for a suffix. */
 const MAX_NAME = 200;
 
+/** The node's ends of pairs that the CNI plugin's server makes; nothing else on a node is called so. 52 bits of a hash. */
+const POD_DEVICE = /^cp[0-9a-f]{13}$/;
+/** The same in a line of text. */
+const POD_DEVICE_IN_LINE = /\bcp[0-9a-f]{13}\b/;
+
+export const podDeviceOf = (hash: string): string => `cp${hash.slice(0, 13)}`;
+export const isPodDevice = (name: string): boolean => POD_DEVICE.test(name);
+export const namesPodDevice = (line: string): boolean => POD_DEVICE_IN_LINE.test(line);
+
 /** `namespace/name` → `namespace_name`, cut and hashed where it is too long. */
 export function pinNameOf(key: string): string {
   const name = key.replace('/', '_').replaceAll('.', '_');

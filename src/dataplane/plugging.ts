@@ -43,8 +43,8 @@ export class Plugging {
     if (record.gateways?.length === 0) {
       record = { ...record, gateways: gatewaysOf(record.addresses, podCIDRs.flatMap(firstHost)) };
     }
-    await this.#reconciler.refreshNetwork();
-    if (!this.#reconciler.network.interfaces.has(record.interface)) {
+    const host = await this.#reconciler.refreshInterface(record.interface);
+    if (host === undefined) {
       throw new AgentError(
         'InterfaceNotFound',
         `pod ${record.namespace}/${record.name}: node ${this.#node} has no interface ${record.interface}`,
@@ -64,13 +64,13 @@ export class Plugging {
     }
     const key = `${record.namespace}/${record.name}`;
     const before = this.#pods.get(key);
-    await setUpPod(record, {
+    await setUpPod(record, host, {
       routes: request.routes === true,
       ...(request.mtu === undefined ? {} : { mtu: request.mtu }),
     });
     this.#pods.put(record);
     try {
-      await this.#reconciler.reconcile();
+      await this.#reconciler.reconcilePods();
     } catch (error) {
       if (before === undefined) this.#pods.remove(record.namespace, record.name);
       else this.#pods.put(before);
@@ -81,9 +81,11 @@ export class Plugging {
 
   /** Returns whether it was plugged. A pod or interface that is gone already is no error. */
   async unplug(namespace: string, name: string): Promise<boolean> {
-    if (!this.#pods.remove(namespace, name)) return false;
-    await this.#reconciler.refreshNetwork();
-    await this.#reconciler.reconcile();
+    const record = this.#pods.get(`${namespace}/${name}`);
+    if (record === undefined) return false;
+    this.#pods.remove(namespace, name);
+    await this.#reconciler.refreshInterface(record.interface);
+    await this.#reconciler.reconcilePods();
     return true;
   }
 

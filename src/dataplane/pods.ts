@@ -2,7 +2,7 @@
 /** The plugged pods of a node: one file each, so that a crash costs at most the pod that was being plugged. */
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, writeAtomically } from './files.ts';
+import { readRecord, writeRecord } from './files.ts';
 import { pinNameOf } from './names.ts';
 import type { PodRecord } from './pod-record.ts';
 
@@ -18,8 +18,8 @@ export class PodStore {
   load(onProblem: (message: string) => void): void {
     for (const name of this.#names()) {
       try {
-        const record = readJson(join(this.#folder, name)) as PodRecord;
-        this.#pods.set(`${record.namespace}/${record.name}`, record);
+        const record = readRecord(join(this.#folder, name)) as PodRecord | undefined;
+        if (record !== undefined) this.#pods.set(`${record.namespace}/${record.name}`, record);
       } catch (error) {
         onProblem(error instanceof Error ? error.message : String(error));
       }
@@ -39,7 +39,7 @@ export class PodStore {
   }
 
   put(record: PodRecord): void {
-    writeAtomically(this.#path(record), `${JSON.stringify(record, null, 1)}\n`);
+    writeRecord(this.#path(record), record);
     this.#pods.set(`${record.namespace}/${record.name}`, record);
   }
 

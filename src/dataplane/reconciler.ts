@@ -4,30 +4,30 @@
  * holds; who calls it when is agent.ts.
  */
 import { join } from 'node:path';
-import type { NodeInput } from '../cubes/cube-type.ts';
 import { type Action, describeAction } from './actions.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentPackets } from './agent-packets.ts';
 import { applyAction } from './apply-action.ts';
 import { carriedMaps } from './carry.ts';
-import type { Accepted } from './committed.ts';
-import { desiredState, type InstancePlan, objectOf, planInstance } from './desired.ts';
+import { desiredState, planInstance, type Resolved, withPods } from './desired.ts';
 import type { AgentError } from './errors.ts';
 import { agentMaps, feed, parseOnce, type Running, reselect, startImage, takeAll } from './images.ts';
 import { InForce } from './in-force.ts';
 import { findCgroup, netnsCookie } from './kernel/cgroup.ts';
 import { Executor } from './kernel/executor.ts';
 import { BPFFS, ensureBpffs, hashObjects, OBJECTS } from './kernel/kernel.ts';
-import { type NetworkView, readNetwork } from './kernel/netlink.ts';
+import { hostAddresses, type NetworkView, readLink, readNetwork, withLink } from './kernel/netlink.ts';
 import { observe } from './kernel/observe.ts';
 import { inheritState } from './kernel/older-abi.ts';
 import { Pins } from './kernel/pins.ts';
 import { HeldPorts } from './kernel/reserved-ports.ts';
+import type { Link } from './kernel/rtnetlink/link.ts';
 import { ipBatch } from './kernel/run.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { splitInstanceKey } from './names.ts';
 import { withOwners } from './owners.ts';
 import { PLUGGING, PRUNING } from './phases.ts';
+import { type InstancePlan, objectOf } from './place-instances.ts';
 import { type Fills, plan } from './plan.ts';
 import type { PodStore } from './pods.ts';
 import { type DesiredState, EMPTY_KERNEL, type Instance, type KernelState } from './state.ts';
@@ -35,9 +35,6 @@ import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import type { TableChange } from './tables.ts';
 import { Upkeep } from './upkeep.ts';
-
-/** Well-known label of Nodes. */
-const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 export class Reconciler {
   readonly #options: AgentOptions;
@@ -58,7 +55,10 @@ export class Reconciler {
   readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
   readonly #netnsCookie = netnsCookie();
+  #isNetworkRead = false;
   #observed: KernelState = EMPTY_KERNEL;
+  /** Of the last whole round, in force; undefined while there is none. */
+  #resolved: Resolved | undefined;
   #isObserved = false;
 
   constructor(options: AgentOptions, store: Store, pods: PodStore) {
@@ -94,9 +94,17 @@ export class Reconciler {
 
   async refreshNetwork(): Promise<void> {
     this.network = { ...(await readNetwork()), cgroup: findCgroup(this.#options.cgroup) };
+    this.#isNetworkRead = true;
   }
 
-  /** As it was left by the last round. */
+  /** Looks at one interface, as of a pod that comes or goes: of the others the monitor tells. */
+  async refreshInterface(name: string): Promise<Link | undefined> {
+    if (!this.#isNetworkRead) await this.refreshNetwork();
+    const link = await readLink(name);
+    this.network = withLink(this.network, name, link);
+    return link;
+  }
+
   get inKernel(): KernelState {
     return this.#observed;
   }
@@ -116,28 +124,8 @@ export class Reconciler {
     this.#executor.close();
   }
 
-  #node(): NodeInput {
-    const zone = this.#store.node?.metadata.labels?.[ZONE_LABEL];
-    return {
-      name: this.#options.node,
-      ...(zone ? { zone } : {}),
-      gatewayMac: GATEWAY_MAC,
-      overlayVni: this.inForce.accepted?.graph.overlay?.vni ?? 1,
-      redirectPeer: this.#options.redirectPeer ?? true,
-      directNetworks: this.inForce.directNetworks(this.network).map(({ network }) => network),
-      netnsCookie: this.#netnsCookie,
-      addresses: this.#hostAddresses().filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
-    };
-  }
-
-  #hostAddresses(): string[] {
-    return [...this.network.interfaces.values()].flatMap(({ addresses }) => addresses);
-  }
-
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
-  async #resolve(
-    dry = false,
-  ): Promise<{ desired: DesiredState; plans: Map<string, InstancePlan>; accepted: Accepted }> {
+  async #resolve(dry = false): Promise<Resolved> {
     let accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
     const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
@@ -146,42 +134,51 @@ export class Reconciler {
       await this.refreshNetwork();
       accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
     }
-    const node = this.#node();
+    const node = this.inForce.nodeInput(this.network, this.#netnsCookie);
     const plans = new Map<string, InstancePlan>();
     for (const [key, cube] of accepted.graph.cubes) {
       const wanted = planInstance(cube, node, this.#objectHashes.get(objectOf(cube)) ?? 'missing');
       const kept = this.#kept.get(key);
       plans.set(key, kept?.refused === wanted.hash ? { ...wanted, hash: kept.hash } : wanted);
     }
-    const desired = desiredState(
-      {
-        graph: accepted.graph,
-        node,
-        observed: this.#observed,
-        interfaces: this.network.interfaces,
-        cgroup: this.network.cgroup,
-        hostAddresses: this.#hostAddresses(),
-        pods: [...this.#pods.values()],
-        sources: this.inForce.sources,
-        objectHashes: this.#objectHashes,
-      },
-      plans,
-    );
-    return { desired, plans, accepted };
+    const input = {
+      graph: accepted.graph,
+      node,
+      observed: this.#observed,
+      interfaces: this.network.interfaces,
+      cgroup: this.network.cgroup,
+      hostAddresses: hostAddresses(this.network),
+      pods: [...this.#pods.values()],
+      sources: this.inForce.sources,
+      objectHashes: this.#objectHashes,
+    };
+    return { input, desired: desiredState(input, plans), plans, accepted };
+  }
+
+  /** Pods came or went, and nothing else: all else stays as the last whole round resolved it. Throws AgentError. */
+  async reconcilePods(): Promise<void> {
+    const last = this.#resolved;
+    if (last === undefined || !this.#isObserved || !this.#store.isSynced) return await this.reconcile();
+    const { interfaces } = this.network;
+    const now = withPods(last, { observed: this.#observed, interfaces, pods: [...this.#pods.values()] });
+    this.#resolved = now;
+    await this.#run(plan(this.#observed, now.desired), now.desired.instances, undefined);
   }
 
   /** The whole node. Throws AgentError; what is in force then is what was before. */
   async reconcile(): Promise<void> {
+    this.#resolved = undefined;
     await this.prepare();
     // What waits for a grace goes first: a row that an image wants again must not be removed after it was written.
     if ([...this.running.values()].some(({ afterGrace }) => afterGrace.length > 0))
       await this.writeAfterGrace();
     const changes = this.#store.isSynced ? this.inForce.takeTables() : [];
-    const { desired, plans, accepted } = await this.#resolve().catch((error) => {
+    const resolved = await this.#resolve().catch((error) => {
       // These changes reach no image any more: they all start anew, from the tables in force.
       if (changes.length > 0) this.running.clear();
       throw error;
     });
+    const { desired, plans, accepted } = resolved;
     const missing = [...desired.instances].filter(
       ([key]) => this.#observed.instances.get(key)?.complete !== true,
     );
@@ -205,6 +202,7 @@ export class Reconciler {
       for (const key of this.rowFailures.keys())
         if (!this.running.get(key)?.image) this.rowFailures.delete(key);
       this.inForce.commit(accepted.set);
+      this.#resolved = resolved;
     }
     // A device that no link names any more goes last, when nothing leads there.
     const { remove } = this.inForce.devicePlan(this.network);
@@ -221,7 +219,7 @@ export class Reconciler {
   ): Promise<Map<string, Running>> {
     const tables = this.#store.tables.applied;
     const rows = parseOnce();
-    const node = this.#node();
+    const node = this.inForce.nodeInput(this.network, this.#netnsCookie);
     const next = new Map<string, Running>();
     for (const [key, instance] of desired.instances) {
       const plan = plans.get(instance.cubeKey);
@@ -347,6 +345,7 @@ export class Reconciler {
     } catch (error) {
       // What the images believe and what the kernel holds may differ now: they are read back at the next round.
       this.running.clear();
+      this.#resolved = undefined;
       this.#isObserved = false;
       this.#blame(actions[done], error as AgentError, images);
       throw error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { AgentError, textOf } from '../errors.ts';
+import { textOf } from '../errors.ts';
 import { checkNamespace, deleteDevice, lookAtDevices, makeVeth, setUpInside } from '../kernel/pod-veth.ts';
+import { refusalOf } from '../kernel/rtnetlink/tell.ts';
 import { type Attachment, deviceOf, macOf, podNameOf } from './attachment.ts';
 import { refuseOthersInChain } from './chained.ts';
 import { CniError, CODE, toCniError } from './cni-error.ts';
@@ -9,18 +10,21 @@ import { attachmentKey, type Configuration } from './configuration.ts';
 import type { Target } from './environment.ts';
 import { type AddressRange, pickAddress, rangeOf } from './ranges.ts';
 import { type CniResult, resultOf } from './result.ts';
+import type { Steps } from './steps.ts';
 import { tearDown } from './teardown.ts';
 
-/**
- * Gives a container an interface. All of it is there at the end, or nothing.
- *
- * @param isHeard whether anybody waits for the answer still; an interface that nobody knows of is taken away.
- */
+export interface AddCall {
+  readonly configuration: Configuration;
+  readonly target: Target;
+  /** Whether anybody waits for the answer still; an interface that nobody knows of is taken away. */
+  readonly isHeard: () => Promise<boolean>;
+  readonly steps: Steps;
+}
+
+/** Gives a container an interface. All of it is there at the end, or nothing. */
 export async function add(
   node: CniNode,
-  configuration: Configuration,
-  target: Target,
-  isHeard: () => Promise<boolean>,
+  { configuration, target, isHeard, steps }: AddCall,
 ): Promise<CniResult> {
   const key = attachmentKey(target.containerId, target.ifname);
   const existing = node.attachments.get(key);
@@ -41,20 +45,24 @@ export async function add(
       'it is tried again; cubeplane get cubes says what is missing',
     );
   if (existing !== undefined) await tearDown(node, existing);
-  const attachment = write(node, configuration, target);
+  const attachment = await steps.of('record', () => write(node, configuration, target));
   try {
-    await make(attachment);
-    await node.agent.plug({
-      ...attachment.pod,
-      interface: attachment.device,
-      mac: attachment.mac,
-      addresses: attachment.addresses,
-      gateways: attachment.gateways,
-    });
+    const ifindex = await steps.of('pair', () => make(attachment));
+    await steps.of('rows', () =>
+      node.agent.plug({
+        ...attachment.pod,
+        interface: attachment.device,
+        mac: attachment.mac,
+        addresses: attachment.addresses,
+        gateways: attachment.gateways,
+      }),
+    );
     // Only now: it sends nothing before the chain has it.
-    await setUpInside(attachment).catch((error) => {
-      throw isThere(error) ? taken(attachment, error) : error;
-    });
+    await steps
+      .of('inside', () => setUpInside(attachment, ifindex))
+      .catch((error) => {
+        throw isThere(error) ? taken(attachment, error) : error;
+      });
     if (!(await isHeard()))
       throw new CniError(CODE.TryAgainLater, 'the runtime has gone away', 'call ADD again');
     node.attachments.put({ ...attachment, phase: 'Ready' });
@@ -131,10 +139,13 @@ function choose({ agent, attachments }: CniNode, range: AddressRange): string {
       );
 }
 
-/** A pair of that name without a record is what is left of a node's past, and is made anew. */
-async function make(attachment: Attachment): Promise<void> {
+/**
+ * Returns the number of the pod's end. A pair of that name without a record is what is left of a node's past, and is made
+ * anew.
+ */
+async function make(attachment: Attachment): Promise<number> {
   try {
-    await makeVeth(attachment);
+    return await makeVeth(attachment);
   } catch (error) {
     if (!isThere(error)) throw error;
     if ((await lookAtDevices(attachment.netns)).has(attachment.ifname)) {
@@ -148,13 +159,12 @@ async function make(attachment: Attachment): Promise<void> {
         );
     }
     await deleteDevice(attachment.device);
-    await makeVeth(attachment);
+    return await makeVeth(attachment);
   }
 }
 
-/** The kernel's EEXIST, as iproute2 words it. */
 function isThere(error: unknown): boolean {
-  return error instanceof AgentError && error.message.includes('File exists');
+  return refusalOf(error) === 'EEXIST';
 }
 
 function taken({ netns, gateways }: Attachment, cause: unknown): CniError {

@@ -2,6 +2,7 @@
 /** One interface of one container: what is written down of it, and the names that follow from whose it is. Pure. */
 import { createHash } from 'node:crypto';
 import { isDnsLabel, isDnsSubdomain } from '../../api/names.ts';
+import { isPodDevice, podDeviceOf } from '../names.ts';
 import type { PodRecord } from '../pod-record.ts';
 import { attachmentKey } from './configuration.ts';
 import type { Target } from './environment.ts';
@@ -42,7 +43,7 @@ export function isAttachment(value: unknown): value is Attachment {
     lists.every((list) => Array.isArray(list) && list.every((text) => typeof text === 'string')) &&
     typeof pod?.namespace === 'string' &&
     typeof pod.name === 'string' &&
-    isOurDevice(String(one.device))
+    isPodDevice(String(one.device))
   );
 }
 
@@ -54,16 +55,9 @@ function digest(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }
 
-/** Names of the node's ends of pairs; nothing else on a node is called so. 52 bits of a hash. */
-const DEVICE = /^cp[0-9a-f]{13}$/;
-
-export function isOurDevice(name: string): boolean {
-  return DEVICE.test(name);
-}
-
 /** The same for a container and an interface each time: a DEL finds it without a record. */
 export function deviceOf(key: string): string {
-  return `cp${digest(key).slice(0, 13)}`;
+  return podDeviceOf(digest(key));
 }
 
 /** Locally administered, unicast. */

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type Attachment, deviceOf, fileOf, isOurDevice, keyOf, macOf, podNameOf } from './attachment.ts';
+import { isPodDevice } from '../names.ts';
+import { type Attachment, deviceOf, fileOf, keyOf, macOf, podNameOf } from './attachment.ts';
 import { Attachments } from './attachments.ts';
 import { isLost } from './recover.ts';
 import { resultOf } from './result.ts';
@@ -46,6 +47,7 @@ describe('on disk', () => {
     store.put(attachment('a', ['10.1.0.2', 'fd00::2'], 1));
     store.put(attachment('c', ['10.1.0.4'], 3));
     store.remove('c/eth0', 1000);
+    store.flush();
     const next = open();
     expect(next.values().map(keyOf).sort()).toEqual(['a/eth0', 'b/eth0']);
     expect(next.addresses().sort()).toEqual(['10.1.0.2', '10.1.0.3', 'fd00::2', 'fd00::3']);
@@ -81,6 +83,7 @@ describe('on disk', () => {
     expect(() => store.put({ ...attachment('a', ['10.1.0.2']), phase: 'Removing' })).toThrow();
     expect(store.get('a/eth0')?.phase).toBe('Ready');
     store.remove('a/eth0', 5);
+    store.flush();
     expect(store.addresses()).toEqual([]);
     expect([...store.released(6)]).toEqual([['10.1.0.2', 5]]);
   });
@@ -97,8 +100,8 @@ describe('names', () => {
     expect(deviceOf('a/eth0')).toBe(deviceOf('a/eth0'));
     expect(deviceOf('a/eth0')).not.toBe(deviceOf('a/eth1'));
     expect(deviceOf('a/eth0')).toHaveLength(15);
-    expect(isOurDevice(deviceOf('a/eth0'))).toBe(true);
-    expect(isOurDevice('cpl-1234')).toBe(false);
+    expect(isPodDevice(deviceOf('a/eth0'))).toBe(true);
+    expect(isPodDevice('cpl-1234')).toBe(false);
     expect(macOf('a/eth0')).toMatch(/^02(:[0-9a-f]{2}){5}$/);
   });
 

@@ -2,18 +2,21 @@
 /** The attachments of a node on disk, one file each; they are the leases of addresses at the same time. */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, writeAtomically } from '../files.ts';
+import { readRecord, writeRecord } from '../files.ts';
 import { type Attachment, fileOf, isAttachment, keyOf } from './attachment.ts';
 import { FORGET_MS } from './ranges.ts';
 
 /** Released addresses that are remembered. */
 const MOST_RELEASED = 4096;
+/** Released addresses are written down together, so long after the first; what an agent forgets that is killed before is little. */
+const SAVE_MS = 250;
 
 export class Attachments {
   readonly #folder: string;
   readonly #releasedPath: string;
   readonly #all = new Map<string, Attachment>();
   readonly #released = new Map<string, number>();
+  #saving: NodeJS.Timeout | undefined;
   /** Family → the address given last. */
   readonly #last = new Map<boolean, string>();
 
@@ -28,7 +31,7 @@ export class Attachments {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const read = (path: string, take: (value: unknown) => void) => {
       try {
-        const value = readJson(path);
+        const value = readRecord(path);
         if (value !== undefined) take(value);
       } catch (error) {
         onProblem(error instanceof Error ? error.message : String(error));
@@ -79,7 +82,7 @@ export class Attachments {
   /** Throws where the disk refuses; nothing has changed then. */
   put(attachment: Attachment): void {
     const key = keyOf(attachment);
-    writeAtomically(join(this.#folder, fileOf(key)), `${JSON.stringify(attachment, null, 1)}\n`);
+    writeRecord(join(this.#folder, fileOf(key)), attachment);
     this.#all.set(key, attachment);
     this.#remember(attachment);
   }
@@ -93,10 +96,17 @@ export class Attachments {
       this.#released.delete(address);
       this.#released.set(address, now);
     }
-    if (addresses.length === 0) return;
+    this.released(now); // forgets what is too old to be kept
+    if (addresses.length > 0) this.#saving ??= setTimeout(() => this.flush(), SAVE_MS).unref();
+  }
+
+  /** Writes down what was released since the last time. */
+  flush(): void {
+    clearTimeout(this.#saving);
+    if (this.#saving === undefined) return;
+    this.#saving = undefined;
     try {
-      const released = Object.fromEntries(this.released(now));
-      writeAtomically(this.#releasedPath, `${JSON.stringify(released)}\n`);
+      writeRecord(this.#releasedPath, Object.fromEntries(this.#released));
     } catch {
       // A full disk keeps no pod from going: this agent knows, only its successor does not.
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { textOf } from '../errors.ts';
 import { deleteDevice, lookAtDevices } from '../kernel/pod-veth.ts';
-import { isOurDevice, keyOf } from './attachment.ts';
+import { isPodDevice } from '../names.ts';
+import { keyOf } from './attachment.ts';
 import { CniError, CODE } from './cni-error.ts';
 import type { CniNode } from './cni-node.ts';
 import type { Configuration } from './configuration.ts';
@@ -26,7 +27,7 @@ export async function collectGarbage(
 /** Deletes pairs of ours that nothing is written down of. Returns their names. */
 export async function removeStrays({ attachments }: Pick<CniNode, 'attachments'>): Promise<string[]> {
   const known = new Set(attachments.values().map(({ device }) => device));
-  const strays = [...(await lookAtDevices()).keys()].filter((name) => isOurDevice(name) && !known.has(name));
+  const strays = [...(await lookAtDevices()).keys()].filter((name) => isPodDevice(name) && !known.has(name));
   for (const device of strays) await deleteDevice(device);
   return strays;
 }

@@ -54,6 +54,7 @@ export class Cni {
 
   async stop(): Promise<void> {
     await this.#server.stop();
+    this.#attachments.flush();
   }
 
   /** The network is offered to the runtime when the chain is in the kernel, and from then on. */

@@ -10,6 +10,7 @@ import { attachmentKey, parseConfiguration } from './configuration.ts';
 import { commandOf, type Target, targetOf } from './environment.ts';
 import { collectGarbage } from './gc.ts';
 import { status } from './status.ts';
+import { Steps } from './steps.ts';
 import { tearDown } from './teardown.ts';
 import { Turns } from './turns.ts';
 import { type CniVersion, isSupported, NEWEST_VERSION } from './versions.ts';
@@ -31,9 +32,11 @@ export class CniService {
   async answer(call: CniCall, isHeard: () => Promise<boolean>): Promise<CniAnswer> {
     const startedAt = performance.now();
     const { command, containerId, ifname } = call;
-    const about = () => ({ command, containerId, ifname, ms: Math.round(performance.now() - startedAt) });
+    const steps = new Steps();
+    const ms = () => Math.round(performance.now() - startedAt);
+    const about = () => ({ command, containerId, ifname, ms: ms(), steps: steps.took });
     try {
-      const body = await this.#do(call, isHeard);
+      const body = await this.#do(call, isHeard, steps);
       this.#node.log.info(about(), `CNI ${command}`);
       return { status: 0, body };
     } catch (error) {
@@ -49,7 +52,7 @@ export class CniService {
     await this.#turns.idle();
   }
 
-  async #do(call: CniCall, isHeard: () => Promise<boolean>): Promise<object | undefined> {
+  async #do(call: CniCall, isHeard: () => Promise<boolean>, steps: Steps): Promise<object | undefined> {
     const command = commandOf(call);
     const configuration = parseConfiguration(command, call.config);
     if (command === 'GC') {
@@ -63,18 +66,18 @@ export class CniService {
     const target = targetOf(command, call);
     const key = attachmentKey(target.containerId, target.ifname);
     return await this.#turns.ofKey(key, async () => {
-      if (command === 'ADD') return await add(this.#node, configuration, target, isHeard);
-      if (command === 'DEL') await this.#delete(target);
+      if (command === 'ADD') return await add(this.#node, { configuration, target, isHeard, steps });
+      if (command === 'DEL') await this.#delete(target, steps);
       else await check(this.#node, configuration, target);
       return undefined;
     });
   }
 
   /** Whatever is there goes; nothing there is fine. */
-  async #delete({ containerId, ifname }: Target): Promise<void> {
+  async #delete({ containerId, ifname }: Target, steps: Steps): Promise<void> {
     const key = attachmentKey(containerId, ifname);
     const attachment = this.#node.attachments.get(key);
-    if (attachment !== undefined) await tearDown(this.#node, attachment);
+    if (attachment !== undefined) await tearDown(this.#node, attachment, steps);
     else await deleteDevice(deviceOf(key));
   }
 }

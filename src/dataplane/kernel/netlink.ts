@@ -4,6 +4,9 @@ import { createInterface } from 'node:readline';
 import { STACK_DEVICES } from '../desired.ts';
 import type { Cgroup, InterfaceInfo } from '../graph-model.ts';
 import { HOST_ROUTE_METRIC, type HostRoute } from '../host-routes.ts';
+import { namesPodDevice } from '../names.ts';
+import { getLink, type Link, linksIn } from './rtnetlink/link.ts';
+import { refusalOf, tell } from './rtnetlink/tell.ts';
 import { ipJson } from './run.ts';
 
 export interface LinkInfo extends InterfaceInfo {
@@ -101,11 +104,43 @@ export async function readNetwork(): Promise<NetworkView> {
   return { interfaces, uplink: uplink as string | undefined, hostRoutes };
 }
 
+/** Of all interfaces, without prefix length. */
+export function hostAddresses({ interfaces }: NetworkView): string[] {
+  return [...interfaces.values()].flatMap(({ addresses }) => addresses);
+}
+
+/** One interface; undefined: there is none of that name. */
+export async function readLink(name: string): Promise<Link | undefined> {
+  try {
+    return linksIn(await tell([getLink(name)]))[0];
+  } catch (error) {
+    if (refusalOf(error) === 'ENODEV') return undefined;
+    throw error;
+  }
+}
+
+/** A view in which one interface is as it is now. Of the same one as before, what a look at the link does not tell stays. */
+export function withLink(network: NetworkView, name: string, link: Link | undefined): NetworkView {
+  const interfaces = new Map(network.interfaces);
+  const before = interfaces.get(name);
+  if (link === undefined) {
+    interfaces.delete(name);
+    return { ...network, interfaces };
+  }
+  const { ifindex, mtu, mac, up, kind } = link;
+  const known = before?.ifindex === ifindex ? before : { addresses: [] };
+  interfaces.set(name, { ...known, name, ifindex, mtu, mac, up, kind });
+  return { ...network, interfaces };
+}
+
 const RESTART_MS = 500;
+/** How long the devices of pods may have changed by themselves before that is told. */
+const POD_DEVICES_MS = 1000;
 
 /** Tells of every change of links, addresses and routes here; it reads nothing of what changed, that is readNetwork's. */
 export class NetworkMonitor {
   readonly #onChange: () => void;
+  #podDevices: NodeJS.Timeout | undefined;
   #child: ChildProcess | undefined;
   #restart: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -119,7 +154,7 @@ export class NetworkMonitor {
     const argv = ['--pdeathsig', 'KILL', '--', 'ip', '-oneline', 'monitor', 'link', 'address', 'route'];
     const child = spawn('setpriv', argv, { stdio: ['ignore', 'pipe', 'ignore'] });
     this.#child = child;
-    createInterface(child.stdout).on('line', () => this.#onChange());
+    createInterface(child.stdout).on('line', (line) => this.#hear(line));
     const again = () => {
       if (this.#stopped || this.#child !== child) return;
       this.#child = undefined;
@@ -137,7 +172,20 @@ export class NetworkMonitor {
     return this.#child?.pid;
   }
 
+  /** Pods come and go by requests, which are not to wait for a look at the network for each: that comes later, for all. */
+  #hear(line: string): void {
+    if (!namesPodDevice(line)) {
+      this.#onChange();
+      return;
+    }
+    this.#podDevices ??= setTimeout(() => {
+      this.#podDevices = undefined;
+      this.#onChange();
+    }, POD_DEVICES_MS);
+  }
+
   stop(): void {
+    clearTimeout(this.#podDevices);
     this.#stopped = true;
     clearTimeout(this.#restart);
     this.#child?.kill('SIGKILL');

@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import { GATEWAY_MAC } from '../layout.ts';
 import type { PodRecord } from '../pod-record.ts';
+import { type Link, setUp } from './rtnetlink/link.ts';
+import { tell } from './rtnetlink/tell.ts';
 import { ipBatch, ipJson } from './run.ts';
 
 /** Throws AgentError NamespaceNotFound or InterfaceNotFound. */
@@ -33,8 +35,12 @@ export async function macInside(record: PodRecord): Promise<string> {
  * The host's end gets the gateway's MAC, so that a frame for the gateway is one for the host where a program lets it
  * pass. Inside the pod the gateways become permanent neighbours: no ARP or ND is needed to reach them.
  */
-export async function setUpPod(record: PodRecord, options: { routes: boolean; mtu?: number }): Promise<void> {
-  await ipBatch([`link set ${record.interface} address ${GATEWAY_MAC} up`]);
+export async function setUpPod(
+  record: PodRecord,
+  host: Link,
+  options: { routes: boolean; mtu?: number },
+): Promise<void> {
+  if (!host.isSetUp || host.mac !== GATEWAY_MAC) await tell([setUp(record.interface, GATEWAY_MAC)]);
   if (record.netns === undefined) return;
   const device = record.podInterface ?? 'eth0';
   const lines: string[] = [];

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The veth pair of a pod: made, filled in, looked at and deleted by iproute2. */
-import { readlinkSync, statSync } from 'node:fs';
+/** The veth pair of a pod: made, filled in and deleted by rtnetlink, looked at by iproute2. */
+import { closeSync, openSync, readlinkSync, statSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import { GATEWAY_MAC } from '../layout.ts';
-import { ipBatch, ipJson, run } from './run.ts';
+import { addAddress, addDefaultRoute, addHostRoute, setNeighbour } from './rtnetlink/inside.ts';
+import { deleteLink, getLink, linksIn, newVeth, setUp } from './rtnetlink/link.ts';
+import { refusalOf, tell } from './rtnetlink/tell.ts';
+import { ipJson } from './run.ts';
 
 export interface VethWish {
   readonly device: string;
@@ -34,41 +37,45 @@ export function checkNamespace(path: string): void {
     );
 }
 
-/** Makes the pair, both ends down, the pod's at once in its namespace under its name: there is no half of it. */
-export async function makeVeth({ device, netns, ifname, mac, mtu }: VethWish): Promise<void> {
-  const host = `name ${device} mtu ${mtu.device} address ${GATEWAY_MAC}`;
-  const pod = `name ${ifname} mtu ${mtu.device} address ${mac} netns ${netns}`;
-  await ipBatch([`link add ${host} type veth peer ${pod}`]);
+/**
+ * Makes the pair, the pod's end down and at once in its namespace under its name: there is no half of it. Returns the
+ * interface number of the pod's end, in its namespace.
+ */
+export async function makeVeth({ device, netns, ifname, mac, mtu }: VethWish): Promise<number> {
+  const namespace = openSync(netns, 'r');
+  try {
+    const here = { name: device, mac: GATEWAY_MAC, mtu: mtu.device };
+    const there = { name: ifname, mac, mtu: mtu.device };
+    const answer = await tell([newVeth(here, there, namespace), getLink(device)]);
+    return linksIn(answer)[0]?.peerIfindex ?? 0;
+  } finally {
+    closeSync(namespace);
+  }
 }
 
 /**
  * The pod's end: addresses of its own alone, so that everything goes by way of the gateway, which is a neighbour for good.
  * The default routes carry the MTU. IPv6 is switched on where a runtime has it off.
  */
-export async function setUpInside({ netns, ifname, addresses, gateways, mtu }: VethWish): Promise<void> {
-  const lines = [`link set ${ifname} up`];
-  for (const address of addresses)
-    lines.push(
-      address.includes(':')
-        ? `address add ${address}/128 dev ${ifname} nodad`
-        : `address add ${address}/32 dev ${ifname}`,
+export async function setUpInside(wish: VethWish, ifindex: number): Promise<void> {
+  const { netns, ifname, addresses, gateways, mtu } = wish;
+  const requests = [setUp(ifname), ...addresses.map((one) => addAddress(ifindex, one))];
+  for (const gateway of gateways)
+    requests.push(
+      setNeighbour(ifindex, gateway, GATEWAY_MAC),
+      addHostRoute(ifindex, gateway),
+      addDefaultRoute(ifindex, gateway, mtu.route),
     );
-  for (const gateway of gateways) {
-    lines.push(`neighbour replace ${gateway} lladdr ${GATEWAY_MAC} dev ${ifname} nud permanent`);
-    lines.push(`route add ${gateway} dev ${ifname}${gateway.includes(':') ? '' : ' scope link'}`);
-    lines.push(`route add default via ${gateway} dev ${ifname} mtu ${mtu.route}`);
-  }
-  const enable = `f=/proc/sys/net/ipv6/conf/$1/disable_ipv6; [ ! -e "$f" ] || echo 0 >"$f"; exec ip -batch -`;
-  await run(['nsenter', `--net=${netns}`, '--', 'sh', '-c', enable, 'sh', ifname], `${lines.join('\n')}\n`);
+  await tell(requests, { netns, files: [[`/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`, '0']] });
 }
 
 /** Deletes the pair by the node's end. Returns whether it was there. Throws AgentError. */
 export async function deleteDevice(device: string): Promise<boolean> {
   try {
-    await ipBatch([`link delete ${device}`]);
+    await tell([deleteLink(device)]);
     return true;
   } catch (error) {
-    if (error instanceof AgentError && error.message.includes('Cannot find device')) return false;
+    if (refusalOf(error) === 'ENODEV') return false;
     throw error;
   }
 }

@@ -92,6 +92,15 @@ export interface Native {
   openById(kind: HandleKind, id: number): Handle;
   allIds(kind: HandleKind): number[];
   netnsCookie(): bigint;
+  /**
+   * Sends rtnetlink messages one after the other, in the network namespace at a path (empty: the process' own), after
+   * writing files there as [path, text]. Resolves to the messages that are answered; stops at the first error.
+   */
+  rtnetlink(
+    netns: string,
+    files: readonly (readonly [string, string])[],
+    messages: Uint8Array,
+  ): Promise<Buffer>;
   possibleCpus(): number;
   enableStats(): Handle;
   limitMalloc(): void;

@@ -18,6 +18,7 @@
 #include "pin.h"
 #include "program.h"
 #include "ring_buffer.h"
+#include "rtnetlink.h"
 
 namespace
 {
@@ -62,6 +63,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports)
 	define<openById>(env, exports, "openById");
 	define<allIds>(env, exports, "allIds");
 	define<netnsCookie>(env, exports, "netnsCookie");
+	define<rtnetlink>(env, exports, "rtnetlink");
 	define<possibleCpus>(env, exports, "possibleCpus");
 	define<enableStats>(env, exports, "enableStats");
 	define<limitMalloc>(env, exports, "limitMalloc");
