@@ -48,7 +48,7 @@ module.exports = {
         '^src/cubes/',
         '^src/k8s/',
         // the translators and what they are made of: pure, as the directory of manifests needs them
-        '^src/operators/(service|node|service-chain|chain-status|chain-target|labels|inputs|diagnostic|address)[^/]*\\.ts$',
+        '^src/operators/((service|node|service-chain|chain-status|chain-target|labels|inputs|diagnostic|address)[^/]*|identity|relevant)\\.ts$',
       ],
       'the agent makes the kernel match objects; of the operators it uses the pure translators',
     ),

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { AgentOptions } from './agent-options.ts';
+import type { Reconciler } from './reconciler.ts';
 import type { SlowPathCounts } from './slow-path.ts';
 import type { SourceHealth } from './sources/source.ts';
 import type { Failure } from './status.ts';
+import type { Store } from './store.ts';
 
 /** How an agent is, as it tells those who ask. */
 export interface AgentHealth {
@@ -18,4 +21,23 @@ export interface AgentHealth {
   readonly failure?: Failure;
   readonly waiting: Readonly<Record<string, string>>;
   readonly slowPath: SlowPathCounts;
+}
+
+export function agentHealth(
+  { node, source, version }: AgentOptions,
+  { isSynced, tables }: Store,
+  { running, inForce }: Reconciler,
+  own: Pick<AgentHealth, 'pods' | 'rounds' | 'slowPath' | 'failure'>,
+): AgentHealth {
+  return {
+    node,
+    source: source.name,
+    version: version ?? '0.0.0',
+    synced: isSynced,
+    sourceHealth: source.health(),
+    cubes: running.size,
+    tables: tables.size,
+    waiting: Object.fromEntries(inForce.waiting),
+    ...own,
+  };
 }

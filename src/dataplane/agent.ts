@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import { aboutPod, type PodName } from './about-pod.ts';
 import { type Action, describeAction } from './actions.ts';
-import type { AgentHealth } from './agent-health.ts';
+import { type AgentHealth, agentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { HealthServers } from './health/health-servers.ts';
@@ -14,7 +15,7 @@ import { NetworkMonitor } from './kernel/netlink.ts';
 import { type NodeFacts, nodeFacts, proxyHealthOf } from './node-facts.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { Plugging } from './plugging.ts';
-import type { PodRecord } from './pod-record.ts';
+import type { AboutPod, PodRecord } from './pod-record.ts';
 import { PodStore } from './pods.ts';
 import { Reconciler } from './reconciler.ts';
 import { report } from './report.ts';
@@ -99,6 +100,7 @@ export class Agent {
 
   async start(): Promise<void> {
     this.#pods.load((message) => this.#options.log.warn({}, message));
+    for (const record of this.#pods.values()) this.#reconciler.inForce.identities.add(record);
     this.#reconciler.inForce.loadCommitted();
     this.#monitor.start();
     await this.#options.source.start(this.#store);
@@ -125,7 +127,12 @@ export class Agent {
   }
 
   async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
-    return await this.#exclusively(() => this.#plugging.plug(request)).catch((error) => {
+    const plugged = this.#exclusively(async () => {
+      const record = await this.#plugging.plug(request);
+      this.#afterGrace(this.#reconciler.awaitsGrace);
+      return record;
+    });
+    return await plugged.catch((error) => {
       // What the failed round left half done is done again without the pod.
       this.#isWhole = true;
       this.#wake();
@@ -149,6 +156,16 @@ export class Agent {
   /** Answers a question about the node, between two rounds. */
   async inspect<T>(work: (inspection: Inspection) => T | Promise<T>): Promise<T> {
     return await this.#exclusively(async () => work(this.inspection));
+  }
+
+  /** What policies may look at in a pod, where there may be policies. Throws AgentError. */
+  async about(pod: PodName): Promise<AboutPod | undefined> {
+    return this.facts.hasPolicies ? await aboutPod(this.#options.source, pod) : undefined;
+  }
+
+  /** Addresses that policies take for pods', of this node and others. */
+  policyAddresses(): Set<string> {
+    return this.#reconciler.inForce.identities.addresses();
   }
 
   get facts(): NodeFacts {
@@ -181,20 +198,12 @@ export class Agent {
   }
 
   health(): AgentHealth {
-    return {
-      node: this.#options.node,
-      source: this.#options.source.name,
-      version: this.#options.version ?? '0.0.0',
-      synced: this.#store.isSynced,
-      sourceHealth: this.#options.source.health(),
-      cubes: this.#reconciler.running.size,
+    return agentHealth(this.#options, this.#store, this.#reconciler, {
       pods: this.#pods.size,
-      tables: this.#store.tables.size,
       rounds: this.#rounds,
-      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
-      waiting: Object.fromEntries(this.#reconciler.inForce.waiting),
       slowPath: this.#slowPath.counts,
-    };
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+    });
   }
 
   #wake(): void {
@@ -259,14 +268,7 @@ export class Agent {
       return;
     }
     if (!this.#store.isSynced) return;
-    const changes = this.#reconciler.inForce.takeTables();
-    if (changes.some(({ before, after }) => (before ?? after)?.type === 'Route')) {
-      // Tunnel routes say which sources the overlay lets in.
-      await this.#reconciler.writeTables(changes);
-      await this.#reconciler.reconcile();
-      return;
-    }
-    this.#afterGrace(await this.#reconciler.writeTables(changes));
+    this.#afterGrace(await this.#reconciler.followTables());
   }
 
   #afterGrace(isPending: boolean): void {

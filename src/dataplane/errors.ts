@@ -20,6 +20,8 @@ export type AgentErrorCode =
   | 'InterfaceNotFound'
   | 'NamespaceNotFound'
   | 'NotPlugged'
+  | 'PodUnreadable'
+  | 'PolicyNotInForce'
   | 'AgentNotRunning'
   | 'AlreadyRunning'
   | 'StateUnreadable';

@@ -105,9 +105,10 @@ export function agentMaps(plan: InstancePlan, of?: 'state' | 'config'): string[]
 
 function wants(running: Running, table: PackedTable): boolean {
   const { object } = running.plan.cube;
-  if (table.namespace !== (object.metadata.namespace ?? '')) return false;
   const selection = object.spec.tables?.find(({ type }) => type === table.type);
-  return selection !== undefined && selects(selection.selector, table.labels);
+  if (selection === undefined) return false;
+  if (table.isOwn === true) return true;
+  return table.namespace === (object.metadata.namespace ?? '') && selects(selection.selector, table.labels);
 }
 
 function setTable(running: Running, table: PackedTable, rows: Rows): boolean {

@@ -21,6 +21,7 @@ import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
 import { hostAddresses, type NetworkView } from './kernel/netlink.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
+import { PodIdentities } from './pod-identities.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import { type TableChange, unpack } from './tables.ts';
@@ -47,12 +48,15 @@ export class InForce {
   sources: OverlaySources = NO_SOURCES;
   /** What a guard holds back; `what` names it in a few words. */
   guarded: (Failure & { readonly what: string }) | undefined;
+  /** Of pods that the operator has not written down yet. */
+  readonly identities: PodIdentities;
   /** Lets the next mass removal pass. */
   allowRemoval = false;
 
   constructor(options: AgentOptions, store: Store) {
     this.#options = options;
     this.#store = store;
+    this.identities = new PodIdentities(store.tables);
   }
 
   get #savedPath(): string {
@@ -192,7 +196,8 @@ export class InForce {
       if (after?.type === 'Route') this.#tunnels.set(key, tunnelsOf(unpack(after)));
       else this.#tunnels.delete(key);
     }
-    return changes;
+    this.identities.follow(changes);
+    return [...changes, ...this.#store.tables.take()];
   }
 
   #sources(set: EffectiveSet, network: NetworkView): OverlaySources {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a CNI call has to know of the node. */
 import type { ProxyHealth } from './inspect/proxy-health.ts';
-import type { NodeObject } from './objects.ts';
+import { type NodeObject, readsPolicies } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -17,6 +17,8 @@ export interface NodeFacts {
   readonly notReady: string | undefined;
   /** A chain serves the pods that are there. */
   readonly servesPods: boolean;
+  /** A cube carries policies out, whether there are any or not. */
+  readonly hasPolicies: boolean;
 }
 
 export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure | undefined): NodeFacts {
@@ -34,6 +36,7 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     mtu: inForce.podMtu(network),
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
+    hasPolicies: [...inForce.effective.cubes.values()].some(readsPolicies),
   };
 }
 

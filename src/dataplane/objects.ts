@@ -42,6 +42,11 @@ export interface NodeObject {
   };
 }
 
+/** Whether a cube asks by whom a packet is, which is what policies are about. */
+export function readsPolicies({ spec }: Pick<CubeObject, 'spec'>): boolean {
+  return (spec.tables ?? []).some(({ type }) => type === 'Identity');
+}
+
 export type { CubeNodeSpec, Endpoint };
 
 /** `namespace/name`, or `name` for what has no namespace. */

@@ -4,7 +4,7 @@ import { contains, formatAddress, parseAddress, parsePrefix } from '../api/ip.ts
 import { isDnsLabel, isDnsSubdomain } from '../api/names.ts';
 import { AgentError } from './errors.ts';
 import { POD_ADDRESSES } from './layout.ts';
-import type { PodRecord } from './pod-record.ts';
+import type { AboutPod, PodRecord } from './pod-record.ts';
 
 export interface PlugRequest {
   readonly namespace: string;
@@ -25,6 +25,8 @@ export interface PlugRequest {
   readonly routes?: boolean;
   /** Sets the MTU of the pod's interface, in bytes of IP packet. */
   readonly mtu?: number;
+  /** What policies may look at in it: they are in force when it is plugged. */
+  readonly about?: AboutPod | undefined;
 }
 
 export interface PlugContext {
@@ -77,6 +79,7 @@ export function recordOf(request: PlugRequest, context: PlugContext): PodRecord 
     ...(request.netns === undefined ? {} : { netns: request.netns }),
     ...(request.podInterface === undefined ? {} : { podInterface: request.podInterface }),
     gateways: request.gateways ?? gatewaysOf(addresses, context.portAddresses),
+    ...(request.about === undefined ? {} : { about: request.about }),
   };
 }
 

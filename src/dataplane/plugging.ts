@@ -4,6 +4,7 @@ import { formatAddress, masked, parsePrefix } from '../api/ip.ts';
 import { AgentError } from './errors.ts';
 import { macInside, setUpPod } from './kernel/pod-network.ts';
 import { GATEWAY_MAC } from './layout.ts';
+import { readsPolicies } from './objects.ts';
 import { gatewaysOf, type PlugRequest, recordOf } from './plug-request.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { PodStore } from './pods.ts';
@@ -70,8 +71,11 @@ export class Plugging {
     });
     this.#pods.put(record);
     try {
+      if (record.about !== undefined) await this.#putPoliciesInForce(record);
       await this.#reconciler.reconcilePods();
+      if (record.about !== undefined) this.#requirePolicies(record);
     } catch (error) {
+      this.#reconciler.inForce.identities.remove(record);
       if (before === undefined) this.#pods.remove(record.namespace, record.name);
       else this.#pods.put(before);
       throw error;
@@ -79,11 +83,36 @@ export class Plugging {
     return { ...record, gatewayMac: GATEWAY_MAC };
   }
 
+  /** Before it is reached, or sends: its interface has no address yet, and nobody else's packets come to it. */
+  async #putPoliciesInForce(record: PodRecord): Promise<void> {
+    this.#reconciler.inForce.identities.add(record);
+    if (this.#reconciler.inKernel.ready) await this.#reconciler.followTables();
+  }
+
+  #requirePolicies({ namespace, name }: PodRecord): void {
+    const why = this.#whyNoPolicies();
+    if (why === undefined) return;
+    throw new AgentError(
+      'PolicyNotInForce',
+      `pod ${namespace}/${name}: its policies are not in the kernel: ${why}`,
+      'it is tried again; a pod gets no network before its policies are in force',
+    );
+  }
+
+  #whyNoPolicies(): string | undefined {
+    const { inForce, running } = this.#reconciler;
+    if (!this.#store.isSynced) return 'the objects of the node are not all known yet';
+    if (inForce.holdsTables) return inForce.guarded?.message ?? 'many tables disappeared at once';
+    const firewalls = [...running.values()].filter(({ plan: { cube } }) => readsPolicies(cube.object));
+    return firewalls.flatMap(({ image }) => image.problems?.() ?? [])[0]?.message;
+  }
+
   /** Returns whether it was plugged. A pod or interface that is gone already is no error. */
   async unplug(namespace: string, name: string): Promise<boolean> {
     const record = this.#pods.get(`${namespace}/${name}`);
     if (record === undefined) return false;
     this.#pods.remove(namespace, name);
+    this.#reconciler.inForce.identities.remove(record);
     await this.#reconciler.refreshInterface(record.interface);
     await this.#reconciler.reconcilePods();
     return true;
@@ -103,6 +132,7 @@ export class Plugging {
       const namespaceGone = netns !== undefined && !existsSync(netns);
       if (!namespaceGone && now - since < SWEEP_MS) continue;
       this.#pods.remove(namespace, name);
+      this.#reconciler.inForce.identities.remove({ namespace, name });
       this.#missingSince.delete(key);
       swept.push(key);
     }

@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { NamespaceInput, PodInput } from '../operators/inputs.ts';
+
+/** What policies may look at in a pod: labels and named ports, as the API server had them when the pod was plugged. */
+export interface AboutPod {
+  readonly pod: PodInput;
+  readonly namespace: NamespaceInput;
+}
 
 /** A plugged pod, as it is kept in the agent's state directory. */
 export interface PodRecord {
@@ -16,4 +23,6 @@ export interface PodRecord {
   readonly podInterface?: string;
   /** Addresses of its gateways, answered by the chain. */
   readonly gateways?: readonly string[];
+  /** Absent where the node has no policies, or no API server. */
+  readonly about?: AboutPod;
 }

@@ -5,13 +5,13 @@
  */
 import { join } from 'node:path';
 import { type Action, describeAction } from './actions.ts';
+import { adoptionOf } from './adoption.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentPackets } from './agent-packets.ts';
 import { applyAction } from './apply-action.ts';
-import { carriedMaps } from './carry.ts';
 import { desiredState, planInstance, type Resolved, withPods } from './desired.ts';
 import type { AgentError } from './errors.ts';
-import { agentMaps, feed, parseOnce, type Running, reselect, startImage, takeAll } from './images.ts';
+import { feed, parseOnce, type Running, reselect, startImage, takeAll } from './images.ts';
 import { InForce } from './in-force.ts';
 import { findCgroup, netnsCookie } from './kernel/cgroup.ts';
 import { Executor } from './kernel/executor.ts';
@@ -170,8 +170,7 @@ export class Reconciler {
     this.#resolved = undefined;
     await this.prepare();
     // What waits for a grace goes first: a row that an image wants again must not be removed after it was written.
-    if ([...this.running.values()].some(({ afterGrace }) => afterGrace.length > 0))
-      await this.writeAfterGrace();
+    if (this.awaitsGrace) await this.writeAfterGrace();
     const changes = this.#store.isSynced ? this.inForce.takeTables() : [];
     const resolved = await this.#resolve().catch((error) => {
       // These changes reach no image any more: they all start anew, from the tables in force.
@@ -232,33 +231,15 @@ export class Reconciler {
         next.set(instance.cubeKey, now);
         continue;
       }
-      const exists = this.#observed.instances.get(key)?.complete === true;
-      const there = this.#observed.stateMaps.get(instance.cubePin) ?? new Set();
-      const kept = agentMaps(plan, 'state').filter((map) => there.has(instance.stateMaps.get(map) ?? ''));
-      const carried = new Map(exists ? [] : carriedMaps(instance, there));
-      const same =
-        now !== undefined &&
-        kept.every((map) => now.instance.stateMaps.get(map) === instance.stateMaps.get(map));
-      const whole = same && kept.length === agentMaps(plan, 'state').length;
+      const { maps, carried, previous } = adoptionOf(key, instance, plan, this.#observed, now);
       const dump = (map: string) => {
         const from = carried.get(map);
         return from === undefined
           ? this.#executor.dump(key, instance, map)
           : this.#executor.dumpStateMap(instance.cubePin, from);
       };
-      const adopted = agentMaps(plan, exists ? undefined : 'state').filter(
-        (map) => exists || kept.includes(map) || carried.has(map),
-      );
-      const previous = !exists && whole && now !== undefined ? now : undefined;
-      const started = await startImage({
-        key,
-        instance,
-        plan,
-        node,
-        tables,
-        ...(previous === undefined ? {} : { previous: previous.image }),
-        ...(previous === undefined ? { adopt: { dump, maps: adopted } } : {}),
-      });
+      const from = previous === undefined ? { adopt: { dump, maps } } : { previous: previous.image };
+      const started = await startImage({ key, instance, plan, node, tables, ...from });
       // What the image before has freed in maps that stay is still to be removed.
       const isState = (map: string) => plan.cube.type.maps[map]?.class === 'state';
       started.afterGrace.push(...(previous?.afterGrace ?? []).filter(({ map }) => isState(map)));
@@ -267,11 +248,20 @@ export class Reconciler {
     return next;
   }
 
-  /** Tables only: writes in place. Returns whether any writes now wait for a grace. */
-  async writeTables(changes: readonly TableChange[]): Promise<boolean> {
+  /** Tables that have come: writes in place. Returns whether any writes now wait for a grace. */
+  async followTables(): Promise<boolean> {
+    const changes = this.inForce.takeTables();
     const rows = parseOnce();
     for (const running of this.running.values()) feed(running, changes, rows);
-    return await this.writeImages();
+    const awaitsGrace = await this.writeImages();
+    if (!changes.some(({ before, after }) => (before ?? after)?.type === 'Route')) return awaitsGrace;
+    // Tunnel routes say which sources the overlay lets in.
+    await this.reconcile();
+    return this.awaitsGrace;
+  }
+
+  get awaitsGrace(): boolean {
+    return [...this.running.values()].some(({ afterGrace }) => afterGrace.length > 0);
   }
 
   /** Writes what the images ask for. */
@@ -289,7 +279,7 @@ export class Reconciler {
     }
     const actions: Action[] = first.length === 0 ? then : [{ op: 'Grace' }, ...first, ...then];
     await this.#run(actions, instances, this.running);
-    return [...this.running.values()].some(({ afterGrace }) => afterGrace.length > 0);
+    return this.awaitsGrace;
   }
 
   /** Writes that waited for packets under way. */

@@ -84,7 +84,8 @@ export class AgentServer {
   async #call(method: Method, params: unknown): Promise<unknown> {
     switch (method) {
       case 'plug':
-        return await this.#agent.plug(params as PlugRequest);
+        // Labels are the API server's to tell.
+        return await this.#agent.plug({ ...(params as PlugRequest), about: undefined });
       case 'unplug': {
         const { namespace, name } = params as { namespace: string; name: string };
         return { wasPlugged: await this.#agent.unplug(namespace, name) };

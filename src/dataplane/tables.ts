@@ -21,6 +21,8 @@ export interface PackedTable {
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly type: string;
   readonly slice: Slice | undefined;
+  /** Of this agent: every cube that selects its type gets it. */
+  readonly isOwn?: boolean;
   /** One character a byte: thousands of small buffers would leave holes in malloc's heap, strings are moved together. */
   readonly rows: string;
 }
@@ -61,6 +63,12 @@ export function pack(object: SourceObject): PackedTable {
     },
     rows: deflated(JSON.stringify(rows)),
   };
+}
+
+/** A table that no object stands behind. */
+export function packOwn(key: string, type: string, rows: readonly unknown[]): PackedTable {
+  const none = { namespace: '', labels: undefined, slice: undefined };
+  return { key, ...none, type, isOwn: true, rows: deflated(JSON.stringify(rows)) };
 }
 
 export function unpack(table: PackedTable): readonly unknown[] {

@@ -16,7 +16,8 @@ import {
   PROXY_HEALTH_PORT,
   startLightCluster,
 } from '../harness/light/cluster.ts';
-import { Namespace, setPairChecksumOffload } from '../harness/netns.ts';
+import { callPlugins } from '../harness/light/sandbox.ts';
+import { createNamespace, deleteNamespace, Namespace, setPairChecksumOffload } from '../harness/netns.ts';
 import { run } from '../harness/process.ts';
 import type { DualStack, Pod } from '../harness/topology.ts';
 import { setUnderlayOffload } from '../harness/topology.ts';
@@ -85,10 +86,10 @@ const template = (app: string, more: object = {}) => ({
   metadata: { labels: { app } },
   spec: { terminationGracePeriodSeconds: 1, containers: [{ ...container, ...more }] },
 });
-const podObject = (app: string, nodeName: string) => ({
+const podObject = (app: string, nodeName: string, name = app) => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name: app, namespace: 'default', labels: { app } },
+  metadata: { name, namespace: 'default', labels: { app } },
   spec: { ...template(app).spec, nodeName },
 });
 const service = (name: string) => ({
@@ -290,6 +291,90 @@ test('under default deny, probes go on: a pod that starts becomes Ready, and nob
   expect(await answers(beside.namespace, at(web.addresses), [TARGET])).toEqual([]);
   await kubectl('delete', 'networkpolicy', '--all');
   await eventually(beside.namespace, at(web.addresses), [TARGET], everything(TARGET));
+});
+
+describe('a pod that starts, while the operator is stopped', () => {
+  const NO_SERVER = 9999;
+  const policyOf = (app: string, more: object) => ({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: app, namespace: 'default' },
+    spec: { podSelector: { matchLabels: { app } }, policyTypes: ['Ingress', 'Egress'], ...more },
+  });
+
+  /** Datagrams of both families that came to a pod where nobody listens. */
+  async function unasked({ namespace }: LivePod): Promise<number> {
+    const { stdout } = await namespace.exec(['cat', '/proc/net/snmp', '/proc/net/snmp6']);
+    const [names = '', values = ''] = stdout.split('\n').filter((line) => line.startsWith('Udp:'));
+    const ipv4 = Number(values.split(' ')[names.split(' ').indexOf('NoPorts')]);
+    return ipv4 + Number(/^Udp6NoPorts\s+(\d+)/m.exec(stdout)?.[1]);
+  }
+
+  /** What comes to `to` of the first 300 datagrams a family of a pod that begins to send before it has a network. */
+  async function firstDatagrams(app: string, to: LivePod): Promise<number> {
+    const name = `eager-${app}`;
+    // The kubelets leave it alone: it is on no node of theirs.
+    const pod = podObject(app, 'elsewhere', name);
+    await apply(pod);
+    const uid = await kubectl('get', 'pod', name, '-o', 'jsonpath={.metadata.uid}');
+    const node = nodeOf(0);
+    const metadata = { ...pod.metadata, uid };
+    const namespace = await createNamespace(light.lab, name);
+    const before = await unasked(to);
+    const senders = await Promise.all(
+      Object.values(to.addresses).map(async (address, index) => {
+        const send = `echo x 2>/dev/null >/dev/udp/${address}/${NO_SERVER}`;
+        const script = `n=0; while [ $n -lt 300 ]; do { ${send}; } 2>/dev/null && n=$((n+1)); done`;
+        return await namespace.start(`${name}-${index}`, ['bash', '-c', script]);
+      }),
+    );
+    await callPlugins(node, { metadata }, namespace, 'ADD');
+    for (const sender of senders) await sender.exited(60_000);
+    const came = (await unasked(to)) - before;
+    await callPlugins(node, { metadata }, namespace, 'DEL');
+    await deleteNamespace(namespace);
+    await kubectl('delete', 'pod', name, '--force');
+    return came;
+  }
+
+  beforeAll(async () => {
+    await apply(
+      policyOf('closed', {
+        ingress: [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }], ports: [{ port: 'http' }] }],
+      }),
+      podObject('closed', 'node-1'),
+    );
+    await kubectl('wait', '--for=condition=Ready', '--timeout=90s', 'pod/closed');
+    await eventually(
+      (await podOf('beside')).namespace,
+      at((await podOf('closed')).addresses),
+      [TARGET],
+      [], // the policy is in the kernel
+    );
+    process.kill(light.operator.pid, 'SIGSTOP');
+  });
+  afterAll(async () => {
+    process.kill(light.operator.pid, 'SIGCONT');
+    await kubectl('delete', 'networkpolicy', '--all');
+    await kubectl('delete', 'pod', '-l', 'app=closed', '--timeout=90s');
+  });
+
+  test('its policies are in force: by labels, by the name of a port, in both directions', async () => {
+    const [client, beside] = [await podOf('client'), await podOf('beside')];
+    await apply(podObject('closed', 'node-1', 'closed-too'));
+    await kubectl('wait', '--for=condition=Ready', '--timeout=90s', 'pod/closed-too');
+    const pod = (await podsOf('closed')).find(({ name }) => name === 'closed-too') as LivePod;
+    const tcp = [`TCP ipv4 ${TARGET}`, `TCP ipv6 ${TARGET}`];
+    expect(await answers(client.namespace, at(pod.addresses), [TARGET])).toEqual(tcp);
+    expect(await answers(beside.namespace, at(pod.addresses), [TARGET])).toEqual([]);
+    expect(await answers(pod.namespace, at(beside.addresses), [TARGET])).toEqual([]);
+  });
+
+  test('nothing that it sends gets out, from the first packet on; of a pod without policies something does', async () => {
+    const beside = await podOf('beside');
+    expect(await firstDatagrams('closed', beside)).toBe(0);
+    expect(await firstDatagrams('open', beside)).toBeGreaterThan(0);
+  });
 });
 
 test('a deleted pod leaves its Service and its node', async () => {

@@ -2,6 +2,7 @@
 import { textOf } from '../errors.ts';
 import { checkNamespace, deleteDevice, lookAtDevices, makeVeth, setUpInside } from '../kernel/pod-veth.ts';
 import { refusalOf } from '../kernel/rtnetlink/tell.ts';
+import type { AboutPod } from '../pod-record.ts';
 import { type Attachment, deviceOf, macOf, podNameOf } from './attachment.ts';
 import { refuseOthersInChain } from './chained.ts';
 import { CniError, CODE, toCniError } from './cni-error.ts';
@@ -45,6 +46,11 @@ export async function add(
       'it is tried again; cubeplane get cubes says what is missing',
     );
   if (existing !== undefined) await tearDown(node, existing);
+  const about = await steps
+    .of('policies', () => aboutPodOf(node, target))
+    .catch((error) => {
+      throw toCniError(error);
+    });
   const attachment = await steps.of('record', () => write(node, configuration, target));
   try {
     const ifindex = await steps.of('pair', () => make(attachment));
@@ -55,6 +61,7 @@ export async function add(
         mac: attachment.mac,
         addresses: attachment.addresses,
         gateways: attachment.gateways,
+        about,
       }),
     );
     // Only now: it sends nothing before the chain has it.
@@ -76,6 +83,13 @@ export async function add(
     throw toCniError(error);
   }
   return resultOf(attachment, configuration.cniVersion, configuration.dns);
+}
+
+/** Nothing is known of containers that no orchestrator has named: no policy selects them. */
+async function aboutPodOf({ agent }: CniNode, { args }: Target): Promise<AboutPod | undefined> {
+  const [namespace, name] = [args.get('K8S_POD_NAMESPACE'), args.get('K8S_POD_NAME')];
+  if (!namespace || !name) return undefined;
+  return await agent.about({ namespace, name, uid: args.get('K8S_POD_UID') });
 }
 
 /** Chooses addresses and writes them down, in one go: two ADDs never choose the same. */
@@ -123,7 +137,8 @@ function choose({ agent, attachments }: CniNode, range: AddressRange): string {
   const pick = pickAddress(
     {
       range,
-      taken: new Set([...ports, ...pods, ...attachments.addresses()]),
+      // An address that policies still take for another pod's would give its rights to this one.
+      taken: new Set([...ports, ...pods, ...attachments.addresses(), ...agent.policyAddresses()]),
       released: attachments.released(now),
       last: attachments.lastAddress(range.family === 6),
     },

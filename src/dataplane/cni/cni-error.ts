@@ -50,6 +50,8 @@ export function toCniError(error: unknown): CniError {
     case 'AddressInUse':
     case 'InterfaceGone':
     case 'InterfaceNotFound':
+    case 'PodUnreadable':
+    case 'PolicyNotInForce':
       return as(CODE.TryAgainLater);
     case 'StateUnreadable':
       return as(CODE.IoFailure);

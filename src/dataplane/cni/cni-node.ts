@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the verbs need of the agent and of the disk; tests put something else in its place. */
+import type { PodName } from '../about-pod.ts';
 import type { Action } from '../actions.ts';
 import type { AgentLog } from '../agent-options.ts';
 import type { NodeFacts } from '../node-facts.ts';
 import type { PlugRequest } from '../plug-request.ts';
-import type { PodRecord } from '../pod-record.ts';
+import type { AboutPod, PodRecord } from '../pod-record.ts';
 import type { Attachments } from './attachments.ts';
 
 export interface CniAgent {
@@ -12,6 +13,10 @@ export interface CniAgent {
   unplug(namespace: string, name: string): Promise<boolean>;
   plan(): Promise<Action[]>;
   pods(): PodRecord[];
+  /** What policies may look at in a pod; undefined where that is nothing. Throws AgentError. */
+  about(pod: PodName): Promise<AboutPod | undefined>;
+  /** Addresses that policies take for pods', also for some that are gone. */
+  policyAddresses(): Set<string>;
   readonly facts: NodeFacts;
 }
 

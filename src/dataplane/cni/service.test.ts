@@ -105,6 +105,7 @@ describe('calls', () => {
       mtu: { device: 1500, route: 1450 },
       notReady: undefined,
       servesPods: true,
+      hasPolicies: false,
     };
     const attachments = new Attachments(folder);
     attachments.load(() => {});
@@ -113,6 +114,8 @@ describe('calls', () => {
       unplug: never,
       plan: async () => [],
       pods: () => [],
+      about: async () => undefined,
+      policyAddresses: () => new Set<string>(),
       get facts() {
         return facts;
       },
@@ -141,7 +144,12 @@ describe('calls', () => {
 
   test.each([
     ['a node whose chain is not there', { notReady: 'no chain', servesPods: false }, 51, 'no chain'],
-    ['a node with a chain that fails', { notReady: 'it failed', servesPods: true }, 50, 'it failed'],
+    [
+      'a node with a chain that fails',
+      { notReady: 'it failed', servesPods: true, hasPolicies: false },
+      50,
+      'it failed',
+    ],
     ['a node without ranges', { podCIDRs: [] }, 50, 'spec.podCIDRs'],
   ])('STATUS of %s', async (_, members, code, message) => {
     facts = { ...facts, ...members };

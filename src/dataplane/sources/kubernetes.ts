@@ -12,9 +12,12 @@ import {
   CUBE_TABLES,
   CUBES,
   type KubeObject,
+  NAMESPACES,
   NODES,
+  PODS,
   type ResourceType,
 } from '../../k8s/resource.ts';
+import type { NamespaceInput, PodInput } from '../../operators/inputs.ts';
 import { AgentLease } from './agent-lease.ts';
 import type {
   Source,
@@ -97,6 +100,18 @@ export class KubernetesSource implements Source {
       if (isKubeError(error, 'NotFound', 'Conflict')) return false;
       throw error;
     }
+  }
+
+  async readPod(
+    namespace: string,
+    name: string,
+  ): Promise<{ pod: PodInput; namespace: NamespaceInput } | undefined> {
+    const { client } = this.#options;
+    const [pod, of] = await Promise.all([
+      client.get(PODS, { namespace, name }),
+      client.get(NAMESPACES, { name: namespace }),
+    ]);
+    return pod && of && { pod: pod as PodInput, namespace: of as NamespaceInput };
   }
 
   health(): SourceHealth {

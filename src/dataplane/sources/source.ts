@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { NamespaceInput, PodInput } from '../../operators/inputs.ts';
 
 /**
  * Where an agent gets the objects of its node from and writes their status to. There are two: the Kubernetes API and a
@@ -75,4 +76,12 @@ export interface Source {
    */
   writeStatus(target: StatusTarget, status: Readonly<Record<string, unknown>>): Promise<boolean>;
   health(): SourceHealth;
+  /**
+   * A Pod with its Namespace, as they are now; undefined when there is no such Pod. Absent where the source has no pods.
+   * Rejects when they cannot be read.
+   */
+  readPod?(
+    namespace: string,
+    name: string,
+  ): Promise<{ readonly pod: PodInput; readonly namespace: NamespaceInput } | undefined>;
 }

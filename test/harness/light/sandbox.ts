@@ -66,12 +66,12 @@ export class Sandbox {
     const name = `${node.name}-pod-${pod.metadata.uid}`;
     const namespace = await createNamespace(node.namespace.lab, name, { cgroup });
     try {
-      const addresses = await call(node, pod, namespace, 'ADD');
+      const addresses = await callPlugins(node, pod, namespace, 'ADD');
       const sandbox = new Sandbox(node, pod, namespace, addresses, onExit);
       await sandbox.#startPrograms();
       return sandbox;
     } catch (error) {
-      await call(node, pod, namespace, 'DEL').catch(() => {});
+      await callPlugins(node, pod, namespace, 'DEL').catch(() => {});
       await removeCgroup(cgroup);
       await deleteNamespace(namespace);
       throw error;
@@ -165,7 +165,7 @@ export class Sandbox {
     this.#isEnding = true;
     const grace = (this.#pod.spec?.terminationGracePeriodSeconds ?? GRACE_SECONDS) * 1000;
     await Promise.all(this.#programs.flatMap(({ running }) => running.map((one) => one.stop(grace))));
-    if (this.#pod.spec?.hostNetwork !== true) await call(this.node, this.#pod, this.#namespace, 'DEL');
+    if (this.#pod.spec?.hostNetwork !== true) await callPlugins(this.node, this.#pod, this.#namespace, 'DEL');
     await removeCgroup(this.#cgroup);
     if (this.#pod.spec?.hostNetwork !== true) await deleteNamespace(this.#namespace);
   }
@@ -184,9 +184,9 @@ function commandsOf({ metadata }: PodObject, { command, args = [], ports = [] }:
 }
 
 /** As libcni: each plugin of the list, with name and version of the list in its configuration. */
-async function call(
+export async function callPlugins(
   node: SandboxNode,
-  { metadata }: PodObject,
+  { metadata }: Pick<PodObject, 'metadata'>,
   namespace: Namespace,
   command: 'ADD' | 'DEL',
 ): Promise<DualStack> {
