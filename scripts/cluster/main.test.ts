@@ -16,7 +16,8 @@ test.each([[['--help']], [['--light', '-h']], [[]]])('%j shows what there is', (
 
 test.each([
   [['up'], '--light is missing'],
-  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig or kubectl'],
+  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig, kubectl or node'],
+  [['--light', 'node', 'node-1'], 'node NODE PROGRAM ARG ...'],
   [['--light', 'up', '--nodes', '0'], '--nodes 0: a number from 1 to 20'],
   [['--light', 'up', '--nodes', 'two'], '--nodes two: a number from 1 to 20'],
   [['--light', 'up', '--name', 'A/b'], '--name A/b: lower-case letters, digits and dashes, at most 31'],

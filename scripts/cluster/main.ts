@@ -19,6 +19,8 @@ Commands:
   status          whether it runs, and where
   kubeconfig      path of the administrator's kubeconfig
   kubectl ARG ... kubectl against it: npm run --silent cluster -- --light kubectl get pods -A
+  node NODE ARG ...
+                  a program as a process of the node: npm run --silent cluster -- --light node node-1 curl 10.96.0.80
 
 Options:
   --light         the only kind there is: nodes are network namespaces, and pods programs of this machine
@@ -35,7 +37,13 @@ class UsageError extends Error {}
 interface State {
   readonly kubeconfig: string;
   readonly kubectl: string;
-  readonly nodes: readonly { readonly name: string; readonly namespace: string; readonly address: string }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly namespace: string;
+    /** Whose processes are the node's own to its SocketLB. */
+    readonly cgroup: string;
+    readonly address: string;
+  }[];
 }
 
 const purposeOf = (name: string): string => `npm run cluster ${name}`;
@@ -58,6 +66,7 @@ async function up(name: string, nodes: number): Promise<number> {
       nodes: light.nodes.map(({ node }) => ({
         name: node.name,
         namespace: node.namespace.path,
+        cgroup: node.namespace.cgroup,
         address: node.addresses.ipv4,
       })),
     };
@@ -91,8 +100,9 @@ async function status(name: string): Promise<number> {
     `kubeconfig  ${state.kubeconfig}`,
     `kubectl     ${state.kubectl}`,
     ...state.nodes.map(
-      ({ name: node, namespace, address }) => `${node.padEnd(11)} ${address}, nsenter --net=${namespace}`,
+      ({ name: node, namespace, address }) => `${node.padEnd(11)} ${address}, network namespace ${namespace}`,
     ),
+    `on a node   npm run --silent cluster -- --light${named(name)} node ${state.nodes[0]?.name} PROGRAM ARG ...`,
     `internet    ${INTERNET.ipv4} and ${INTERNET.ipv6}, port ${INTERNET_PORT}, TCP and UDP`,
     `logs        ${labDirectory(id)}/*/*.log`,
   ];
@@ -111,7 +121,24 @@ async function kubectl(name: string, args: readonly string[]): Promise<number> {
   const found = await find(name);
   if (found === undefined) return notUp(name);
   const { state } = found;
-  const child = spawn(state.kubectl, [`--kubeconfig=${state.kubeconfig}`, ...args], { stdio: 'inherit' });
+  return await foreground([state.kubectl, `--kubeconfig=${state.kubeconfig}`, ...args]);
+}
+
+/** In the node's network namespace and in its cgroup. */
+async function onNode(name: string, [node, ...argv]: readonly string[]): Promise<number> {
+  if (node === undefined || argv.length === 0) throw new UsageError('node NODE PROGRAM ARG ...');
+  const found = await find(name);
+  if (found === undefined) return notUp(name);
+  const { nodes } = found.state;
+  const place = nodes.find((one) => one.name === node);
+  if (place === undefined)
+    throw new UsageError(`no node ${node}: ${nodes.map((one) => one.name).join(', ')}`);
+  const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', place.cgroup];
+  return await foreground([...enter, 'nsenter', `--net=${place.namespace}`, '--', ...argv]);
+}
+
+async function foreground([program = '', ...args]: readonly string[]): Promise<number> {
+  const child = spawn(program, args, { stdio: 'inherit' });
   return await new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve(code ?? 1));
@@ -131,22 +158,24 @@ async function find(name: string): Promise<{ id: string; state: State } | undefi
   return undefined;
 }
 
+const named = (name: string): string => (name === 'light' ? '' : ` --name ${name}`);
+
 function notUp(name: string): number {
-  const named = name === 'light' ? '' : ` --name ${name}`;
-  process.stderr.write(`${name} is not up: npm run cluster -- --light up${named}\n`);
+  process.stderr.write(`${name} is not up: npm run cluster -- --light up${named(name)}\n`);
   return 1;
 }
 
-/** Arguments before and after the command; those of kubectl are its own. */
-function split(argv: readonly string[]): { ours: string[]; kubectls: string[] } {
-  const at = argv.indexOf('kubectl');
+/** Arguments before and after the command; those of a program that is run are its own. */
+function split(argv: readonly string[]): { ours: string[]; theirs: string[] } {
+  const isCommand = (word: string) => word === 'kubectl' || word === 'node';
+  const at = argv.findIndex((word, i) => isCommand(word) && argv[i - 1] !== '--name');
   return at < 0
-    ? { ours: [...argv], kubectls: [] }
-    : { ours: argv.slice(0, at + 1), kubectls: argv.slice(at + 1) };
+    ? { ours: [...argv], theirs: [] }
+    : { ours: argv.slice(0, at + 1), theirs: argv.slice(at + 1) };
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { ours, kubectls } = split(argv);
+  const { ours, theirs } = split(argv);
   const { values, positionals } = parseArgs({
     args: ours,
     allowPositionals: true,
@@ -180,9 +209,11 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'kubeconfig':
       return await kubeconfig(name);
     case 'kubectl':
-      return await kubectl(name, kubectls);
+      return await kubectl(name, theirs);
+    case 'node':
+      return await onNode(name, theirs);
     default:
-      throw new UsageError(`unknown command ${command}: up, down, status, kubeconfig or kubectl`);
+      throw new UsageError(`unknown command ${command}: up, down, status, kubeconfig, kubectl or node`);
   }
 }
 

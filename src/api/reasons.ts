@@ -55,7 +55,8 @@ export const RESOLVED_REASONS = {
   InterfaceNotFound: 'The node has no such interface.',
   CgroupNotFound: 'The node has no directory of cgroup2 that the cube could be attached to.',
   ForeignXDPProgram: 'The interface has an XDP program of somebody else, which is not replaced.',
-  UplinkNotFound: 'The node has no default route, so $(node.uplink) stands for nothing.',
+  UplinkNotFound:
+    'The node has no default route, and no interface with an address of its Node object, so $(node.uplink) stands for nothing.',
   LinkNotFound: 'The link that a chain is to be spliced into does not exist.',
   NothingNext: 'A chain is to be spliced in where no Terminating chain ends.',
   RefNotPermitted: 'The link belongs to another namespace, which does not let chains of this one in.',

@@ -31,7 +31,7 @@ export interface GraphInput {
   readonly interfaces: ReadonlyMap<string, InterfaceInfo>;
   /** Where cubes at the hook Cgroup are attached; absent: there is no such directory. */
   readonly cgroup?: Cgroup | undefined;
-  /** Interface of the default route; what $(node.uplink) stands for. */
+  /** What $(node.uplink) stands for. */
   readonly uplink: string | undefined;
   /** MTU that the overlay device has or will have. */
   readonly overlayMtu: number;
@@ -375,7 +375,7 @@ class Resolver {
       } else if (end.type === 'Interface' && end.name === UPLINK) {
         miss(
           'UplinkNotFound',
-          `.interface.name: node ${this.#input.nodeName} has no default route; add one or name the interface`,
+          `.interface.name: node ${this.#input.nodeName} has neither a default route nor an interface with an address of its Node object; add a route or name the interface`,
         );
       } else if (end.type === 'Interface' && end.info === undefined) {
         miss(

@@ -25,6 +25,7 @@ import { PodIdentities } from './pod-identities.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import { type TableChange, unpack } from './tables.ts';
+import { uplinkOf } from './uplink.ts';
 
 /** Well-known label of Nodes. */
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
@@ -107,9 +108,19 @@ export class InForce {
     };
   }
 
+  /** Of the Node object, as it lists them. */
+  get #nodeAddresses(): string[] {
+    return (this.#store.node?.status?.addresses ?? []).map(({ address }) => address);
+  }
+
+  /** What $(node.uplink) stands for. */
+  uplink(network: NetworkView): string | undefined {
+    return uplinkOf(network, this.#nodeAddresses);
+  }
+
   /** MTU of the device that packets between nodes leave by. */
   #underlayMtu({ interfaces, uplink }: NetworkView): number {
-    const own = new Set((this.#store.node?.status?.addresses ?? []).map(({ address }) => address));
+    const own = new Set(this.#nodeAddresses);
     const holding = [...interfaces.values()].filter(({ addresses }) => addresses.some((a) => own.has(a)));
     const mtus = holding.map(({ mtu }) => mtu);
     if (mtus.length > 0) return Math.min(...mtus);
@@ -142,7 +153,7 @@ export class InForce {
       types: this.#options.types,
       interfaces: network.interfaces,
       cgroup: network.cgroup,
-      uplink: network.uplink,
+      uplink: this.uplink(network),
       overlayMtu: this.#overlayMtu(network),
       refused: this.refused,
     });
@@ -214,8 +225,7 @@ export class InForce {
   directNetworks({ interfaces, uplink }: NetworkView): DirectNetwork[] {
     const graph = this.accepted?.graph;
     if (graph?.overlay?.isDirect !== true || !graph.stack) return [];
-    const own = (this.#store.node?.status?.addresses ?? []).map(({ address }) => address);
-    return directNetworks(interfaces.values(), own, uplink);
+    return directNetworks(interfaces.values(), this.#nodeAddresses, uplink);
   }
 
   /** Devices that the graph of the last round needs. */

@@ -109,7 +109,7 @@ function reportNode(input: ReportInput): void {
     agentVersion,
     release: kernel.release,
     features: kernel.features,
-    uplink: reconciler.network.uplink,
+    uplink: reconciler.inForce.uplink(reconciler.network),
     chains: reconciler.inForce.effective.chains,
     pressure: pressureOf(reconciler.upkeep.usage, old?.mapPressure ?? []),
     failure: reconciler.inForce.guarded ?? input.failure,

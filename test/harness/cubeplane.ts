@@ -55,6 +55,9 @@ export class Agent {
       this.node.name,
       ...from,
       ...this.#places(),
+      // the root of cgroup2 is everybody's on this machine
+      '--cgroup',
+      this.node.namespace.cgroup,
       ...this.flags,
     ];
     const swapped =

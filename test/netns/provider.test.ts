@@ -1,19 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-/** config/provider/kubernetes.yaml from a directory of manifests: what real sockets of pods and nodes reach with it. */
+/**
+ * config/provider/kubernetes.yaml from a directory of manifests: what real sockets of pods, nodes and a host outside reach with it,
+ * and from which address they are seen there. More of the way by the uplink is in external-traffic.test.ts.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
-import { ask, startServer } from '../harness/traffic.ts';
-import { answers, eventually, everything } from './support/answers.ts';
+import { startServer } from '../harness/traffic.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
 
 const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
+const NODE_PORT = 30_080;
+/** Of the pods' own addresses: a UDP client would take an answer for one of the Service if both came from one port. */
+const DIRECT = 8081;
+/** What pods see of their node, and of what comes in by it with externalTrafficPolicy Cluster. */
+const GATEWAY = [1, 2].map((n) => ({ ipv4: `10.244.${n}.1`, ipv6: `fd00:244:0:${n}::1` }));
+const FICTITIOUS = [1, 2].map((n) => ({
+  ipv4: `10.244.${n}.254`,
+  ipv6: `fd00:244:0:${n}:ffff:ffff:ffff:ffff`,
+}));
+/** What a backend sees that reaches itself: the default of the LoadBalancer. */
+const HAIRPIN = { ipv4: '169.254.99.1', ipv6: 'fd00:c0be::1' };
 
 let lab: TwoNodes;
 let here: Pod;
@@ -21,9 +35,82 @@ let beside: Pod;
 let away: Pod;
 let outside: Machine;
 
-const nodeOf = (index: number): Namespace => lab.worker(index).node.namespace;
-/** Something with addresses, as {@link answers} asks it. */
-const at = (addresses: { ipv4?: string; ipv6?: string }): Pod => ({ addresses }) as Pod;
+const node = (index: number) => lab.worker(index).node;
+const nodeOf = (index: number): Namespace => node(index).namespace;
+const backends = ['away', 'beside'];
+
+/** From a pod of node-a. */
+const fromPod = (): Way[] => {
+  const from = here.namespace;
+  const own = { from, sees: here.addresses };
+  const masqueraded = { from, sees: node(0).addresses };
+  return [
+    { ...own, name: 'pod beside', to: beside.addresses, port: DIRECT, by: ['beside'] },
+    { ...own, name: 'pod of another node', to: away.addresses, port: DIRECT, by: ['away'] },
+    { ...own, name: 'Service', to: vipsOf(10), port: PORT, by: backends },
+    { from, name: 'itself by a Service', to: vipsOf(11), port: PORT, by: ['here'], sees: HAIRPIN },
+    { ...own, name: 'its own node', to: node(0).addresses, port: TARGET, by: ['node-a'] },
+    { ...own, name: "its own node's NodePort", to: node(0).addresses, port: NODE_PORT, by: backends },
+    { ...masqueraded, name: 'another node', to: node(1).addresses, port: TARGET, by: ['node-b'] },
+    { ...masqueraded, name: 'the world', to: outside.addresses, port: TARGET, by: ['outside'] },
+    {
+      ...masqueraded,
+      name: 'Service whose backend is the other node itself',
+      to: vipsOf(12),
+      port: PORT,
+      by: ['node-b'],
+    },
+    {
+      from,
+      name: "another node's NodePort",
+      to: node(1).addresses,
+      port: NODE_PORT,
+      by: backends,
+      sees: FICTITIOUS[1] ?? {},
+    },
+  ];
+};
+
+/** From processes of the nodes, and of the host outside. */
+const fromOthers = (): Way[] => {
+  const asNode = { from: nodeOf(0), sees: GATEWAY[0] ?? {} };
+  const loopback = { ipv4: '127.0.0.1', ipv6: '::1' };
+  const [throughA = {}, throughB = {}] = FICTITIOUS;
+  const client = { from: outside.namespace, port: NODE_PORT, by: backends };
+  return [
+    { ...asNode, name: 'node to its pod', to: here.addresses, port: DIRECT, by: ['here'] },
+    { ...asNode, name: 'node to pod of another node', to: away.addresses, port: DIRECT, by: ['away'] },
+    { ...asNode, name: 'node to Service', to: vipsOf(10), port: PORT, by: backends },
+    { ...asNode, name: 'node to its NodePort', to: node(0).addresses, port: NODE_PORT, by: backends },
+    { ...asNode, name: 'node to its NodePort by loopback', to: loopback, port: NODE_PORT, by: backends },
+    {
+      ...asNode,
+      name: 'node to NodePort of another node',
+      to: node(1).addresses,
+      port: NODE_PORT,
+      by: backends,
+      sees: throughB,
+    },
+    {
+      ...asNode,
+      name: 'node to Service whose backend is another node',
+      to: vipsOf(12),
+      port: PORT,
+      by: ['node-b'],
+      sees: node(0).addresses,
+    },
+    {
+      name: 'other node to pod',
+      from: nodeOf(1),
+      to: here.addresses,
+      port: DIRECT,
+      by: ['here'],
+      sees: GATEWAY[1] ?? {},
+    },
+    { ...client, name: 'outside to NodePort', to: node(0).addresses, sees: throughA },
+    { ...client, name: 'outside to NodePort of the other node', to: node(1).addresses, sees: throughB },
+  ];
+};
 
 beforeAll(async () => {
   lab = await openTwoNodes('provider', {
@@ -35,18 +122,19 @@ beforeAll(async () => {
   beside = await lab.addPod(0, 'beside', 12);
   away = await lab.addPod(1, 'away', 11);
   outside = await createMachine(lab.underlay, 'outside', 50);
-  await outside.namespace.ip(
-    `route add 10.244.1.0/24 via ${lab.worker(0).node.addresses.ipv4}`,
-    `route add fd00:244:0:1::/64 via ${lab.worker(0).node.addresses.ipv6}`,
-  );
-  for (const pod of [here, beside, away]) await startServer(pod.namespace, pod.name, TARGET);
+  for (const pod of [here, beside, away])
+    for (const port of [TARGET, DIRECT]) await startServer(pod.namespace, pod.name, port);
   await startServer(outside.namespace, 'outside', TARGET);
   for (const { node } of lab.workers)
     for (const address of Object.values(node.addresses))
       await startServer(node.namespace, node.name, TARGET, address);
-  lab.writeService({ name: 'web', number: 10, ports: named, backends: [beside, away] });
+  const ports = named.map((port) => ({ ...port, nodePort: NODE_PORT }));
+  lab.writeService({ name: 'web', number: 10, ports, backends: [beside, away], spec: { type: 'NodePort' } });
   lab.writeService({ name: 'self', number: 11, ports: named, backends: [here] });
-  await lab.untilFrontends(0, 8);
+  const { name, addresses } = node(1);
+  const asBackend = { name, node: node(1), addresses } as unknown as Pod;
+  lab.writeService({ name: 'host', number: 12, ports: named, backends: [asBackend] });
+  await eventuallyWays([...fromPod(), ...fromOthers()]);
 });
 afterAll(async () => {
   await lab?.close();
@@ -61,72 +149,59 @@ describe.each([true, false])('checksum offload %s', (offload) => {
     await lab.setOffload(offload);
   });
 
-  test('pods reach pods of their node and of others', async () => {
-    for (const [from, to] of [
-      [here, beside],
-      [here, away],
-      [away, beside],
-    ] as const)
-      expect(await answers(from.namespace, to, [TARGET])).toEqual(everything(TARGET));
+  test('a pod reaches pods, Services, NodePorts, nodes and the world', async () => {
+    await expectWays(fromPod());
   });
 
-  test.each(FAMILIES.flatMap((family) => ['TCP', 'UDP'].map((protocol) => [protocol, family] as const)))(
-    'a Service is answered by pods here and elsewhere, and by the client itself: %s over %s',
-    async (protocol, family) => {
-      const udp = protocol === 'UDP';
-      const web = await ask(here.namespace, vipsOf(10)[family], PORT, { count: 100, udp });
-      expect({ failures: web.failures, by: Object.keys(web.by).sort(), seenAs: web.seenAs }).toEqual({
-        failures: [],
-        by: ['away', 'beside'],
-        seenAs: here.addresses[family],
-      });
-      const self = await ask(here.namespace, vipsOf(11)[family], PORT, { count: 20, udp });
-      expect({ failures: self.failures, by: Object.keys(self.by) }).toEqual({ failures: [], by: ['here'] });
-    },
-  );
-
-  test('nodes reach pods of their own and of other nodes', async () => {
-    for (const [index, to] of [
-      [0, here],
-      [0, away],
-      [1, here],
-    ] as const)
-      expect(await answers(nodeOf(index), to, [TARGET])).toEqual(everything(TARGET));
-  });
-
-  test('pods reach their own node, other nodes and what is behind the node', async () => {
-    for (const to of [lab.worker(0).node, lab.worker(1).node, outside])
-      expect(await answers(here.namespace, at(to.addresses), [TARGET])).toEqual(everything(TARGET));
+  test('nodes reach pods, Services and NodePorts, and a host outside NodePorts', async () => {
+    await expectWays(fromOthers());
   });
 });
 
-test("default deny: other pods and nodes are refused, the pod's own node is not", async () => {
+test("default deny: other pods, nodes and clients outside are refused, the pod's own node is not", async () => {
   const table = (name: string, spec: object) => ({
     apiVersion: 'cubeplane.io/v1alpha1',
     kind: 'CubeTable',
     metadata: { name, namespace: SYSTEM },
     spec,
   });
-  const addresses = Object.values(here.addresses);
-  lab.manifests.write(
-    'policy.yaml',
-    table('policies', {
-      type: 'Policy',
-      policies: [{ namespace: 'default', name: 'default-deny', types: ['Ingress'] }],
-    }),
-    table('identities', { type: 'Identity', identities: [{ id: 1, namespace: 'default', addresses }] }),
-  );
-  await eventually(beside.namespace, here, [TARGET], []);
-  const [fromAway, fromOther, fromOwn] = await Promise.all([
-    answers(away.namespace, here, [TARGET]),
-    answers(nodeOf(1), here, [TARGET]),
-    answers(nodeOf(0), here, [TARGET]),
-  ]);
-  expect({ fromAway, fromOther, fromOwn }).toEqual({
-    fromAway: [],
-    fromOther: [],
-    fromOwn: everything(TARGET),
-  });
+  const isolate = (...policies: object[]) =>
+    lab.manifests.write(
+      'policy.yaml',
+      table('policies', {
+        type: 'Policy',
+        policies: [{ namespace: 'default', name: 'default-deny', types: ['Ingress'] }, ...policies],
+      }),
+      table('identities', {
+        type: 'Identity',
+        identities: [
+          {
+            id: 1,
+            namespace: 'default',
+            addresses: [beside, away].flatMap((pod) => Object.values(pod.addresses)),
+          },
+        ],
+      }),
+    );
+  const toPod = { to: beside.addresses, port: DIRECT };
+  const toNodePort = { from: outside.namespace, to: node(0).addresses, port: NODE_PORT };
+  const refused = 'ETIMEDOUT';
+  const denied: Way[] = [
+    { ...toPod, name: 'pod', from: here.namespace, by: refused },
+    { ...toPod, name: 'pod of another node', from: away.namespace, by: refused },
+    { ...toPod, name: 'another node', from: nodeOf(1), by: refused },
+    { ...toPod, name: 'its own node', from: nodeOf(0), by: ['beside'], sees: GATEWAY[0] ?? {} },
+  ];
+  const outsideIs = (more: Pick<Way, 'by' | 'sees'>): Way[] => [
+    ...denied,
+    { ...toNodePort, name: 'client outside', ...more },
+  ];
+  isolate();
+  await eventuallyWays(outsideIs({ by: refused }));
+  // with externalTrafficPolicy Cluster the client is the fictitious pod of the node that it came to
+  const peers = [{ cidr: `${FICTITIOUS[0]?.ipv4}/32` }, { cidr: `${FICTITIOUS[0]?.ipv6}/128` }];
+  isolate({ namespace: 'default', name: 'outside', types: ['Ingress'], ingress: [{ peers }] });
+  await eventuallyWays(outsideIs({ by: backends, sees: FICTITIOUS[0] ?? {} }));
   lab.manifests.remove('policy.yaml');
-  await eventually(beside.namespace, here, [TARGET], everything(TARGET));
+  await eventuallyWays(fromPod());
 });

@@ -72,10 +72,7 @@ async function until(holds: () => Promise<boolean>, what: string): Promise<void>
 }
 
 beforeAll(async () => {
-  lab = await openTwoNodes('socket load balancer', {
-    chain: withSockets,
-    flagsOf: (node) => ['--cgroup', node.namespace.cgroup],
-  });
+  lab = await openTwoNodes('socket load balancer', { chain: withSockets });
   near = await lab.addPod(0, 'near', 11);
   far = await lab.addPod(1, 'far', 11);
   const nodes = lab.workers.map(({ node }) => node);

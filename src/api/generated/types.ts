@@ -1071,7 +1071,7 @@ export interface CubePort {
 /** A network interface of the node. */
 export interface InterfaceName {
   /**
-   * Name of the interface, or $(node.uplink): the interface of the default route, found by the agent of the node.
+   * Name of the interface, or $(node.uplink): the interface of the default route, or without one that which has an address of the Node object, found by the agent of the node.
    */
   name: string;
 }
@@ -1738,7 +1738,7 @@ export interface CubeNodeStatus {
   abi?: number;
   /** The node's kernel. */
   kernel?: KernelStatus;
-  /** Interface of the default route, which $(node.uplink) stands for. */
+  /** Interface that $(node.uplink) stands for. */
   uplink?: string;
   /** Chain revisions that the kernel holds. */
   chains?: ChainApplied[];

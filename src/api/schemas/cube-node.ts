@@ -82,7 +82,7 @@ export const cubeNode: KindSchema = {
         [],
         { typeName: 'KernelStatus' },
       ),
-      uplink: text('Interface of the default route, which $(node.uplink) stands for.', 15),
+      uplink: text('Interface that $(node.uplink) stands for.', 15),
       chains: mapList(
         'Chain revisions that the kernel holds.',
         ['namespace', 'name'],

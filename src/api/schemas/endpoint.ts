@@ -68,7 +68,7 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
         'A network interface of the node.',
         {
           name: text(
-            'Name of the interface, or $(node.uplink): the interface of the default route, found by the agent of the node.',
+            'Name of the interface, or $(node.uplink): the interface of the default route, or without one that which has an address of the Node object, found by the agent of the node.',
             64,
             { minLength: 1, pattern: INTERFACE_PATTERN },
           ),

@@ -92,11 +92,6 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
     await node.namespace.ip(`route add default via ${ipv4}`, `route add default via ${ipv6}`);
     const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
     const cidrs = await kubelet.register({}, [{ key: NETWORK_TAINT, effect: 'NoSchedule' }]);
-    await internet.namespace.ip(
-      ...[cidrs.ipv4, cidrs.ipv6].map(
-        (cidr) => `route add ${cidr} via ${cidr.includes(':') ? node.addresses.ipv6 : node.addresses.ipv4}`,
-      ),
-    );
     const source = { kubeconfig: await agentKubeconfig(cluster, node.name) };
     const agent = new Agent(node, source, [
       ...cniFlags(node),

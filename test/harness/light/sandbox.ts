@@ -137,7 +137,8 @@ export class Sandbox {
         ? ''
         : `printf 'GET ${httpGet.path ?? '/'} HTTP/1.0\\r\\n\\r\\n' >&3; head -c 12 <&3`;
     const script = `exec 3<>/dev/tcp/${address}/${port}; ${request}`;
-    const argv = this.node.namespace.wrap(['timeout', '2', 'bash', '-c', script]);
+    // bash takes a socket at its input for a remote shell, and would read the user's .bashrc first
+    const argv = this.node.namespace.wrap(['timeout', '2', 'bash', '--norc', '-c', script]);
     const { status, stdout } = await run(argv, { anyStatus: true });
     return status === 0 && (httpGet === undefined || / [23]\d\d/.test(stdout));
   }

@@ -4,8 +4,10 @@ import type { Running } from '../../harness/process.ts';
 
 const TOOL = new URL('../../harness/tools/sockets.py', import.meta.url).pathname;
 
+/** In the cgroup of the namespace, as all that runs there: cubes at the hook Cgroup see it. */
 async function ask<T>(namespace: Namespace, args: readonly (string | number)[], input = ''): Promise<T> {
-  const argv = ['python3', TOOL, ...args.map(String)];
+  const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', namespace.cgroup];
+  const argv = [...enter, 'python3', TOOL, ...args.map(String)];
   const { stdout } = await namespace.exec(argv, { input, timeoutMs: 240_000 });
   return JSON.parse(stdout) as T;
 }

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The interface that $(node.uplink) stands for. Pure. */
+import type { NetworkView } from './kernel/netlink.ts';
+
+/**
+ * That of the default route; where there is none, because all that the node speaks to is on its own network or the route is
+ * being replaced, the one that has an address of the Node object, the first address first.
+ */
+export function uplinkOf(
+  { interfaces, uplink }: Pick<NetworkView, 'interfaces' | 'uplink'>,
+  nodeAddresses: readonly string[],
+): string | undefined {
+  if (uplink !== undefined) return uplink;
+  const all = [...interfaces.values()];
+  for (const address of nodeAddresses) {
+    const holding = all.find(({ addresses }) => addresses.includes(address));
+    if (holding !== undefined) return holding.name;
+  }
+  return undefined;
+}
