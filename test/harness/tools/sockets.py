@@ -222,7 +222,7 @@ def survey() -> list:
         return by
 
     # Most of the time is spent waiting where packets are dropped.
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
         return list(pool.map(place, sys.stdin))
 
 
