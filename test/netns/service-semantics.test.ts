@@ -207,6 +207,138 @@ describe.each(FAMILIES)('%s', (family) => {
   });
 });
 
+test('twelve backends, all of them met, and nothing left of them', async () => {
+  const ports = Array.from({ length: 6 }, (_, i) => 9_000 + i);
+  const pods = { near, far };
+  const servers = await Promise.all(
+    Object.entries(pods).flatMap(([name, pod]) =>
+      ports.map((port) => startServer(pod.namespace, `${name}-${port}`, port)),
+    ),
+  );
+  const rows = async () => {
+    const { counters } = lab.worker(0);
+    const maps = ['frontends', 'backends', 'picks'];
+    const counts = maps.map((map) => counters.rows('cubeplane-system/kubernetes.ilb.node-a', map));
+    return await Promise.all(counts);
+  };
+  const before = await rows();
+  // A slice for each port, as where pods give its name different numbers.
+  const number = 94;
+  const [service] = serviceObjects({ name: 'twelve', number, ports: named, backends: [] });
+  const slices = ports.flatMap((targetPort) =>
+    serviceObjects({
+      name: 'twelve',
+      number,
+      ports: named.map((one) => ({ ...one, targetPort })),
+      backends: [near, far],
+    })
+      .slice(1)
+      .map((slice) => ({
+        ...slice,
+        metadata: { ...slice.metadata, name: `${slice.metadata.name}-${targetPort}` },
+      })),
+  );
+  const [marker] = serviceObjects({ name: 'marker-twelve', number: 95, ports: named, backends: [] });
+  lab.manifests.write('twelve.yaml', service as Manifest, ...slices);
+  await lab.untilFrontends(0, (before[0] ?? 0) + FAMILIES.length * PROTOCOLS.length);
+  const all = ports.flatMap((port) => [`far-${port}`, `near-${port}`]).sort();
+  const places = FAMILIES.flatMap((family) =>
+    PROTOCOLS.map(
+      (protocol): Place => ({ address: vipsOf(number)[family], port: PORT, protocol, count: 250 }),
+    ),
+  );
+  for (const outcomes of await survey(client.namespace, places)) expect(meaningOf(outcomes)).toBe(all.join());
+  lab.manifests.write('twelve.yaml', marker as Manifest);
+  await lab.untilFrontends(0, (before[0] ?? 0) + FAMILIES.length * PROTOCOLS.length);
+  lab.manifests.write('twelve.yaml');
+  // Rows of backends go when the last connection through them has ended, or is given up.
+  await eventually(async () => expect(await rows()).toEqual(before));
+  await Promise.all(servers.map((server) => server.stop()));
+});
+
+describe.each(FAMILIES)('%s: clients', (family) => {
+  const number = 96;
+  const ask = async (count: number): Promise<string> =>
+    meaningOf(
+      (
+        await survey(client.namespace, [
+          { address: vipsOf(number)[family], port: PORT, protocol: 'tcp', count },
+        ])
+      )[0] ?? {},
+    );
+
+  test('affinity keeps a client at its backend, and forgets it after its timeout', async () => {
+    const spec = {
+      sessionAffinity: 'ClientIP',
+      sessionAffinityConfig: { clientIP: { timeoutSeconds: 2 } },
+    };
+    lab.writeService({ name: 'sticky', number, ports: named, backends: [near, far], spec });
+    await eventually(async () => expect(await ask(1)).toMatch(/^(near|far)$/));
+    const first = await ask(24);
+    expect(first).toMatch(/^(near|far)$/);
+    // A client that comes back later may meet the same one again; not each time.
+    const met = new Set([first]);
+    for (let tries = 0; tries < 30 && met.size < 2; tries++) {
+      await sleep(4_000);
+      met.add(await ask(5));
+    }
+    expect([...met].sort()).toEqual(['far', 'near']);
+  });
+
+  test('a UDP socket whose backend goes meets another one with its next datagrams', async () => {
+    // the first one is listed by no other Service: one that is listed somewhere keeps its sessions
+    const write = (backends: Pod[], targetPort = TARGET) => {
+      const ports = named.map((one) => ({ ...one, targetPort }));
+      lab.writeService({ name: 'sticky', number, ports, backends });
+    };
+    write([far], OTHER_TARGET);
+    await eventually(async () => expect(await ask(1)).toBe('other'));
+    const script = `import socket,sys,time
+s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], int(sys.argv[2]))); s.settimeout(0.2)
+last = None
+end = time.time() + 90
+while time.time() < end and last != 'near':
+  try:
+    s.send(b'x\\n'); name = s.recv(100).split()[0].decode()
+  except OSError: continue
+  if name != last: print(name, flush=True)
+  last = name
+  time.sleep(0.02)`;
+    const argv = ['python3', '-c', script, vipsOf(number)[family], String(PORT)];
+    const talk = await client.namespace.start(`talk-${family}`, argv);
+    await talk.waitForOutput(/other/);
+    write([near]);
+    await talk.exited(100_000);
+    expect((await talk.output()).trim().split('\n')).toEqual(['other', 'near']);
+  });
+
+  test('a Service of this family alone has nothing in the other one', async () => {
+    const other = FAMILIES.find((one) => one !== family) as Family;
+    const [service, ...slices] = serviceObjects({
+      name: 'single',
+      number: 97,
+      ports: named,
+      backends: [near],
+      spec: {
+        clusterIP: vipsOf(97)[family],
+        clusterIPs: [vipsOf(97)[family]],
+        ipFamilies: [family === 'ipv4' ? 'IPv4' : 'IPv6'],
+        ipFamilyPolicy: 'SingleStack',
+      },
+    });
+    lab.manifests.write('single.yaml', service as Manifest, ...slices);
+    const at = async (one: Family) => {
+      const place: Place = { address: vipsOf(97)[one], port: PORT, protocol: 'tcp', count: 1 };
+      return meaningOf((await survey(client.namespace, [place]))[0] ?? {});
+    };
+    await eventually(async () => expect(await at(family)).toBe('near'));
+    expect(await at(other)).not.toMatch(/near|far/);
+    lab.manifests.write('single.yaml', ...slices);
+    await eventually(async () => expect(await at(family)).not.toMatch(/near|far/));
+  });
+});
+
 test('fifty Services beside each other, and nothing of them left when they go', async () => {
   const numbers = Array.from({ length: MANY.count }, (_, i) => MANY.first + i);
   const before = await lab.worker(0).counters.rows('cubeplane-system/kubernetes.ilb.node-a', 'frontends');

@@ -173,6 +173,14 @@ describe('desired', () => {
     });
   });
 
+  test('an address that gives a name several ports is a backend at each of them', () => {
+    // two pods with hostNetwork on one node, whose containers give the name different numbers
+    const ports = [8080, 8081, 8080].map((port) => ({ name: 'http', port }));
+    const result = of([frontend()], [backend('192.0.2.11', { ports })]);
+    expect(result.backends.map(({ port }) => port)).toEqual([8080, 8081]);
+    expect(result.frontends[0]?.picks.map(({ backend: at }) => at)).toEqual([0, 1]);
+  });
+
   test('health: Ready addresses of the node, each once; terminating ones do not count', () => {
     const service = {
       namespace: 'default',

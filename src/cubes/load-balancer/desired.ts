@@ -63,10 +63,8 @@ function isV4(address: string): boolean {
   return !address.includes(':');
 }
 
-function portOf(backend: Backend, frontend: Frontend): BackendPort | undefined {
-  return backend.ports.find(
-    (port) => port.name === frontend.name && (port.protocol ?? frontend.protocol) === frontend.protocol,
-  );
+function serves(port: BackendPort, { name, protocol }: Frontend): boolean {
+  return port.name === name && (port.protocol ?? protocol) === protocol;
 }
 
 interface Candidate extends Pick {
@@ -147,15 +145,13 @@ export function desired(spec: ServiceChoice, node: Place, service: Service): Des
     const listed = addressesOn(frontend, service, node.addresses);
     const candidates: Candidate[] = [];
     const seen = new Map<number, number>();
-    for (const backend of service.backends) {
-      const port = portOf(backend, frontend);
-      if (!port) continue;
+    const take = (backend: Backend, port: BackendPort): void => {
       if (frontend.protocol === 'SCTP' && port.port !== frontend.port) {
         problems.push({
           reason: 'SctpPortChange',
           message: `Service ${name}, port ${frontend.port}/SCTP: backend ${backend.address} listens on ${port.port}; the checksum of SCTP cannot be corrected for another port, so give the service the port of its backends`,
         });
-        continue;
+        return;
       }
       // most backends have one port: their address alone is the key, and costs no new string
       const { address } = backend;
@@ -181,7 +177,9 @@ export function desired(spec: ServiceChoice, node: Place, service: Service): Des
       const twin = seen.get(index);
       if (twin === undefined) seen.set(index, candidates.push(candidate) - 1);
       else if (candidate.state === 'Ready') candidates[twin] = candidate;
-    }
+    };
+    for (const backend of service.backends)
+      for (const port of backend.ports) if (serves(port, frontend)) take(backend, port);
     for (const v4 of [true, false]) {
       const addresses = listed.filter((address) => isV4(address) === v4);
       if (addresses.length === 0) continue;
