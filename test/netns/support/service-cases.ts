@@ -203,5 +203,11 @@ export const SERVICE_CASES: readonly ServiceCase[] = [
     ],
     meets: ['near'],
   },
+  {
+    name: 'the cluster IP of a Service with a load balancer',
+    endpoints: [['near'], ['far']],
+    spec: { type: 'LoadBalancer' },
+    meets: ['near', 'far'],
+  },
   { name: 'affinity', endpoints: [['near']], spec: { sessionAffinity: 'ClientIP' }, meets: ['near'] },
 ];
