@@ -10,7 +10,7 @@
 #include "parse.h"
 #include "cube.h"
 #include "clone.h"
-#include "prefix.h"
+#include "overlay-source.h"
 #include "address.h"
 #include "trace.h"
 
@@ -71,8 +71,8 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 	if (key.tunnel_id != config->overlay_vni || !(w->flags & PKT_IP))
 		return DROP_SPOOFED_OVERLAY_SOURCE;
 
-	const addr_t *src = packet_src(w);
-	addr_t source = *src;
+	addr_t source = *packet_src(w);
+	const struct overlay_source *owner;
 
 	/* a node speaks for itself too: what its own processes answer to pods */
 	if (unlikely(addr_equal(&source, &remote))) {
@@ -81,20 +81,8 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 		prefix_of(&source, 128, &itself);
 		return bpf_map_lookup_elem(&overlay_sources, &itself) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 	}
-	for (int i = 0; i < PREFIX_LENGTHS; i++) {
-		u32 length =
-		    w->flags & PKT_IPV4 ? config->source_lengths_v4[i] : config->source_lengths_v6[i];
-		struct prefix_key prefix;
-		struct overlay_source *owner;
-
-		if (!length)
-			break;
-		prefix_of(&source, length, &prefix);
-		owner = bpf_map_lookup_elem(&overlay_sources, &prefix);
-		if (owner)
-			return addr_equal(&owner->remote, &remote) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
-	}
-	return DROP_SPOOFED_OVERLAY_SOURCE;
+	owner = overlay_source_of(config, &source, w->flags & PKT_IPV4);
+	return owner && addr_equal(&owner->remote, &remote) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 }
 
 static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter, u32 reason,

@@ -7,6 +7,7 @@
 #define CUBEPLANE_NAT_MATCH_H
 
 #include "nat.h"
+#include "overlay-source.h"
 
 #define NO_RULE (-1)
 
@@ -159,6 +160,30 @@ __noinline int discriminate(void)
 	addr = *packet_dst(w);
 	all_rules(&set);
 	return narrow(&set, MATCH_INSIDE, family_of(w), &addr) ? VERDICT_CROSS : VERDICT_PASS;
+}
+
+/*
+ * What crosses from the outside comes from nobody who is not there: policies behind it believe the address of the node, and those of
+ * pods. Returns 0 or a drop reason.
+ */
+__noinline int check_source(void)
+{
+	const struct cube_work *w = get_work();
+	const struct node_config *config;
+	struct rule_set set;
+	u32 zero = 0;
+	addr_t addr;
+
+	if (!w)
+		return DROP_MALFORMED;
+	addr = *packet_src(w);
+	all_rules(&set);
+	if (bpf_map_lookup_elem(&host_addresses, &addr) || narrow(&set, MATCH_INSIDE, family_of(w), &addr))
+		return DROP_SPOOFED_SOURCE;
+	config = bpf_map_lookup_elem(&node_config, &zero);
+	if (nodes_are_routed || !config)
+		return 0;
+	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) ? DROP_SPOOFED_OVERLAY_SOURCE : 0;
 }
 
 /* Whether it is an address of the port outside. */

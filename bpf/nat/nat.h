@@ -175,6 +175,9 @@ const volatile struct nat_options nat_options = {
     .discriminates = 1,
 };
 
+/* Not 0: pods of other nodes come in by the port outside, too, without a tunnel. */
+const volatile u32 nodes_are_routed = 0;
+
 /* What is written into the packet before it goes out. */
 struct translation {
 	addr_t src;

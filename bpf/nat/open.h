@@ -257,6 +257,14 @@ __noinline int begin(struct __sk_buff *skb)
 	}
 	if (is_shared && (rule == RULE_OWN || rule == NO_RULE)) {
 		verdict = discriminate();
+		/* what does not open a TCP connection leads nowhere by itself */
+		if (verdict == VERDICT_CROSS &&
+		    (c->work->tuple.proto != IPPROTO_TCP || session_opens(c, 0))) {
+			int reason = check_source();
+
+			if (reason)
+				return VERDICT_DROP | reason;
+		}
 		count(c, verdict == VERDICT_PASS ? COUNT_HOST : COUNT_PASSED);
 		cube_decide(c, verdict == VERDICT_PASS ? DECIDE_HOST : DECIDE_NO_RULE, 0);
 		return verdict;

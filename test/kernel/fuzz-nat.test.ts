@@ -20,7 +20,9 @@ const OUT_OF_REACH = new Set([
 
 /** Of the reasons of all cubes those that a NAT can have in a chain without faults. */
 const COMMON = ['drop entry Malformed', 'drop entry ExtensionHeaders'];
-const COMMON_OF_NAT = ['drop nat FragmentWithoutFirst', 'drop nat RewriteFailed'];
+const COMMON_OF_NAT = ['FragmentWithoutFirst', 'RewriteFailed', 'SpoofedSource'].map(
+  (name) => `drop nat ${name}`,
+);
 
 test(`the NAT does with ${PACKETS} random packets what its model does, and all that it can do is among it`, async () => {
   const lab = await NatLab.open();

@@ -162,6 +162,32 @@ describe.each(FAMILIES)('%s', (family, f) => {
     expect(ipOf(back).src).toBe(f.pod);
   });
 
+  test('who says outside that it is the node or a pod reaches no Service and no pod', () => {
+    nat.chain.configure({ lengths4: [120], lengths6: [64] });
+    nat.chain.addOverlaySource(v6 ? 'fd00:244:2::' : '10.244.2.0', v6 ? 64 : 120, '198.51.100.12');
+    const opening = tcp({ sport: 4000, dport: 80, flags: 'S' });
+    const toPort = (dport: number) => tcp({ sport: 4000, dport, flags: 'S' });
+    const question = udp({ sport: 4000, dport: 30_053, payload: 8 });
+    for (const [source, reason] of [
+      [f.node, 'SpoofedSource'],
+      [f.pod, 'SpoofedSource'],
+      [f.far, 'SpoofedOverlaySource'],
+    ] as const) {
+      for (const frame of [
+        packet(source, f.node, toPort(30_080)),
+        packet(source, f.node, question),
+        packet(source, f.external, opening),
+        packet(source, f.pod.replace(/5$/, '6'), opening),
+      ])
+        expect(nat.uplink(frame)).toMatchObject({ drops: [`nat ${reason}`], counts: [] });
+      const toHost = packet(source, f.node, toPort(22));
+      isLeft(nat.uplink(toHost), toHost);
+      // without having been let in it is the middle of nothing
+      const middle = packet(source, f.node, tcp({ sport: 4000, dport: 30_080, flags: 'A' }));
+      expect(nat.uplink(middle)).toMatchObject({ drops: [], seen: { port: INSIDE } });
+    }
+  });
+
   test('without a chain the host has its packets, with one that is closed, too', () => {
     nat.chain.attach({ kind: 'interface', all: true }, nat.cube, OUTSIDE);
     nat.chain.edge(0, 8, { kind: 'cut' });

@@ -23,7 +23,13 @@ import { ask, startServer } from '../harness/traffic.ts';
 import { Counters } from './support/counters.ts';
 import { Manifests, nodeObject } from './support/manifests.ts';
 import { BULK, PORT, TARGET } from './support/services.ts';
-import { echoDatagram, holdConnections, startBulkServer, transfer } from './support/sockets.ts';
+import {
+  echoDatagram,
+  holdConnections,
+  sendDatagrams,
+  startBulkServer,
+  transfer,
+} from './support/sockets.ts';
 import { difference, FAMILIES, SYSTEM, TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
@@ -409,6 +415,46 @@ test('network policies meet clients of Local by their own address, those of Clus
   await eventuallyWays([local, { ...cluster, by: 'ETIMEDOUT' }]);
   lab.manifests.remove('policy.yaml');
   await eventuallyWays([local, cluster]);
+});
+
+test('a host outside that has the address of a pod reaches neither pods nor Services', async () => {
+  const { namespace } = outside;
+  for (const family of FAMILIES) {
+    for (const [liar, reason] of [
+      [client, 'SpoofedSource'],
+      [far, 'SpoofedOverlaySource'],
+    ] as const) {
+      const [as = '', to = '', at] = [liar.addresses[family], near.addresses[family], nodeAddress(0, family)];
+      const host = (address: string) => `${address}/${family === 'ipv4' ? 32 : 128}`;
+      const lines = [
+        `address add ${host(as)} dev lo${family === 'ipv4' ? '' : ' nodad'}`,
+        `route add ${host(to)} via ${at} src ${as}`,
+        `route replace ${host(at)} dev eth0 src ${as}`,
+      ];
+      await namespace.ip(...lines);
+      try {
+        for (const [address, port] of [
+          [to, OWN],
+          [at, LOCAL],
+        ] as const) {
+          const before = await cubeDrops(0, 'disc-nat', 'Nat');
+          const dropped = async () => difference(before, await cubeDrops(0, 'disc-nat', 'Nat'));
+          expect(await sendDatagrams(namespace, address, port, [Buffer.from('who')])).toEqual({ sent: 1 });
+          await until(
+            async () => Object.keys(await dropped()).length > 0,
+            `${as} to ${address} is not dropped`,
+          );
+          expect(await dropped()).toEqual({ [reason]: 1 });
+        }
+      } finally {
+        await namespace.ip(
+          `route replace ${host(at)} dev eth0 src ${CLIENT[family]}`,
+          `route delete ${host(to)}`,
+          `address delete ${host(as)} dev lo`,
+        );
+      }
+    }
+  }
 });
 
 test('without the tunnel between nodes, pods of other nodes stay unmasqueraded, and all of it goes on', async () => {

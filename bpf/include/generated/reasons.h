@@ -14,9 +14,9 @@
 #define DROP_TAIL_CALL_FAILED 4
 /* No pod with the destination address is plugged on the node. */
 #define DROP_UNKNOWN_POD 5
-/* A pod sent from an address or MAC that is not its own. */
+/* A pod sent from an address or MAC that is not its own, or what came from outside has the address of a pod or of the node. */
 #define DROP_SPOOFED_SOURCE 6
-/* A tunnelled packet came from an inner address that does not belong to the sending node. */
+/* A tunnelled packet came from an inner address that does not belong to the sending node, or a packet came without a tunnel from the address of a pod of another node. */
 #define DROP_SPOOFED_OVERLAY_SOURCE 7
 /* A later fragment came before its first one, or long after it. */
 #define DROP_FRAGMENT_WITHOUT_FIRST 8

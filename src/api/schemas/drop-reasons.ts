@@ -36,13 +36,16 @@ export const COMMON_DROP_REASONS: readonly DropReason[] = [
   {
     id: 6,
     name: 'SpoofedSource',
-    description: 'A pod sent from an address or MAC that is not its own.',
-    remedy: 'Look at what the pod runs; a pod may send only from the addresses it was given.',
+    description:
+      'A pod sent from an address or MAC that is not its own, or what came from outside has the address of a pod or of the node.',
+    remedy:
+      'Look at what the pod runs, which may send only from the addresses it was given, or for the host outside that lies.',
   },
   {
     id: 7,
     name: 'SpoofedOverlaySource',
-    description: 'A tunnelled packet came from an inner address that does not belong to the sending node.',
+    description:
+      'A tunnelled packet came from an inner address that does not belong to the sending node, or a packet came without a tunnel from the address of a pod of another node.',
     remedy:
       'Compare the podCIDRs of the sending node with the Route tables; a node outside the cluster may be sending.',
   },

@@ -2,7 +2,7 @@
 
 /** The NAT as the agent knows it. */
 import type { Nat } from '../../api/generated/types.ts';
-import type { CubeInput, CubeType, InstanceConfig, Problem } from '../cube-type.ts';
+import type { CubeInput, CubeType, InstanceConfig, NodeInput, Problem } from '../cube-type.ts';
 import { desired } from './desired.ts';
 import { constants, maps } from './generated/codec.ts';
 import { NatImage } from './image.ts';
@@ -12,13 +12,15 @@ function coarse(seconds: number): number {
   return Math.ceil((seconds * 1e9) / 2 ** 30);
 }
 
-function instance(cube: CubeInput<Nat>): InstanceConfig {
+function instance(cube: CubeInput<Nat>, { directNetworks = [] }: NodeInput): InstanceConfig {
   const { sessions, rejects, ...rest } = cube.spec;
   const { timeouts } = sessions;
+  const isDirect = cube.spec.role === 'Discriminator' && directNetworks.length > 0;
   const interval = rejects.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / rejects.errorsPerSecond));
   return {
     rodata: {
       nat_options: constants.nat_options.encode(desired(cube).options),
+      nodes_are_routed: constants.nodes_are_routed.encode(isDirect ? 1 : 0),
       reply_limit: constants.reply_limit.encode({
         interval,
         tolerance: interval * BigInt(rejects.burst - 1),

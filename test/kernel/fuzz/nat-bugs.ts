@@ -112,6 +112,12 @@ export const NAT_BUGS: readonly Bug[] = [
     to: '} else {',
   },
   {
+    what: 'who says outside that it is inside is believed',
+    file: 'nat/open.h',
+    from: 'int reason = check_source();',
+    to: 'int reason = 0;',
+  },
+  {
     what: 'frames for other machines open sessions',
     file: 'nat/nat.bpf.c',
     from: 'c->skb->pkt_type != PACKET_HOST ||',

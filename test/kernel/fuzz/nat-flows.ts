@@ -91,7 +91,8 @@ export class Flows {
     const fromInside = r.chance(0.65);
     const far = r.pick(family(this.#isCrowded ? PEERS.filter((one) => !one.endsWith('8')) : PEERS));
     const near = r.pick(family(r.chance(0.7) ? OWN : PUBLISHED));
-    const src = fromInside ? client : far;
+    const liar = r.chance(0.06) ? r.pick([client, r.pick(family(OWN))]) : far;
+    const src = fromInside ? client : liar;
     const dst = fromInside ? (r.chance(0.75) ? far : near) : r.chance(0.1) ? client : near;
     const proto = r.pick(KINDS);
     const sport = r.pick([1024, 4000, 4001, 0, 60001]);

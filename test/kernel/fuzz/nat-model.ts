@@ -271,6 +271,8 @@ export class NatModel {
     if (!forward && host) {
       const crosses =
         host.services.has(`${tuple.dst} ${tuple.dport} ${tuple.proto}`) || isInAny(seen.dst, host.inside);
+      const isLie = host.addresses.has(seen.src) || isInAny(seen.src, host.inside);
+      if (crosses && isLie && (tuple.proto !== 6 || signal.opens)) return this.#drop('SpoofedSource');
       return crosses ? this.#cross(arrival) : this.#leave(arrival);
     }
     if (!forward && config.own.has(seen.dst)) {

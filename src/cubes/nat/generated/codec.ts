@@ -722,6 +722,7 @@ export const sourceRules: MapCodec<number, SourceRule> = {
 /** Constants of the program (`const volatile`), set when it is loaded. */
 export const constants: {
   readonly nat_options: StructCodec<NatOptions>;
+  readonly nodes_are_routed: StructCodec<number>;
   readonly reply_limit: StructCodec<RateLimit>;
   readonly session_timeouts: StructCodec<SessionTimeouts>;
 } = {
@@ -736,6 +737,19 @@ export const constants: {
     decode(bytes, at = 0) {
       checkRoom(bytes, at, 12, 'nat_options');
       return getNatOptions(bytes, at);
+    },
+  },
+  nodes_are_routed: {
+    name: 'nodes_are_routed',
+    size: 4,
+    encode(row) {
+      const bytes = new Uint8Array(4);
+      putU32(bytes, 0, row, 'nodes_are_routed');
+      return bytes;
+    },
+    decode(bytes, at = 0) {
+      checkRoom(bytes, at, 4, 'nodes_are_routed');
+      return getU32(bytes, at);
     },
   },
   reply_limit: {
