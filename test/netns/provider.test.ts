@@ -26,6 +26,8 @@ const FICTITIOUS = [1, 2].map((n) => ({
   ipv4: `10.244.${n}.254`,
   ipv6: `fd00:244:0:${n}:ffff:ffff:ffff:ffff`,
 }));
+/** More addresses of node-a, as of a name server there, which its Node object does not name. */
+const MORE = { ipv4: '169.254.20.10', ipv6: 'fd00:20::10' };
 /** What a backend sees that reaches itself: the default of the LoadBalancer. */
 const HAIRPIN = { ipv4: '169.254.99.1', ipv6: 'fd00:c0be::1' };
 
@@ -50,6 +52,7 @@ const fromPod = (): Way[] => {
     { ...own, name: 'Service', to: vipsOf(10), port: PORT, by: backends },
     { from, name: 'itself by a Service', to: vipsOf(11), port: PORT, by: ['here'], sees: HAIRPIN },
     { ...own, name: 'its own node', to: node(0).addresses, port: TARGET, by: ['node-a'] },
+    { ...own, name: 'another address of its node', to: MORE, port: TARGET, by: ['node-a'] },
     { ...own, name: "its own node's NodePort", to: node(0).addresses, port: NODE_PORT, by: backends },
     { ...masqueraded, name: 'another node', to: node(1).addresses, port: TARGET, by: ['node-b'] },
     { ...masqueraded, name: 'the world', to: outside.addresses, port: TARGET, by: ['outside'] },
@@ -125,8 +128,15 @@ beforeAll(async () => {
   for (const pod of [here, beside, away])
     for (const port of [TARGET, DIRECT]) await startServer(pod.namespace, pod.name, port);
   await startServer(outside.namespace, 'outside', TARGET);
-  for (const { node } of lab.workers)
-    for (const address of Object.values(node.addresses))
+  await nodeOf(0).ip(
+    'link set lo up',
+    `address add ${MORE.ipv4}/32 dev lo`,
+    `address add ${MORE.ipv6}/128 dev lo nodad`,
+  );
+  for (const { index, node } of lab.workers)
+    for (const address of Object.values(
+      index === 0 ? { ...node.addresses, m4: MORE.ipv4, m6: MORE.ipv6 } : node.addresses,
+    ))
       await startServer(node.namespace, node.name, TARGET, address);
   const ports = named.map((port) => ({ ...port, nodePort: NODE_PORT }));
   lab.writeService({ name: 'web', number: 10, ports, backends: [beside, away], spec: { type: 'NodePort' } });

@@ -60,7 +60,7 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
     where === 'path' ? 'One step of a path.' : 'One end of a link.',
     {
       type: choice(
-        'What stands here. Cube: a port of a cube. Interface: a network interface of the node, which the host goes on using: packets for addresses of the host, broadcasts and groups pass to it. Pods: the pods plugged on the node. Overlay: the tunnels to the other nodes. Stack: the network stack of the host, through cube0; linked to a Router, the host has the addresses of the router ports on cube0 and routes their prefixes and those behind the overlay to it. Next: in a Transparent chain, whatever comes there.',
+        'What stands here. Cube: a port of a cube. Interface: a network interface of the node, which the host goes on using: packets for addresses of the host, broadcasts and groups pass to it. Pods: the pods plugged on the node. Overlay: the tunnels to the other nodes. Stack: the network stack of the host, through cube0; linked to a Router, the host has the addresses of the router ports on cube0 and routes their prefixes and those behind the overlay to it, and the router sends there what is for an address of the host, unless a route of its spec is for just that address. Next: in a Transparent chain, whatever comes there.',
         ENDPOINT_TYPES,
       ),
       cube,

@@ -64,6 +64,8 @@ export interface Desired {
   readonly problems: readonly Problem[];
   /** A row of a table: the route, or why there is none. `where` names the object and row. */
   resolve(route: Route, where: string, field: string): RouteRow | Problem;
+  /** The row for an address of the host; undefined where none is needed: no port leads to the host, or its routes do already. */
+  hostRoute(address: string): RouteRow | undefined;
 }
 
 interface OwnAddress {
@@ -328,6 +330,24 @@ export function desired(
     );
   }
 
+  function hostRoute(text: string): RouteRow | undefined {
+    const address = parseAddress(text);
+    if (stack === undefined || !address || isNoHost(address) || isLinkLocal(address) || ownNames.has(text))
+      return undefined;
+    const length = address.family === 4 ? 32 : 128;
+    const wanted = row({ ...address, length }, RouteKind.Port, { port: stack.id, mtu: mtu(stack) });
+    const longest = [...routes.values()]
+      .filter(({ addr, length: bits, flags }) => {
+        const prefix = parseAddress(addr);
+        const isOther = (flags & IS_V6) === 0 ? address.family === 6 : address.family === 4;
+        if (prefix === undefined || isOther) return false;
+        return contains({ ...prefix, length: address.family === 4 ? bits - 96 : bits }, address);
+      })
+      .sort((a, b) => b.length - a.length)[0];
+    const isThere = longest?.kind === RouteKind.Port && longest.port === stack.id;
+    return isThere || longest?.length === 128 ? undefined : wanted;
+  }
+
   return {
     own: own.map(({ port, prefix }) => {
       const addr = formatAddress(prefix);
@@ -338,6 +358,7 @@ export function desired(
     resolving: resolves,
     problems,
     resolve,
+    hostRoute,
   };
 }
 

@@ -413,6 +413,46 @@ describe('properties', () => {
   });
 });
 
+describe('addresses of the host', () => {
+  const withStack = (routes: Route[], linked = true) => {
+    const made = cube({ routes });
+    const stack = { name: 'host', id: 3, addresses: [], mtu: 1500, endpoint: 'Stack' } as const;
+    return { ...made, ports: linked ? [...made.ports, stack] : made.ports };
+  };
+  const toUplink: Route = { destination: '0.0.0.0/0', type: 'Port', port: 'uplink' };
+  const addresses = ['198.18.0.11', '169.254.20.10', '10.244.1.1', 'fd00:18::11'];
+  const filled = (image: RouterImage) => {
+    const kernel = new Kernel();
+    image.settle();
+    kernel.applyAll(image.take());
+    return kernel;
+  };
+
+  test('they lead to the port at the Stack, and follow the host; the own ones of the router stay', () => {
+    const image = new RouterImage(withStack([toUplink]), { ...NODE, addresses });
+    const kernel = filled(image);
+    expect([...addresses, '198.18.0.12'].map((address) => kernel.find(address)?.port)).toEqual([
+      3, 3, 0, 3, 2,
+    ]);
+    image.setTable('net/b', [{ destination: '198.18.0.11/32', type: 'Blackhole' }]);
+    image.setNode({ addresses: ['198.18.0.12'] });
+    kernel.applyAll(image.take());
+    expect(kernel.find('198.18.0.12')?.port).toBe(3);
+    expect(kernel.find('169.254.20.10')?.port).toBe(2);
+    expect(kernel.find('198.18.0.11')?.kind).toBe(4);
+  });
+
+  test('without such a port, where the spec says otherwise, and where it leads there anyway, there is no row for them', () => {
+    const rows = (routes: Route[], linked = true) =>
+      filled(new RouterImage(withStack(routes, linked), { ...NODE, addresses: ['198.18.0.11'] })).find(
+        '198.18.0.11',
+      );
+    expect(rows([toUplink], false)?.port).toBe(2);
+    expect(rows([{ destination: '198.18.0.11/32', type: 'Port', port: 'uplink' }])?.port).toBe(2);
+    expect(rows([{ ...toUplink, port: 'host' }])?.length).toBe(96);
+  });
+});
+
 describe('names for a trace', () => {
   const image = new RouterImage(
     cube({ routes: [{ destination: '0.0.0.0/0', type: 'NextHop', nextHop: { address: '192.168.7.1' } }] }),

@@ -38,7 +38,7 @@ import { listen } from './neighbour-frames.ts';
 import { Neighbours } from './neighbours.ts';
 import { destinationOf, nextHopOf } from './next-hop.ts';
 import { neighboursOf } from './resolving.ts';
-import { RouteSet, SPEC } from './route-set.ts';
+import { HOST, RouteSet, SPEC } from './route-set.ts';
 
 /** PUNT_* of bpf/router/resolve.h. */
 const Punt = { Unresolved: 1, Stale: 2, Heard: 3 } as const;
@@ -91,6 +91,17 @@ export class RouterImage implements CubeImage {
     for (const { port, ...value } of this.#desired.ports)
       this.#ports.set(port, encodeValue(routerPorts, value));
     for (const route of this.#desired.routes) this.#add(SPEC, route);
+    this.setNode(node);
+  }
+
+  /** Pods reach the host at each of its addresses, whatever the routes to all else are. */
+  setNode({ addresses }: Pick<NodeInput, 'addresses'>): void {
+    const rows = addresses.flatMap((address) => this.#desired.hostRoute(address) ?? []);
+    const wanted = new Set(rows.map(prefixName));
+    for (const prefix of [...this.#routes.prefixesOf(HOST)])
+      if (!wanted.has(prefix)) this.#remove(HOST, prefix);
+    const there = this.#routes.prefixesOf(HOST);
+    for (const row of rows) if (!there.has(prefixName(row))) this.#add(HOST, row);
   }
 
   adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
@@ -144,7 +155,7 @@ export class RouterImage implements CubeImage {
         continue;
       }
       const other = this.#add(key, row);
-      if (other === undefined || other === SPEC) continue;
+      if (other === undefined || other === SPEC || other === HOST) continue;
       problems.push({
         reason: 'RouteConflict',
         field,

@@ -3,7 +3,7 @@
 import { formatAddress, masked, parseAddress } from '../../api/ip.ts';
 import type { CubePort } from '../cube-type.ts';
 import { CONNECTED, prefixName, RouteKind, type RouteRow, routeName } from './desired.ts';
-import { type RouteSet, SPEC } from './route-set.ts';
+import { HOST, type RouteSet, SPEC } from './route-set.ts';
 
 /** The longest prefix that holds the address, as the program finds it. */
 export function matchOf(routes: RouteSet, destination: string): RouteRow | undefined {
@@ -21,7 +21,12 @@ export function matchOf(routes: RouteSet, destination: string): RouteRow | undef
 export function routeText(row: RouteRow, routes: RouteSet, ports: readonly CubePort[]): string {
   const port = ports.find(({ id }) => id === row.port)?.name ?? String(row.port);
   const source = routes.sourceOf(prefixName(row));
-  const from = source === undefined || source === SPEC ? 'of the spec' : `of CubeTable ${source}`;
+  const from =
+    source === HOST
+      ? 'an address of the node'
+      : source === undefined || source === SPEC
+        ? 'of the spec'
+        : `of CubeTable ${source}`;
   return `route ${routeName(row)} ${way(row, port)}, ${row.flags & CONNECTED ? 'connected' : from}`;
 }
 

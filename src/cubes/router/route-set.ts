@@ -3,15 +3,17 @@ import { prefixName, type RouteRow } from './desired.ts';
 
 /** Where a route comes from: connected and static ones come before those of tables. */
 interface Candidate {
-  /** '' for the spec, else `namespace/name` of the table. */
+  /** {@link SPEC}, {@link HOST}, or `namespace/name` of the table. */
   readonly source: string;
   readonly row: RouteRow;
 }
 
 export const SPEC = '';
+/** The addresses of the host; after the spec and before all tables. */
+export const HOST = ' ';
 
 /**
- * All routes of all sources, and which of them is in force for each prefix: the spec's before a table's; among tables
+ * All routes of all sources, and which of them is in force for each prefix: the spec's, the host's own, then those of tables; among tables
  * the one whose `namespace/name` is smaller, whatever came first, so that all nodes agree.
  */
 export class RouteSet {
