@@ -53,6 +53,7 @@ const FAR = 30_082;
 const NONE = 30_083;
 const FAR_BULK = 30_090;
 const HOST = 22_000;
+const HEALTH = 32_100;
 /** Of pods, asked at their own addresses. */
 const OWN = 8081;
 
@@ -138,7 +139,11 @@ beforeAll(async () => {
   writeService('cluster', 20, portsOf(CLUSTER), [near, far], {
     externalIPs: [EXTERNAL.ipv4, EXTERNAL.ipv6],
   });
-  writeService('local', 21, portsOf(LOCAL), [near], { externalTrafficPolicy: 'Local' });
+  writeService('local', 21, portsOf(LOCAL), [near], {
+    type: 'LoadBalancer',
+    externalTrafficPolicy: 'Local',
+    healthCheckNodePort: HEALTH,
+  });
   writeService('far', 22, portsOf(FAR), [far]);
   writeService('far-bulk', 23, portsOf(FAR_BULK, BULK, BULK), [far]);
   writeService('none', 24, portsOf(NONE, NONE), [], { externalIPs: [EXTERNAL.ipv4, EXTERNAL.ipv6] });
@@ -357,6 +362,18 @@ test('nothing was refused for want of ports or sessions', async () => {
     const nat = await cubeDrops(index, 'disc-nat', 'Nat');
     expect(nat).toEqual({});
   }
+});
+
+test('a load balancer outside learns at healthCheckNodePort which node has endpoints', async () => {
+  const asked = FAMILIES.flatMap((family) => [0, 1].map((index) => nodeAddress(index, family)));
+  const codes = await Promise.all(
+    asked.map(async (address) => {
+      const url = `http://${address.includes(':') ? `[${address}]` : address}:${HEALTH}/`;
+      const argv = ['curl', '-gsS', '-o', '/dev/null', '-w', '%{http_code}', url];
+      return (await outside.namespace.exec(argv)).stdout;
+    }),
+  );
+  expect(codes).toEqual(['200', '503', '200', '503']);
 });
 
 const RESERVED = 'net.ipv4.ip_local_reserved_ports';
