@@ -11,7 +11,7 @@ export interface DualStack {
 }
 
 /** The prefixes of the underlay, from RFC 2544's benchmarking block and a unique local one. */
-const UNDERLAY = { ipv4: '198.18.0.', ipv4Length: 24, ipv6: 'fd00:18::', ipv6Length: 64 } as const;
+export const UNDERLAY = { ipv4: '198.18.0.', ipv4Length: 24, ipv6: 'fd00:18::', ipv6Length: 64 } as const;
 /** Host numbers of the underlay; nodes count from here. */
 const FIRST_NODE = 11;
 export const CONTROL_PLANE_HOST = 10;

@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
-import type { Pod } from '../harness/topology.ts';
+import { connect } from '../harness/netns.ts';
+import { type Pod, UNDERLAY } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
@@ -32,6 +33,8 @@ beforeAll(async () => {
   client = await lab.addPod(0, 'client', 11);
   server = await lab.addPod(1, 'server', 11);
   await startServer(server.namespace, server.name, TARGET);
+  const other = lab.worker(1).node;
+  await startServer(other.namespace, other.name, TARGET);
   lab.writeService({ name: 'web', number: 10, ports: named, backends: [server] });
   await lab.untilFrontends(0, 4);
 });
@@ -55,12 +58,14 @@ async function untilPassing(): Promise<void> {
     if (Date.now() > deadline) throw new Error('no packet passes after 90 s');
 }
 
-/** Open connections of both families, to the pod and to its Service, live through a fault. */
+/** Open connections of both families, to the pod, to its Service, and by the uplink to the other node, live through a fault. */
 async function survive(what: string, fault: () => Promise<void>): Promise<void> {
   const held = [];
   for (const family of FAMILIES) {
     held.push(await holdConnections(client.namespace, server.addresses[family] ?? '', TARGET, CONNECTIONS));
     held.push(await holdConnections(client.namespace, vipsOf(10)[family], PORT, CONNECTIONS));
+    const other = lab.worker(1).node.addresses[family];
+    held.push(await holdConnections(client.namespace, other, TARGET, CONNECTIONS));
   }
   const began = performance.now();
   await fault();
@@ -127,6 +132,36 @@ test('the uplink is set down and up, which takes its IPv6 addresses: they are gi
       `address add ${node().addresses.ipv6}/64 dev eth0 nodad`,
     );
   });
+});
+
+test('somebody else puts a tc program on the uplink, behind ours', async () => {
+  const { namespace } = node();
+  const tc = (...args: string[]) => namespace.exec(['tc', ...args]);
+  await survive('a program of clsact passes everything', async () => {
+    await tc('qdisc', 'add', 'dev', 'eth0', 'clsact');
+    for (const direction of ['ingress', 'egress'])
+      await tc('filter', 'add', 'dev', 'eth0', direction, 'bpf', 'da', 'bytecode', '1,6 0 0 0,');
+  });
+  expect((await lab.worker(0).agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
+  expect((await tc('filter', 'show', 'dev', 'eth0', 'ingress')).stdout).toContain('bytecode');
+  await survive('it is gone', async () => {
+    await tc('qdisc', 'del', 'dev', 'eth0', 'clsact');
+  });
+});
+
+test('the uplink is replaced by another interface', async () => {
+  const { namespace, addresses } = node();
+  await survive('eth0 gives way to eth9', async () => {
+    const port = { namespace: lab.underlay.namespace, device: 'port9' };
+    await connect({ namespace, device: 'eth9', mac: '02:c0:be:01:00:99' }, port, lab.underlay.mtu);
+    await lab.underlay.namespace.ip('link set port9 master br0');
+    await namespace.ip(
+      'link delete eth0',
+      `address add ${addresses.ipv4}/${UNDERLAY.ipv4Length} dev eth9`,
+      `address add ${addresses.ipv6}/${UNDERLAY.ipv6Length} dev eth9 nodad`,
+    );
+  });
+  expect((await lab.worker(0).agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
 });
 
 test('the agent is away while the device of the overlay is deleted: it is made again by the next one', async () => {
