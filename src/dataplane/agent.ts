@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { aboutPod, type PodName } from './about-pod.ts';
-import { type Action, describeAction } from './actions.ts';
+import type { Action } from './actions.ts';
 import { type AgentHealth, agentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
@@ -100,7 +100,7 @@ export class Agent {
 
   async start(): Promise<void> {
     this.#pods.load((message) => this.#options.log.warn({}, message));
-    for (const record of this.#pods.values()) this.#reconciler.inForce.identities.add(record);
+    for (const record of this.#pods.values()) this.#reconciler.inForce.addPod(record);
     this.#reconciler.inForce.loadCommitted();
     this.#monitor.start();
     await this.#options.source.start(this.#store);
@@ -127,12 +127,7 @@ export class Agent {
   }
 
   async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
-    const plugged = this.#exclusively(async () => {
-      const record = await this.#plugging.plug(request);
-      this.#afterGrace(this.#reconciler.awaitsGrace);
-      return record;
-    });
-    return await plugged.catch((error) => {
+    return await this.#changePods(() => this.#plugging.plug(request)).catch((error) => {
       // What the failed round left half done is done again without the pod.
       this.#isWhole = true;
       this.#wake();
@@ -141,16 +136,12 @@ export class Agent {
   }
 
   async unplug(namespace: string, name: string): Promise<boolean> {
-    return await this.#exclusively(() => this.#plugging.unplug(namespace, name));
+    return await this.#changePods(() => this.#plugging.unplug(namespace, name));
   }
 
   /** What would be done now, from a fresh look at the kernel; empty when nothing differs. */
   async plan(): Promise<Action[]> {
     return await this.#exclusively(() => this.#reconciler.dryRun());
-  }
-
-  async planText(): Promise<string[]> {
-    return (await this.plan()).map(describeAction);
   }
 
   /** Answers a question about the node, between two rounds. */
@@ -220,6 +211,14 @@ export class Agent {
     const result = this.#queue.then(work);
     this.#queue = result.catch(() => {});
     return await result;
+  }
+
+  async #changePods<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#exclusively(async () => {
+      const result = await work();
+      this.#afterGrace(this.#reconciler.awaitsGrace);
+      return result;
+    });
   }
 
   async #round(): Promise<void> {

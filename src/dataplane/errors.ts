@@ -21,6 +21,7 @@ export type AgentErrorCode =
   | 'NamespaceNotFound'
   | 'NotPlugged'
   | 'PodUnreadable'
+  | 'HostPortInUse'
   | 'PolicyNotInForce'
   | 'AgentNotRunning'
   | 'AlreadyRunning'

@@ -17,18 +17,26 @@ import { type DirectNetwork, directNetworks } from './direct-networks.ts';
 import { textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
 import type { Refused } from './graph.ts';
+import { servicesOfPod } from './host-ports.ts';
 import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
 import { hostAddresses, type NetworkView } from './kernel/netlink.ts';
 import { GATEWAY_MAC } from './layout.ts';
+import { keyOf } from './objects.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import { PodIdentities } from './pod-identities.ts';
+import type { PodRecord } from './pod-record.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
-import { type TableChange, unpack } from './tables.ts';
+import { packOwn, type TableChange, unpack } from './tables.ts';
 import { uplinkOf } from './uplink.ts';
 
 /** Well-known label of Nodes. */
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** No object has such a name. */
+function portsTableOf(pod: Pick<PodRecord, 'namespace' | 'name'>): string {
+  return `ports ${keyOf(pod)}`;
+}
 
 /**
  * Which of the objects are in force: the committed set on disk, what follows from it and from the store, and what a guard
@@ -91,6 +99,18 @@ export class InForce {
     this.effective = set;
     if (before !== now) writeAtomically(this.#savedPath, now);
     if (this.guarded === undefined) this.allowRemoval = false;
+  }
+
+  /** What the node itself knows of a pod comes into tables of its own. */
+  addPod(record: PodRecord): void {
+    this.identities.add(record);
+    const services = servicesOfPod(record, this.#options.node);
+    if (services.length > 0) this.#store.tables.set(packOwn(portsTableOf(record), 'Service', services));
+  }
+
+  removePod(record: Pick<PodRecord, 'namespace' | 'name'>): void {
+    this.identities.remove(record);
+    this.#store.tables.delete(portsTableOf(record));
   }
 
   /** What cubes are told of the node; `netnsCookie` is the kernel's number of its network namespace. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a CNI call has to know of the node. */
+
+import { servesNodePorts } from './host-ports.ts';
 import type { ProxyHealth } from './inspect/proxy-health.ts';
 import { type NodeObject, readsPolicies } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -19,6 +21,8 @@ export interface NodeFacts {
   readonly servesPods: boolean;
   /** A cube carries policies out, whether there are any or not. */
   readonly hasPolicies: boolean;
+  /** Clients outside reach Services by ports of the node, so that they can reach pods so. */
+  readonly servesNodePorts: boolean;
 }
 
 export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure | undefined): NodeFacts {
@@ -37,6 +41,7 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
     hasPolicies: [...inForce.effective.cubes.values()].some(readsPolicies),
+    servesNodePorts: [...inForce.effective.cubes.values()].some(servesNodePorts),
   };
 }
 

@@ -3,8 +3,9 @@
 import { contains, formatAddress, parseAddress, parsePrefix } from '../api/ip.ts';
 import { isDnsLabel, isDnsSubdomain } from '../api/names.ts';
 import { AgentError } from './errors.ts';
+import { hostPortsTaken } from './host-ports.ts';
 import { POD_ADDRESSES } from './layout.ts';
-import type { AboutPod, PodRecord } from './pod-record.ts';
+import type { AboutPod, HostPort, PodRecord } from './pod-record.ts';
 
 export interface PlugRequest {
   readonly namespace: string;
@@ -27,6 +28,8 @@ export interface PlugRequest {
   readonly mtu?: number;
   /** What policies may look at in it: they are in force when it is plugged. */
   readonly about?: AboutPod | undefined;
+  /** Ports of the node that lead to it. */
+  readonly hostPorts?: readonly HostPort[] | undefined;
 }
 
 export interface PlugContext {
@@ -80,6 +83,7 @@ export function recordOf(request: PlugRequest, context: PlugContext): PodRecord 
     ...(request.podInterface === undefined ? {} : { podInterface: request.podInterface }),
     gateways: request.gateways ?? gatewaysOf(addresses, context.portAddresses),
     ...(request.about === undefined ? {} : { about: request.about }),
+    ...(request.hostPorts === undefined ? {} : { hostPorts: request.hostPorts }),
   };
 }
 
@@ -119,8 +123,17 @@ function checkOthers(
       'choose another address',
     );
   }
-  for (const other of context.pods) {
-    if (other.namespace === request.namespace && other.name === request.name) continue;
+  const others = [...context.pods].filter(
+    (other) => other.namespace !== request.namespace || other.name !== request.name,
+  );
+  const taken = hostPortsTaken(request.hostPorts ?? [], others);
+  if (taken !== undefined)
+    throw new AgentError(
+      'HostPortInUse',
+      `${pod}: port ${taken.port.hostPort}/${taken.port.protocol} of the node leads to pod ${taken.by.namespace}/${taken.by.name}`,
+      'delete that pod first, or choose another hostPort',
+    );
+  for (const other of others) {
     const name = `pod ${other.namespace}/${other.name}`;
     const taken = addresses.find((address) => other.addresses.includes(address));
     if (taken !== undefined)

@@ -71,11 +71,13 @@ export class Plugging {
     });
     this.#pods.put(record);
     try {
-      if (record.about !== undefined) await this.#putPoliciesInForce(record);
+      // Before it is reached, or sends: its interface has no address yet, and nobody else's packets come to it.
+      this.#reconciler.inForce.addPod(record);
+      await this.#followTables(record);
       await this.#reconciler.reconcilePods();
       if (record.about !== undefined) this.#requirePolicies(record);
     } catch (error) {
-      this.#reconciler.inForce.identities.remove(record);
+      this.#reconciler.inForce.removePod(record);
       if (before === undefined) this.#pods.remove(record.namespace, record.name);
       else this.#pods.put(before);
       throw error;
@@ -83,10 +85,10 @@ export class Plugging {
     return { ...record, gatewayMac: GATEWAY_MAC };
   }
 
-  /** Before it is reached, or sends: its interface has no address yet, and nobody else's packets come to it. */
-  async #putPoliciesInForce(record: PodRecord): Promise<void> {
-    this.#reconciler.inForce.identities.add(record);
-    if (this.#reconciler.inKernel.ready) await this.#reconciler.followTables();
+  /** Of a pod that has rows of its own. */
+  async #followTables({ about, hostPorts }: PodRecord): Promise<void> {
+    const hasTables = about !== undefined || hostPorts !== undefined;
+    if (hasTables && this.#reconciler.inKernel.ready) await this.#reconciler.followTables();
   }
 
   #requirePolicies({ namespace, name }: PodRecord): void {
@@ -112,7 +114,8 @@ export class Plugging {
     const record = this.#pods.get(`${namespace}/${name}`);
     if (record === undefined) return false;
     this.#pods.remove(namespace, name);
-    this.#reconciler.inForce.identities.remove(record);
+    this.#reconciler.inForce.removePod(record);
+    await this.#followTables(record);
     await this.#reconciler.refreshInterface(record.interface);
     await this.#reconciler.reconcilePods();
     return true;
@@ -132,7 +135,7 @@ export class Plugging {
       const namespaceGone = netns !== undefined && !existsSync(netns);
       if (!namespaceGone && now - since < SWEEP_MS) continue;
       this.#pods.remove(namespace, name);
-      this.#reconciler.inForce.identities.remove({ namespace, name });
+      this.#reconciler.inForce.removePod({ namespace, name });
       this.#missingSince.delete(key);
       swept.push(key);
     }

@@ -7,6 +7,15 @@ export interface AboutPod {
   readonly namespace: NamespaceInput;
 }
 
+/** A port of the node that leads to a pod. */
+export interface HostPort {
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  /** Empty: all addresses of the node. */
+  readonly hostIP: string;
+}
+
 /** A plugged pod, as it is kept in the agent's state directory. */
 export interface PodRecord {
   readonly namespace: string;
@@ -25,4 +34,5 @@ export interface PodRecord {
   readonly gateways?: readonly string[];
   /** Absent where the node has no policies, or no API server. */
   readonly about?: AboutPod;
+  readonly hostPorts?: readonly HostPort[];
 }

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { describeAction } from './actions.ts';
 import type { Agent } from './agent.ts';
 import { AgentError, textOf } from './errors.ts';
 import type { TablesRequest } from './inspect/tables.ts';
@@ -84,14 +85,14 @@ export class AgentServer {
   async #call(method: Method, params: unknown): Promise<unknown> {
     switch (method) {
       case 'plug':
-        // Labels are the API server's to tell.
-        return await this.#agent.plug({ ...(params as PlugRequest), about: undefined });
+        // Labels are the API server's to tell, and host ports the runtime's.
+        return await this.#agent.plug({ ...(params as PlugRequest), about: undefined, hostPorts: undefined });
       case 'unplug': {
         const { namespace, name } = params as { namespace: string; name: string };
         return { wasPlugged: await this.#agent.unplug(namespace, name) };
       }
       case 'plan':
-        return { actions: await this.#agent.planText() };
+        return { actions: (await this.#agent.plan()).map(describeAction) };
       case 'pods':
         return { pods: this.#agent.pods() };
       case 'status':

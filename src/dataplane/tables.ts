@@ -220,7 +220,7 @@ export class TableStore {
 }
 
 const isCounted = (table: PackedTable | undefined): boolean =>
-  table !== undefined && table.type !== 'Identity';
+  table !== undefined && table.type !== 'Identity' && table.isOwn !== true;
 
 function groupOf(table: PackedTable): string | undefined {
   return table.slice && `${table.namespace} ${table.type} ${table.slice.owner}`;

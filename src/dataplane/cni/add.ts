@@ -38,12 +38,18 @@ export async function add(
   }
   refuseOthersInChain(node.confDir, configuration.name);
   checkNamespace(target.netns);
-  const { notReady } = node.agent.facts;
+  const { notReady, servesNodePorts } = node.agent.facts;
   if (notReady !== undefined)
     throw new CniError(
       CODE.TryAgainLater,
       notReady,
       'it is tried again; cubeplane get cubes says what is missing',
+    );
+  if (configuration.hostPorts !== undefined && !servesNodePorts)
+    throw new CniError(
+      CODE.UnsupportedField,
+      'runtimeConfig.portMappings: no LoadBalancer of this node serves ports of the node',
+      'link a LoadBalancer with the scope NodePort to the uplink, as config/provider does, or leave hostPort out',
     );
   if (existing !== undefined) await tearDown(node, existing);
   const about = await steps
@@ -62,6 +68,7 @@ export async function add(
         addresses: attachment.addresses,
         gateways: attachment.gateways,
         about,
+        hostPorts: configuration.hostPorts,
       }),
     );
     // Only now: it sends nothing before the chain has it.

@@ -7,7 +7,7 @@ import { PLUGIN } from './conflist.ts';
 
 /** Why each cannot: its rules or queues sit where packets of cubes do not pass. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
-  portmap: 'its NAT rules never see packets that cubes redirect',
+  portmap: 'its NAT rules never see packets that cubes redirect, and cubeplane-cni does portMappings itself',
   bandwidth: 'its queues never see packets that cubes redirect',
 };
 

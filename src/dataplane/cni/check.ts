@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from 'node:util';
 import { formatAddress, parseAddress } from '../../api/ip.ts';
 import { type Action, describeAction } from '../actions.ts';
 import {
@@ -9,7 +10,7 @@ import {
   lookInside,
 } from '../kernel/pod-veth.ts';
 import { decodeAddress, decodeIfindex, GATEWAY_MAC } from '../layout.ts';
-import type { PodRecord } from '../pod-record.ts';
+import type { HostPort, PodRecord } from '../pod-record.ts';
 import type { Attachment } from './attachment.ts';
 import { CniError, CODE } from './cni-error.ts';
 import type { CniNode } from './cni-node.ts';
@@ -30,7 +31,9 @@ export async function check(node: CniNode, configuration: Configuration, target:
   if (configuration.prevResult === undefined)
     throw new CniError(CODE.InvalidConfig, 'prevResult: not set', 'CHECK needs the result of ADD');
   checkNamespace(target.netns);
+  const pod = node.agent.pods().find((one) => one.interface === attachment.device);
   const problems = [
+    ...portProblems(configuration.hostPorts ?? [], pod?.hostPorts ?? []),
     ...promised(attachment, configuration.prevResult),
     ...insideProblems(attachment, await lookInside(target.netns, target.ifname)),
   ];
@@ -48,6 +51,13 @@ export async function check(node: CniNode, configuration: Configuration, target:
     `interface ${target.ifname}: ${problems.join('; ')}`,
     'delete the pod, or call DEL and ADD again',
   );
+}
+
+/** Ports of the node that the runtime wants to lead to the pod, against those that do. */
+export function portProblems(wanted: readonly HostPort[], served: readonly HostPort[]): string[] {
+  return wanted
+    .filter((port) => !served.some((one) => isDeepStrictEqual(one, port)))
+    .map(({ hostPort, protocol }) => `port ${hostPort}/${protocol} of the node does not lead to the pod`);
 }
 
 /** What the runtime believes, against what was given. Other plugins may have added to it. */

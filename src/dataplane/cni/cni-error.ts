@@ -50,6 +50,7 @@ export function toCniError(error: unknown): CniError {
     case 'AddressInUse':
     case 'InterfaceGone':
     case 'InterfaceNotFound':
+    case 'HostPortInUse':
     case 'PodUnreadable':
     case 'PolicyNotInForce':
       return as(CODE.TryAgainLater);

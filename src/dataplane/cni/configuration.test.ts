@@ -24,8 +24,8 @@ test('all fields', () => {
     mtu: 1400,
     ranges: [{ subnet: '10.1.0.0/24', gateway: '10.1.0.9' }, { subnet: 'fd00::/64' }],
     dns: { nameservers: ['10.96.0.10'], search: ['a.example'], domain: 'example', options: ['ndots:5'] },
-    capabilities: { portMappings: false },
-    runtimeConfig: {},
+    capabilities: { portMappings: true, bandwidth: false },
+    runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 8080, protocol: 'tcp' }] },
     args: { labels: [] },
     'cni.dev/attachments': [],
   };
@@ -38,6 +38,7 @@ test('all fields', () => {
       { family: 6, subnet: 'fd00::/64', gateway: 'fd00::1' },
     ],
     dns: conf.dns,
+    hostPorts: [{ hostPort: 80, containerPort: 8080, protocol: 'TCP', hostIP: '' }],
   });
 });
 
@@ -57,18 +58,11 @@ describe('what is refused', () => {
     ['ipam', 'ADD', { ...BASE, ipam: { type: 'host-local' } }, 2, 'ipam: {"type":"host-local"}'],
     ['ipMasq', 'ADD', { ...BASE, ipMasq: true }, 2, 'ipMasq: true'],
     [
-      'portMappings declared',
-      'ADD',
-      { ...BASE, capabilities: { portMappings: true } },
-      2,
-      'capabilities.portMappings',
-    ],
-    [
-      'portMappings',
+      'half a port mapping',
       'ADD',
       { ...BASE, runtimeConfig: { portMappings: [{ hostPort: 1 }] } },
-      2,
-      'runtimeConfig.portMappings',
+      7,
+      'runtimeConfig.portMappings[0].containerPort',
     ],
     [
       'bandwidth',
@@ -124,14 +118,9 @@ describe('what is refused', () => {
     expect(error.remedy).not.toBe('');
   });
 
-  test('portmap and bandwidth are named where their capability is', () => {
-    for (const [capability, plugin] of [
-      ['portMappings', 'portmap'],
-      ['bandwidth', 'bandwidth'],
-    ] as const)
-      expect(refusal('ADD', { ...BASE, capabilities: { [capability]: true } }).remedy).toContain(
-        `the plugin ${plugin}`,
-      );
+  test('the plugin bandwidth is named where its capability is', () => {
+    const { remedy } = refusal('ADD', { ...BASE, capabilities: { bandwidth: true } });
+    expect(remedy).toContain('the plugin bandwidth');
   });
 });
 

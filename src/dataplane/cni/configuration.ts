@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The network configuration on the plugin's standard input. Pure. */
+import type { HostPort } from '../pod-record.ts';
 import { CniError, CODE } from './cni-error.ts';
+import { hostPortsOf } from './port-mappings.ts';
 import { type AddressRange, rangeOf } from './ranges.ts';
 import {
   type CniVersion,
@@ -25,6 +27,8 @@ export interface Configuration {
   /** Absent: the pod ranges of the node. */
   readonly ranges?: readonly AddressRange[];
   readonly dns?: Dns;
+  /** Ports of the node that are to lead to the pod. */
+  readonly hostPorts?: readonly HostPort[];
   readonly prevResult?: Readonly<Record<string, unknown>>;
   /** Attachments that a GC keeps, as keys. */
   readonly valid?: ReadonlySet<string>;
@@ -35,7 +39,6 @@ const FIELDS = ['cniVersion', 'cniVersions', 'name', 'type', 'socket', 'mtu', 'r
 const OF_RUNTIMES = ['capabilities', 'runtimeConfig', 'args', 'prevResult'];
 /** What pods ask of capabilities that are not there yet, and whom one must not ask instead. */
 const LATER: Readonly<Record<string, string>> = {
-  portMappings: 'the plugin portmap cannot do it either: its rules never see packets of cubes',
   bandwidth: 'the plugin bandwidth cannot do it either: packets of cubes pass its queues by',
 };
 
@@ -74,6 +77,7 @@ export function parseConfiguration(command: Command, text: string): Configuratio
     ...(mtu === undefined ? {} : { mtu: mtuOf(mtu) }),
     ...(ranges === undefined ? {} : { ranges: rangesOf(ranges) }),
     ...(dns === undefined ? {} : { dns: dnsOf(dns) }),
+    ...hostPortsIn(fields),
     ...(prevResult === undefined ? {} : { prevResult: previousOf(command, prevResult) }),
   };
 }
@@ -113,10 +117,17 @@ function refuseUnsupported(fields: Readonly<Record<string, unknown>>): void {
 function refuseCapabilities(field: string, value: unknown): void {
   if (!isObject(value)) throw invalid(`${field}: not an object`, 'write {"NAME": true}, or leave it out');
   for (const [name, wish] of Object.entries(value)) {
-    if (wish === false || wish === null) continue;
+    if (wish === false || wish === null || name === 'portMappings') continue;
     const why = Object.hasOwn(LATER, name) ? `; ${LATER[name]}` : '';
     throw unsupported(`${field}.${name}`, wish, `this release does not do ${name}: leave it out${why}`);
   }
+}
+
+/** Runtimes pass on only what the configuration declares as a capability. */
+function hostPortsIn({ runtimeConfig }: Readonly<Record<string, unknown>>): Pick<Configuration, 'hostPorts'> {
+  const value = isObject(runtimeConfig) ? runtimeConfig.portMappings : undefined;
+  const hostPorts = value == null ? [] : hostPortsOf(value);
+  return hostPorts.length === 0 ? {} : { hostPorts };
 }
 
 function unsupported(key: string, value: unknown, remedy: string): CniError {

@@ -18,7 +18,7 @@ export function renderConflist({ socket }: ConflistOptions): string {
     cniVersion: '1.0.0',
     cniVersions: ['0.4.0', '1.0.0', '1.1.0'],
     name: 'cubeplane',
-    plugins: [{ type: PLUGIN, socket }],
+    plugins: [{ type: PLUGIN, socket, capabilities: { portMappings: true } }],
   };
   return `${JSON.stringify(list, null, 2)}\n`;
 }

@@ -69,7 +69,13 @@ describe('the configuration of the runtime', () => {
       cniVersion: '1.0.0',
       cniVersions: ['0.4.0', '1.0.0', '1.1.0'],
       name: 'cubeplane',
-      plugins: [{ type: 'cubeplane-cni', socket: '/run/cubeplane/cni.sock' }],
+      plugins: [
+        {
+          type: 'cubeplane-cni',
+          socket: '/run/cubeplane/cni.sock',
+          capabilities: { portMappings: true },
+        },
+      ],
     });
     expect(CONFLIST).toMatch(/^0.*\.conflist$/);
   });
@@ -106,6 +112,7 @@ describe('calls', () => {
       notReady: undefined,
       servesPods: true,
       hasPolicies: false,
+      servesNodePorts: true,
     };
     const attachments = new Attachments(folder);
     attachments.load(() => {});

@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ddosMitigator } from '../../../src/cubes/ddos-mitigator/type.ts';
+import { describeAction } from '../../../src/dataplane/actions.ts';
 import { Agent } from '../../../src/dataplane/agent.ts';
 import { AgentError } from '../../../src/dataplane/errors.ts';
 import { AgentServer } from '../../../src/dataplane/server.ts';
@@ -68,7 +69,7 @@ async function obey(command: Command): Promise<unknown> {
         writes: source.writes,
       };
     case 'plan':
-      return await agent.planText();
+      return (await agent.plan()).map(describeAction);
     case 'plug':
       return await agent.plug(command.request as never);
     case 'unplug':
