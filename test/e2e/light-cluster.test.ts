@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { fictitiousPod, gateway } from '../../src/api/variables.ts';
+import { httpGet } from '../harness/http.ts';
 import { SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
 import {
@@ -225,10 +226,9 @@ test('nodes are said to have a network, the taint that waited for it is gone, an
     { taints: [], condition },
     { taints: [], condition },
   ]);
-  for (const address of [nodeOf(0).addresses.ipv4, `[${nodeOf(1).addresses.ipv6}]`]) {
-    const url = `http://${address}:${PROXY_HEALTH_PORT}/healthz`;
-    const { stdout } = await light.internet.namespace.exec(['curl', '-gsS', '-w', ' %{http_code}', url]);
-    expect(stdout).toMatch(/"nodeEligible":true\}\s+200$/);
+  for (const address of [nodeOf(0).addresses.ipv4, nodeOf(1).addresses.ipv6]) {
+    const found = await httpGet(light.internet.namespace, address, PROXY_HEALTH_PORT, '/healthz');
+    expect(found).toMatchObject({ status: 200, body: expect.stringContaining('"nodeEligible":true') });
   }
 });
 

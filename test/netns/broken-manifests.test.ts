@@ -12,7 +12,7 @@ import { fixtures } from '../fixtures/manifests.ts';
 import type { Pod } from '../harness/topology.ts';
 import { type Load, startLoad, startServer } from '../harness/traffic.ts';
 import { type KernelState, kernelState } from './support/kernel-state.ts';
-import { vipsOf } from './support/manifests.ts';
+import { nodeObject, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { conditionOf, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
@@ -194,7 +194,9 @@ describe('an object that this release does not do', () => {
 describe('an object that does not fit what is there', () => {
   test.each(graphFixtures().map((fixture) => [fixture.name, fixture] as const))(
     '%s',
-    async (_, { text, object, condition, reasons, says, leavesKernel }) => {
+    async (_, { text, object, condition, reasons, says, leavesKernel, takesNodeAddresses }) => {
+      const node = nodeObject(lab.worker(0).node, 0);
+      if (takesNodeAddresses) lab.manifests.write('nodes.yaml', { ...node, status: { addresses: [] } });
       lab.manifests.writeText(FILE, text);
       const said = await until(`${object} is said not to be ${condition}`, async () => {
         const status = (await lab.statuses(0)).get(object)?.status;
@@ -205,6 +207,7 @@ describe('an object that does not fit what is there', () => {
       await sleep(50);
       if (leavesKernel) expect(await currentKernel()).toEqual(kernel);
       lab.manifests.remove(FILE);
+      if (takesNodeAddresses) lab.manifests.write('nodes.yaml', node);
       await until('it is forgotten', async () => {
         const status = (await lab.statuses(0)).get(object)?.status;
         return status === undefined || conditionOf(status, condition)?.status === 'True' ? true : undefined;

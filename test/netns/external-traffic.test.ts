@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Agent } from '../harness/cubeplane.ts';
+import { httpGet } from '../harness/http.ts';
 import { openLab } from '../harness/lab.ts';
 import type { Namespace } from '../harness/netns.ts';
 import {
@@ -367,13 +368,9 @@ test('nothing was refused for want of ports or sessions', async () => {
 test('a load balancer outside learns at healthCheckNodePort which node has endpoints', async () => {
   const asked = FAMILIES.flatMap((family) => [0, 1].map((index) => nodeAddress(index, family)));
   const codes = await Promise.all(
-    asked.map(async (address) => {
-      const url = `http://${address.includes(':') ? `[${address}]` : address}:${HEALTH}/`;
-      const argv = ['curl', '-gsS', '-o', '/dev/null', '-w', '%{http_code}', url];
-      return (await outside.namespace.exec(argv)).stdout;
-    }),
+    asked.map(async (address) => (await httpGet(outside.namespace, address, HEALTH))?.status),
   );
-  expect(codes).toEqual(['200', '503', '200', '503']);
+  expect(codes).toEqual([200, 503, 200, 503]);
 });
 
 const RESERVED = 'net.ipv4.ip_local_reserved_ports';

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { httpGet } from '../harness/http.ts';
 import type { Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
 import { type Manifest, nodeObject, serviceObjects, vipsOf } from './support/manifests.ts';
@@ -397,18 +398,10 @@ test('healthCheckNodePort: each node says whether it has ready backends, over bo
   };
   const ask = async (index: number, family: Family) => {
     const address = lab.worker(index).node.addresses[family];
-    const url = `http://${family === 'ipv6' ? `[${address}]` : address}:${HEALTH}/`;
-    const script = `import sys,urllib.request,urllib.error
-try:
-  r = urllib.request.urlopen(sys.argv[1], timeout=10)
-except urllib.error.HTTPError as e:
-  r = e
-except OSError as e:
-  print('none'); sys.exit(0)
-print(r.status, r.headers['X-Load-Balancing-Endpoint-Weight'], r.read().decode())`;
     // from the other node, as a load balancer outside does
-    const { stdout } = await lab.worker(1 - index).node.namespace.exec(['python3', '-c', script, url]);
-    return stdout.trim();
+    const found = await httpGet(lab.worker(1 - index).node.namespace, address, HEALTH);
+    if (found === undefined) return 'none';
+    return `${found.status} ${found.headers['x-load-balancing-endpoint-weight']} ${found.body}`.trim();
   };
   for (const family of FAMILIES) {
     write([near]);
