@@ -13,6 +13,7 @@ import { kernelFeatures } from './kernel/kernel.ts';
 import { releaseMemory } from './kernel/memory.ts';
 import { NetworkMonitor } from './kernel/netlink.ts';
 import { type NodeFacts, nodeFacts, proxyHealthOf } from './node-facts.ts';
+import { readsPolicies } from './objects.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { Plugging } from './plugging.ts';
 import type { AboutPod, PodRecord } from './pod-record.ts';
@@ -149,9 +150,10 @@ export class Agent {
     return await this.#exclusively(async () => work(this.inspection));
   }
 
-  /** What policies may look at in a pod, where there may be policies. Throws AgentError. */
+  /** What policies may look at in a pod, where a cube carries policies out. Throws AgentError. */
   async about(pod: PodName): Promise<AboutPod | undefined> {
-    return this.facts.hasPolicies ? await aboutPod(this.#options.source, pod) : undefined;
+    const { cubes } = this.#reconciler.inForce.effective;
+    return [...cubes.values()].some(readsPolicies) ? await aboutPod(this.#options.source, pod) : undefined;
   }
 
   /** Addresses that policies take for pods', of this node and others. */

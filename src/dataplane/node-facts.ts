@@ -3,7 +3,7 @@
 
 import { servesNodePorts } from './host-ports.ts';
 import type { ProxyHealth } from './inspect/proxy-health.ts';
-import { type NodeObject, readsPolicies } from './objects.ts';
+import type { NodeObject } from './objects.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -19,8 +19,6 @@ export interface NodeFacts {
   readonly notReady: string | undefined;
   /** A chain serves the pods that are there. */
   readonly servesPods: boolean;
-  /** A cube carries policies out, whether there are any or not. */
-  readonly hasPolicies: boolean;
   /** Clients outside reach Services by ports of the node, so that they can reach pods so. */
   readonly servesNodePorts: boolean;
 }
@@ -40,7 +38,6 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     mtu: inForce.podMtu(network),
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
-    hasPolicies: [...inForce.effective.cubes.values()].some(readsPolicies),
     servesNodePorts: [...inForce.effective.cubes.values()].some(servesNodePorts),
   };
 }

@@ -52,11 +52,7 @@ export async function add(
       'link a LoadBalancer with the scope NodePort to the uplink, as config/provider does, or leave hostPort out',
     );
   if (existing !== undefined) await tearDown(node, existing);
-  const about = await steps
-    .of('policies', () => aboutPodOf(node, target))
-    .catch((error) => {
-      throw toCniError(error);
-    });
+  const about = await steps.of('policies', () => aboutPodOf(node, target));
   const attachment = await steps.of('record', () => write(node, configuration, target));
   try {
     const ifindex = await steps.of('pair', () => make(attachment));

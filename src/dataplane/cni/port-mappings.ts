@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The capability portMappings, as runtimes pass it on (CNI conventions). Pure. */
 import { formatAddress, parseAddress } from '../../api/ip.ts';
+import { isPort } from '../../operators/service-frontends.ts';
 import type { HostPort } from '../pod-record.ts';
 import { CniError, CODE } from './cni-error.ts';
 
@@ -22,7 +23,7 @@ export function hostPortsOf(value: unknown): HostPort[] {
   const ports = value.map((item: unknown, index): HostPort => {
     const at = `[${index}]`;
     if (typeof item !== 'object' || item === null) throw wrong(at, 'not an object');
-    const { hostPort, containerPort, protocol = 'tcp', hostIP = '' } = item as Record<string, unknown>;
+    const { hostPort, containerPort, protocol, hostIP } = item as Record<string, unknown>;
     if (!isPort(hostPort)) throw wrong(`${at}.hostPort`, `${JSON.stringify(hostPort)} is no port`);
     if (!isPort(containerPort))
       throw wrong(`${at}.containerPort`, `${JSON.stringify(containerPort)} is no port`);
@@ -34,8 +35,9 @@ export function hostPortsOf(value: unknown): HostPort[] {
         at,
         'the checksum of SCTP cannot be corrected for another port: both numbers have to be one',
       );
-    const address = hostIP === '' || hostIP === null ? undefined : parseAddress(String(hostIP));
-    if (address === undefined && hostIP !== '' && hostIP !== null)
+    const isEverywhere = hostIP === undefined || hostIP === null || hostIP === '';
+    const address = isEverywhere ? undefined : parseAddress(String(hostIP));
+    if (!isEverywhere && address === undefined)
       throw wrong(`${at}.hostIP`, `${JSON.stringify(hostIP)} is no IP address`);
     const text = address === undefined ? '' : formatAddress(address);
     return { hostPort, containerPort, protocol: known, hostIP: text };
@@ -47,8 +49,4 @@ export function hostPortsOf(value: unknown): HostPort[] {
       throw wrong(`[${index}]`, `port ${hostPort}/${protocol} is there twice`);
   });
   return ports;
-}
-
-function isPort(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535;
 }

@@ -111,7 +111,6 @@ describe('calls', () => {
       mtu: { device: 1500, route: 1450 },
       notReady: undefined,
       servesPods: true,
-      hasPolicies: false,
       servesNodePorts: true,
     };
     const attachments = new Attachments(folder);
