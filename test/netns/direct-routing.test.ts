@@ -3,21 +3,18 @@
  * The provider with `directRouting: SameSubnet`: nodes of one subnet without the tunnel, one behind a router by the tunnel, all with
  * the same chain. node-a and node-b are on the switch's subnet, node-c is on another one.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { parse } from 'yaml';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
 import { answers, eventually, everything } from './support/answers.ts';
-import { nodeObject } from './support/manifests.ts';
+import { nodeObject, toProvider } from './support/manifests.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
 import { openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(240_000);
 
-const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 const TARGET = 8080;
 const BULK = 8090;
 const BYTES = 20_000_000;
@@ -31,7 +28,7 @@ let behind: Pod;
 
 // biome-ignore lint/suspicious/noExplicitAny: a field of the chain is changed
 function providerWith(chain: any, directRouting: string): void {
-  chain.spec = parse(readFileSync(PROVIDER, 'utf8')).spec;
+  toProvider(chain);
   // biome-ignore lint/suspicious/noExplicitAny: as above
   const overlay = chain.spec.links.find(({ name }: any) => name === 'overlay');
   overlay.endpoints[1].overlay.directRouting = directRouting;

@@ -4,7 +4,6 @@
  * nodes' own addresses, node ports and external IPs, with the tunnel and without it, and nobody who speaks to the nodes themselves
  * notices.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -22,7 +21,7 @@ import {
 } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
 import { Counters } from './support/counters.ts';
-import { Manifests, nodeObject } from './support/manifests.ts';
+import { Manifests, nodeObject, providerText } from './support/manifests.ts';
 import { BULK, PORT, TARGET } from './support/services.ts';
 import {
   echoDatagram,
@@ -38,7 +37,6 @@ jest.setTimeout(180_000);
 
 type Family = (typeof FAMILIES)[number];
 
-const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 /** The next hop of the nodes, and what the host outside sends from: an address behind it, on no network of theirs. */
 const HOP = { ipv4: '198.18.0.50', ipv6: 'fd00:18::50' } as const;
 const CLIENT = { ipv4: '203.0.113.5', ipv6: '2001:db8:5::5' } as const;
@@ -92,7 +90,7 @@ async function open(): Promise<TwoNodes> {
       await namespace.ip(`route add default via ${HOP.ipv4}`, `route add default via ${HOP.ipv6}`);
     }
     const manifests = new Manifests(join(one.directory, 'manifests'));
-    manifests.writeText('chain.yaml', readFileSync(PROVIDER, 'utf8'));
+    manifests.writeText('chain.yaml', providerText());
     manifests.write('nodes.yaml', ...nodes.map(nodeObject));
     const workers = nodes.map((node, index) => {
       const agent = new Agent(node, { manifests: manifests.directory });
@@ -472,7 +470,7 @@ test('a host outside that has the address of a pod reaches neither pods nor Serv
 });
 
 test('without the tunnel between nodes, pods of other nodes stay unmasqueraded, and all of it goes on', async () => {
-  const text = readFileSync(PROVIDER, 'utf8');
+  const text = providerText();
   lab.manifests.writeText(
     'chain.yaml',
     text.replace('port: 4789}', 'port: 4789, directRouting: SameSubnet}'),

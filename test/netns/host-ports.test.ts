@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Ports of a node that lead to a pod (the CNI capability portMappings), on the provider's chain with real sockets. */
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { parse } from 'yaml';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod, setUnderlayOffload } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
 import { addressesOf, CniRuntime, type Container, cniFlags } from './support/cni.ts';
+import { toProvider } from './support/manifests.ts';
 import { TARGET } from './support/services.ts';
 import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(180_000);
 
-const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 const EVERYWHERE = 8088;
 const AT_ONE = 8089;
 
@@ -44,9 +42,7 @@ beforeAll(async () => {
   lab = await openTwoNodes('host ports', {
     nodes: 1,
     flagsOf: cniFlags,
-    chain: (chain) => {
-      chain.spec = parse(readFileSync(PROVIDER, 'utf8')).spec;
-    },
+    chain: toProvider,
   });
   outside = await createMachine(lab.underlay, 'outside', 50);
   beside = await lab.addPod(0, 'beside', 200);

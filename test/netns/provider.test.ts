@@ -3,20 +3,17 @@
  * config/provider/kubernetes.yaml from a directory of manifests: what real sockets of pods, nodes and a host outside reach with it,
  * and from which address they are seen there. More of the way by the uplink is in external-traffic.test.ts.
  */
-import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { parse } from 'yaml';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
-import { vipsOf } from './support/manifests.ts';
+import { toProvider, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
 
-const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 const NODE_PORT = 30_080;
 /** Of the pods' own addresses: a UDP client would take an answer for one of the Service if both came from one port. */
 const DIRECT = 8081;
@@ -117,9 +114,7 @@ const fromOthers = (): Way[] => {
 
 beforeAll(async () => {
   lab = await openTwoNodes('provider', {
-    chain: (chain) => {
-      chain.spec = parse(readFileSync(PROVIDER, 'utf8')).spec;
-    },
+    chain: toProvider,
   });
   here = await lab.addPod(0, 'here', 11);
   beside = await lab.addPod(0, 'beside', 12);

@@ -11,6 +11,7 @@ export type Manifest = { kind: string; metadata: { name: string; namespace?: str
 >;
 
 const SAMPLE = new URL('../../../samples/service-chain.yaml', import.meta.url).pathname;
+const PROVIDER = new URL('../../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 
 /** A directory that agents read; a file changes at once, by rename. */
 export class Manifests {
@@ -40,6 +41,17 @@ export class Manifests {
 // biome-ignore lint/suspicious/noExplicitAny: tests change any field of it
 export function sampleChain(): any {
   return parse(readFileSync(SAMPLE, 'utf8'));
+}
+
+/** Text of the network of a cluster that is shipped. */
+export function providerText(): string {
+  return readFileSync(PROVIDER, 'utf8');
+}
+
+/** Makes the chain of a test that of the provider. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function toProvider(chain: any): void {
+  chain.spec = parse(providerText()).spec;
 }
 
 /** Prefixes of the pods of the `index`-th node, from 0. */
