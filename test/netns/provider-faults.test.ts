@@ -3,21 +3,18 @@
  * The provider while parts of a node fail: open connections between pods of two nodes, directly and by a Service, have to survive.
  * How long packets did not pass is told.
  */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { parse } from 'yaml';
 import { connect } from '../harness/netns.ts';
 import { type Pod, UNDERLAY } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
-import { vipsOf } from './support/manifests.ts';
+import { toProvider, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { holdConnections } from './support/sockets.ts';
 import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(240_000);
 
-const PROVIDER = new URL('../../config/provider/kubernetes.yaml', import.meta.url).pathname;
 const CONNECTIONS = 10;
 
 let lab: TwoNodes;
@@ -26,9 +23,7 @@ let server: Pod;
 
 beforeAll(async () => {
   lab = await openTwoNodes('provider faults', {
-    chain: (chain) => {
-      chain.spec = parse(readFileSync(PROVIDER, 'utf8')).spec;
-    },
+    chain: toProvider,
   });
   client = await lab.addPod(0, 'client', 11);
   server = await lab.addPod(1, 'server', 11);
@@ -56,6 +51,17 @@ async function passes(): Promise<boolean> {
 async function untilPassing(): Promise<void> {
   for (const deadline = Date.now() + 90_000; !(await passes()); await sleep(20))
     if (Date.now() > deadline) throw new Error('no packet passes after 90 s');
+}
+
+/** The agent has seen that this is the uplink, and has finished the round that follows from it. */
+async function untilUplink(device: string): Promise<void> {
+  const isSeen = async () => {
+    const status = (await lab.statuses(0)).get(`CubeNode//${node().name}`)?.status as { uplink?: string };
+    return status?.uplink === device;
+  };
+  for (const deadline = Date.now() + 60_000; !(await isSeen()); await sleep(20))
+    if (Date.now() > deadline) throw new Error(`${device} is not said to be the uplink after 60 s`);
+  expect((await lab.worker(0).agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
 }
 
 /** Open connections of both families, to the pod, to its Service, and by the uplink to the other node, live through a fault. */
@@ -154,12 +160,14 @@ test('the uplink is replaced by another interface', async () => {
   await survive('eth0 gives way to eth9', async () => {
     const port = { namespace: lab.underlay.namespace, device: 'port9' };
     await connect({ namespace, device: 'eth9', mac: '02:c0:be:01:00:99' }, port, lab.underlay.mtu);
-    await lab.underlay.namespace.ip('link set port9 master br0');
     await namespace.ip(
       'link delete eth0',
       `address add ${addresses.ipv4}/${UNDERLAY.ipv4Length} dev eth9`,
       `address add ${addresses.ipv6}/${UNDERLAY.ipv6Length} dev eth9 nodad`,
     );
+    // The cable comes last: what arrives before the agent has attached is the host's, which resets connections it does not know.
+    await untilUplink('eth9');
+    await lab.underlay.namespace.ip('link set port9 master br0');
   });
   expect((await lab.worker(0).agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
 });
