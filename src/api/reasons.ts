@@ -37,6 +37,7 @@ export const ACCEPTED_REASONS = {
   InvalidRule: 'A rule of a firewall contradicts itself; the message names the field.',
   RuleMatchesNothing: 'No packet can match a rule of a firewall; the message says why.',
   TooManyRules: 'There are more rules than the firewall has room for.',
+  TooManyLimits: 'There are more limits than the rate limiter has room for.',
   NoOutsideAddress: 'A rule of a NAT translates to an address that the port outside does not have.',
   UnknownAddress: 'A rule names an address that is none of the port outside.',
   RuleTakesNothing: 'A rule contradicts itself, so that it takes no packet.',

@@ -19,6 +19,8 @@ export interface Problem {
   readonly message: string;
   /** Path of the field, as `spec.router.routes[2].port`. */
   readonly field?: string;
+  /** Key of the CubeTable that it is about, where an image tells it by `problems`. */
+  readonly table?: string;
 }
 
 /** One cube of this node, valid by schema. */

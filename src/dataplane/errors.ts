@@ -23,6 +23,7 @@ export type AgentErrorCode =
   | 'PodUnreadable'
   | 'HostPortInUse'
   | 'PolicyNotInForce'
+  | 'LimitNotInForce'
   | 'AgentNotRunning'
   | 'AlreadyRunning'
   | 'StateUnreadable';

@@ -24,6 +24,7 @@ import { GATEWAY_MAC } from './layout.ts';
 import { keyOf } from './objects.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import { PodIdentities } from './pod-identities.ts';
+import { limitsOfPod, limitsTableOf } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -106,11 +107,14 @@ export class InForce {
     this.identities.add(record);
     const services = servicesOfPod(record, this.#options.node);
     if (services.length > 0) this.#store.tables.set(packOwn(portsTableOf(record), 'Service', services));
+    const limits = limitsOfPod(record);
+    if (limits.length > 0) this.#store.tables.set(packOwn(limitsTableOf(record), 'Limit', limits));
   }
 
   removePod(record: Pick<PodRecord, 'namespace' | 'name'>): void {
     this.identities.remove(record);
     this.#store.tables.delete(portsTableOf(record));
+    this.#store.tables.delete(limitsTableOf(record));
   }
 
   /** What cubes are told of the node; `netnsCookie` is the kernel's number of its network namespace. */

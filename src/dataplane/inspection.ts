@@ -7,6 +7,7 @@ import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError } from './errors.ts';
 import type { CubeEvent } from './generated/tcx.ts';
 import { type NodeCounters, readCounters } from './inspect/counters.ts';
+import { missingLimits } from './inspect/limited-pod.ts';
 import { metricsText, type ObjectCount, objectCounts } from './inspect/metrics.ts';
 import {
   describedMaps,
@@ -20,6 +21,7 @@ import {
 import { BPFFS, OBJECTS } from './kernel/kernel.ts';
 import { Pins } from './kernel/pins.ts';
 import { setTracing, TraceRing } from './kernel/trace-ring.ts';
+import type { PodRecord } from './pod-record.ts';
 import type { PodStore } from './pods.ts';
 import type { Reconciler } from './reconciler.ts';
 import { frameOf, withMacs } from './trace/frame.ts';
@@ -182,6 +184,11 @@ export class Inspection {
   /** Rows of one table. Throws AgentError. */
   async readTable(request: TablesRequest): Promise<TablePage> {
     return await readTable(this.#tables(), request);
+  }
+
+  /** What the kernel lacks of the limits of a pod, in words. Throws KernelError. */
+  async missingLimits(pod: PodRecord): Promise<string[]> {
+    return await missingLimits(pod, this.#reconciler.running.values(), (request) => this.readTable(request));
   }
 
   /** All metrics, as Prometheus reads them. Throws KernelError. */

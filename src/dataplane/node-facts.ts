@@ -4,6 +4,7 @@
 import { servesNodePorts } from './host-ports.ts';
 import type { ProxyHealth } from './inspect/proxy-health.ts';
 import type { NodeObject } from './objects.ts';
+import { servesLimits } from './pod-limits.ts';
 import type { Reconciler } from './reconciler.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
@@ -21,6 +22,8 @@ export interface NodeFacts {
   readonly servesPods: boolean;
   /** Clients outside reach Services by ports of the node, so that they can reach pods so. */
   readonly servesNodePorts: boolean;
+  /** A cube limits the bandwidth of the node's pods. */
+  readonly servesLimits: boolean;
 }
 
 export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure | undefined): NodeFacts {
@@ -39,6 +42,7 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
     servesNodePorts: [...inForce.effective.cubes.values()].some(servesNodePorts),
+    servesLimits: [...inForce.effective.cubes.values()].some(servesLimits),
   };
 }
 

@@ -5,7 +5,7 @@ import { isDnsLabel, isDnsSubdomain } from '../api/names.ts';
 import { AgentError } from './errors.ts';
 import { hostPortsTaken } from './host-ports.ts';
 import { POD_ADDRESSES } from './layout.ts';
-import type { AboutPod, HostPort, PodRecord } from './pod-record.ts';
+import type { AboutPod, HostPort, PodBandwidth, PodRecord } from './pod-record.ts';
 
 export interface PlugRequest {
   readonly namespace: string;
@@ -30,6 +30,8 @@ export interface PlugRequest {
   readonly about?: AboutPod | undefined;
   /** Ports of the node that lead to it. */
   readonly hostPorts?: readonly HostPort[] | undefined;
+  /** In force when it is plugged. */
+  readonly bandwidth?: PodBandwidth | undefined;
 }
 
 export interface PlugContext {
@@ -84,6 +86,7 @@ export function recordOf(request: PlugRequest, context: PlugContext): PodRecord 
     gateways: request.gateways ?? gatewaysOf(addresses, context.portAddresses),
     ...(request.about === undefined ? {} : { about: request.about }),
     ...(request.hostPorts === undefined ? {} : { hostPorts: request.hostPorts }),
+    ...(request.bandwidth === undefined ? {} : { bandwidth: request.bandwidth }),
   };
 }
 

@@ -6,6 +6,7 @@ import { macInside, setUpPod } from './kernel/pod-network.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { readsPolicies } from './objects.ts';
 import { gatewaysOf, type PlugRequest, recordOf } from './plug-request.ts';
+import { servesLimits, whyNotLimited } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { PodStore } from './pods.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -76,6 +77,7 @@ export class Plugging {
       await this.#followTables(record);
       await this.#reconciler.reconcilePods();
       if (record.about !== undefined) this.#requirePolicies(record);
+      if (record.bandwidth !== undefined) this.#requireLimits(record);
     } catch (error) {
       this.#reconciler.inForce.removePod(record);
       if (before === undefined) this.#pods.remove(record.namespace, record.name);
@@ -86,8 +88,8 @@ export class Plugging {
   }
 
   /** Of a pod that has rows of its own. */
-  async #followTables({ about, hostPorts }: PodRecord): Promise<void> {
-    const hasTables = about !== undefined || hostPorts !== undefined;
+  async #followTables({ about, hostPorts, bandwidth }: PodRecord): Promise<void> {
+    const hasTables = about !== undefined || hostPorts !== undefined || bandwidth !== undefined;
     if (hasTables && this.#reconciler.inKernel.ready) await this.#reconciler.followTables();
   }
 
@@ -98,6 +100,18 @@ export class Plugging {
       'PolicyNotInForce',
       `pod ${namespace}/${name}: its policies are not in the kernel: ${why}`,
       'it is tried again; a pod gets no network before its policies are in force',
+    );
+  }
+
+  #requireLimits(record: PodRecord): void {
+    const running = [...this.#reconciler.running.values()];
+    const limiters = running.filter(({ plan: { cube } }) => servesLimits(cube.object));
+    const why = whyNotLimited(record, limiters);
+    if (why === undefined) return;
+    throw new AgentError(
+      'LimitNotInForce',
+      `pod ${record.namespace}/${record.name}: its bandwidth is not limited: ${why}`,
+      'it is tried again; cubeplane get cubes says more of the RateLimiter',
     );
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Bandwidth } from '../api/generated/types.ts';
 import type { NamespaceInput, PodInput } from '../operators/inputs.ts';
 
 /** What policies may look at in a pod: labels and named ports, as the API server had them when the pod was plugged. */
@@ -14,6 +15,13 @@ export interface HostPort {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';
   /** Empty: all addresses of the node. */
   readonly hostIP: string;
+}
+
+/** What a pod may send and get. */
+export interface PodBandwidth {
+  /** Towards it. */
+  readonly ingress?: Bandwidth;
+  readonly egress?: Bandwidth;
 }
 
 /** A plugged pod, as it is kept in the agent's state directory. */
@@ -35,4 +43,5 @@ export interface PodRecord {
   /** Absent where the node has no policies, or no API server. */
   readonly about?: AboutPod;
   readonly hostPorts?: readonly HostPort[];
+  readonly bandwidth?: PodBandwidth;
 }

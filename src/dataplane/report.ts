@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** After each round: the status of every Cube, CubeLink and of the CubeNode. */
 import type { CubeNodeStatus } from '../api/generated/types.ts';
+import type { Problem } from '../cubes/cube-type.ts';
 import { chainOf } from './committed.ts';
 import type { Finding } from './graph-model.ts';
 import type { Running } from './images.ts';
@@ -131,13 +132,16 @@ function target(object: CubeObject | LinkObject) {
 
 const SHOWN = 5;
 
+const ofTable = ({ message, table }: Problem): string =>
+  table === undefined ? message : `CubeTable ${table}: ${message}`;
+
 function tableFindings(running: Running | undefined): Finding[] {
   const ofTables = [...(running?.problems ?? [])].flatMap(([key, list]) =>
     list.map(
       ({ message, field }) => `CubeTable ${key}: ${field === undefined ? '' : `${field}: `}${message}`,
     ),
   );
-  const all = [...ofTables, ...(running?.image.problems?.() ?? []).map(({ message }) => message)];
+  const all = [...ofTables, ...(running?.image.problems?.() ?? []).map(ofTable)];
   if (all.length === 0) return [];
   const more = all.length > SHOWN ? `; and ${all.length - SHOWN} more` : '';
   return [

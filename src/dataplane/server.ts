@@ -85,8 +85,13 @@ export class AgentServer {
   async #call(method: Method, params: unknown): Promise<unknown> {
     switch (method) {
       case 'plug':
-        // Labels are the API server's to tell, and host ports the runtime's.
-        return await this.#agent.plug({ ...(params as PlugRequest), about: undefined, hostPorts: undefined });
+        // Labels are the API server's to tell, host ports and bandwidth the runtime's.
+        return await this.#agent.plug({
+          ...(params as PlugRequest),
+          about: undefined,
+          hostPorts: undefined,
+          bandwidth: undefined,
+        });
       case 'unplug': {
         const { namespace, name } = params as { namespace: string; name: string };
         return { wasPlugged: await this.#agent.unplug(namespace, name) };

@@ -41,6 +41,7 @@ const MEMBERS: Readonly<Record<string, string>> = {
   Identity: 'identities',
   Rule: 'rules',
   Prefix: 'prefixes',
+  Limit: 'limits',
 };
 
 export function pack(object: SourceObject): PackedTable {

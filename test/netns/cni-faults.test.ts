@@ -85,7 +85,7 @@ describe('a broken request', () => {
       2,
       'portMappings: no LoadBalancer',
     ],
-    ['a bandwidth', 'ADD', { conf: { capabilities: { bandwidth: true } } }, 2, 'bandwidth'],
+    ['another capability', 'ADD', { conf: { capabilities: { ips: true } } }, 2, 'capabilities.ips'],
     ['a plugin before', 'ADD', { conf: { prevResult: {} } }, 7, 'prevResult'],
     ['a range of another node', 'ADD', { conf: { ranges: [{ subnet: '10.244.2.0/24' }] } }, 7, 'ranges'],
     ['a range that is none', 'ADD', { conf: { ranges: [{ subnet: 'x' }] } }, 7, 'ranges[0].subnet'],

@@ -382,6 +382,20 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "remedy": "Look for a host that uses an outside address of the NAT."
   }
 ],
+  RateLimiter: [
+  {
+    "id": 32,
+    "name": "IngressRateExceeded",
+    "description": "More was sent to the address than the ingress of its limit allows.",
+    "remedy": "Nothing, if it is meant: TCP finds the rate by such drops. Otherwise raise the limit, or its burst if the rate is not reached."
+  },
+  {
+    "id": 33,
+    "name": "EgressRateExceeded",
+    "description": "The address sent more than the egress of its limit allows.",
+    "remedy": "Nothing, if it is meant: TCP finds the rate by such drops. Otherwise raise the limit, or its burst if the rate is not reached."
+  }
+],
   Router: [
   {
     "id": 32,
@@ -774,6 +788,13 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "description": "Role Discriminator: packets from the outside that are the host's own, left to its stack."
   }
 ],
+  RateLimiter: [
+  {
+    "id": 0,
+    "name": "limited",
+    "description": "Packets within a limit."
+  }
+],
   Router: [
   {
     "id": 0,
@@ -1059,6 +1080,20 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 11,
     "name": "Service",
     "description": "The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged."
+  }
+],
+  RateLimiter: [
+  {
+    "id": 1,
+    "name": "WithinLimit",
+    "description": "Enough was left of",
+    "object": "limit"
+  },
+  {
+    "id": 2,
+    "name": "OverLimit",
+    "description": "Nothing was left of",
+    "object": "limit"
   }
 ],
   Router: [

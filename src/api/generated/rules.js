@@ -22,312 +22,335 @@ const twin6 = function anonymous(self) {
     return Object.hasOwn(self, "nat") === (self["type"] === "Nat");
 };
 const twin7 = function anonymous(self) {
-    return Object.hasOwn(self, "router") === (self["type"] === "Router");
+    return Object.hasOwn(self, "rateLimiter") === (self["type"] === "RateLimiter");
 };
 const twin8 = function anonymous(self) {
+    return Object.hasOwn(self, "router") === (self["type"] === "Router");
+};
+const twin9 = function anonymous(self) {
     return Object.hasOwn(self, "socketLB") === (self["type"] === "SocketLB");
 };
-const twin9 = function anonymous(self, library, old) {
+const twin10 = function anonymous(self, library, old) {
     return self.type !== 'Bridge' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => [].includes(t.type));
     })(self, library, old);
 };
-const twin10 = function anonymous(self, library, old) {
+const twin11 = function anonymous(self, library, old) {
     return self.type !== 'Bridge' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin11 = function anonymous(self, library, old) {
+const twin12 = function anonymous(self, library, old) {
     return self.type !== 'Bridge' || (function anonymous(self) {
         return (self.ports ?? []).length <= 64;
     })(self, library, old);
 };
-const twin12 = function anonymous(self, library, old) {
+const twin13 = function anonymous(self, library, old) {
     return self.type !== 'DDoSMitigator' || ((self) => (self.ports ?? []).every((p) => p.name === 'outside' || p.name === 'inside'))(self, library, old);
 };
-const twin13 = function anonymous(self, library, old) {
+const twin14 = function anonymous(self, library, old) {
     return self.type !== 'DDoSMitigator' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Prefix"].includes(t.type));
     })(self, library, old);
 };
-const twin14 = function anonymous(self, library, old) {
+const twin15 = function anonymous(self, library, old) {
     return self.type !== 'DDoSMitigator' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin15 = function anonymous(self, library, old) {
+const twin16 = function anonymous(self, library, old) {
     return self.type !== 'DDoSMitigator' || (function anonymous(self) {
         return (self.ports ?? []).length <= 2;
     })(self, library, old);
 };
-const twin16 = function anonymous(self, library, old) {
+const twin17 = function anonymous(self, library, old) {
     return self.type !== 'Firewall' || ((self) => (self.ports ?? []).every((p) => p.name === 'outside' || p.name === 'inside'))(self, library, old);
 };
-const twin17 = function anonymous(self, library, old) {
+const twin18 = function anonymous(self, library, old) {
     return self.type !== 'Firewall' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Rule", "Policy", "Identity"].includes(t.type));
     })(self, library, old);
 };
-const twin18 = function anonymous(self, library, old) {
+const twin19 = function anonymous(self, library, old) {
     return self.type !== 'Firewall' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin19 = function anonymous(self, library, old) {
+const twin20 = function anonymous(self, library, old) {
     return self.type !== 'Firewall' || (function anonymous(self) {
         return (self.ports ?? []).length <= 2;
     })(self, library, old);
 };
-const twin20 = function anonymous(self, library, old) {
+const twin21 = function anonymous(self, library, old) {
     return self.type !== 'Forwarder' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => [].includes(t.type));
     })(self, library, old);
 };
-const twin21 = function anonymous(self, library, old) {
+const twin22 = function anonymous(self, library, old) {
     return self.type !== 'Forwarder' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin22 = function anonymous(self, library, old) {
+const twin23 = function anonymous(self, library, old) {
     return self.type !== 'Forwarder' || (function anonymous(self) {
         return (self.ports ?? []).length <= 64;
     })(self, library, old);
 };
-const twin23 = function anonymous(self, library, old) {
+const twin24 = function anonymous(self, library, old) {
     return self.type !== 'LoadBalancer' || ((self) => !self.ports || self.ports.length < 2 || self.ports.some((p) => p.name === 'server'))(self, library, old);
 };
-const twin24 = function anonymous(self, library, old) {
+const twin25 = function anonymous(self, library, old) {
     return self.type !== 'LoadBalancer' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Service"].includes(t.type));
     })(self, library, old);
 };
-const twin25 = function anonymous(self, library, old) {
+const twin26 = function anonymous(self, library, old) {
     return self.type !== 'LoadBalancer' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin26 = function anonymous(self, library, old) {
+const twin27 = function anonymous(self, library, old) {
     return self.type !== 'LoadBalancer' || (function anonymous(self) {
         return (self.ports ?? []).length <= 2;
     })(self, library, old);
 };
-const twin27 = function anonymous(self, library, old) {
+const twin28 = function anonymous(self, library, old) {
     return self.type !== 'Mirror' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => [].includes(t.type));
     })(self, library, old);
 };
-const twin28 = function anonymous(self, library, old) {
+const twin29 = function anonymous(self, library, old) {
     return self.type !== 'Mirror' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin29 = function anonymous(self, library, old) {
+const twin30 = function anonymous(self, library, old) {
     return self.type !== 'Mirror' || (function anonymous(self) {
         return (self.ports ?? []).length <= 34;
     })(self, library, old);
 };
-const twin30 = function anonymous(self, library, old) {
+const twin31 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || ((self) => (self.ports ?? []).every((p) => p.name === 'outside' || p.name === 'inside'))(self, library, old);
 };
-const twin31 = function anonymous(self, library, old) {
+const twin32 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || ((self) => (self.ports ?? []).every((p) => p.name !== 'inside' || (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin32 = function anonymous(self, library, old) {
+const twin33 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Service"].includes(t.type));
     })(self, library, old);
 };
-const twin33 = function anonymous(self, library, old) {
+const twin34 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || (function anonymous(self) {
         return (self.ports ?? []).length <= 2;
     })(self, library, old);
 };
-const twin34 = function anonymous(self, library, old) {
+const twin35 = function anonymous(self, library, old) {
+    return self.type !== 'RateLimiter' || ((self) => (self.ports ?? []).every((p) => p.name === 'outside' || p.name === 'inside'))(self, library, old);
+};
+const twin36 = function anonymous(self, library, old) {
+    return self.type !== 'RateLimiter' || (function anonymous(self) {
+        return (self.tables ?? []).every((t) => ["Limit"].includes(t.type));
+    })(self, library, old);
+};
+const twin37 = function anonymous(self, library, old) {
+    return self.type !== 'RateLimiter' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
+};
+const twin38 = function anonymous(self, library, old) {
+    return self.type !== 'RateLimiter' || (function anonymous(self) {
+        return (self.ports ?? []).length <= 2;
+    })(self, library, old);
+};
+const twin39 = function anonymous(self, library, old) {
     return self.type !== 'Router' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Route"].includes(t.type));
     })(self, library, old);
 };
-const twin35 = function anonymous(self, library, old) {
+const twin40 = function anonymous(self, library, old) {
     return self.type !== 'Router' || (function anonymous(self) {
         return (self.ports ?? []).length <= 32;
     })(self, library, old);
 };
-const twin36 = function anonymous(self, library, old) {
+const twin41 = function anonymous(self, library, old) {
     return self.type !== 'SocketLB' || ((self) => self.hook === 'Cgroup')(self, library, old);
 };
-const twin37 = function anonymous(self, library, old) {
+const twin42 = function anonymous(self, library, old) {
     return self.type !== 'SocketLB' || (function anonymous(self) {
         return (self.tables ?? []).every((t) => ["Service"].includes(t.type));
     })(self, library, old);
 };
-const twin38 = function anonymous(self, library, old) {
+const twin43 = function anonymous(self, library, old) {
     return self.type !== 'SocketLB' || ((self) => (self.ports ?? []).every((p) => (p.addresses ?? []).length === 0))(self, library, old);
 };
-const twin39 = function anonymous(self, library, old) {
+const twin44 = function anonymous(self, library, old) {
     return self.type !== 'SocketLB' || (function anonymous(self) {
         return (self.ports ?? []).length <= 0;
     })(self, library, old);
 };
-const twin40 = (self, _library, old) => self === old;
-const twin41 = (self, library) => library.isCIDR(self);
-const twin42 = (self) => (self.operator === 'In' || self.operator === 'NotIn') === (self.values?.length ?? 0) > 0;
-const twin43 = function anonymous(self) {
+const twin45 = (self, _library, old) => self === old;
+const twin46 = (self, library) => library.isCIDR(self);
+const twin47 = (self) => (self.operator === 'In' || self.operator === 'NotIn') === (self.values?.length ?? 0) > 0;
+const twin48 = function anonymous(self) {
     return Object.hasOwn(self, "access") === (self["type"] === "Access");
 };
-const twin44 = function anonymous(self) {
+const twin49 = function anonymous(self) {
     return Object.hasOwn(self, "trunk") === (self["type"] === "Trunk");
 };
-const twin45 = (self) => self.last === undefined || self.last >= self.first;
-const twin46 = (self, library) => !library.isCIDR(self) || library.isMasked(self);
-const twin47 = (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port);
-const twin48 = (self) => (self.set ?? []).every((name) => self.mask.includes(name));
-const twin49 = function anonymous(self) {
+const twin50 = (self) => self.last === undefined || self.last >= self.first;
+const twin51 = (self, library) => !library.isCIDR(self) || library.isMasked(self);
+const twin52 = (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port);
+const twin53 = (self) => (self.set ?? []).every((name) => self.mask.includes(name));
+const twin54 = function anonymous(self) {
     return Object.hasOwn(self, "output") === (self["type"] === "Output");
 };
-const twin50 = (self, library) => library.isIP(self);
-const twin51 = function anonymous(self, library) {
+const twin55 = (self, library) => library.isIP(self);
+const twin56 = function anonymous(self, library) {
     return library.isIP(self) && library.family(self) === 4;
 };
-const twin52 = function anonymous(self, library) {
+const twin57 = function anonymous(self, library) {
     return library.isIP(self) && library.family(self) === 6;
 };
-const twin53 = function anonymous(self) {
+const twin58 = function anonymous(self) {
     return Object.hasOwn(self, "snat") === (self["type"] === "SNAT");
 };
-const twin54 = (self, library) => !self.destination ||
+const twin59 = (self, library) => !self.destination ||
     !library.isCIDR(self.destination) ||
     !library.isIP(self.target.address) ||
     library.family(self.target.address) === library.family(self.destination);
-const twin55 = (self) => self.port === undefined || (self.protocol !== undefined && self.protocol !== 'ICMP');
-const twin56 = (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port);
-const twin57 = (self) => self.target.port === undefined ||
+const twin60 = (self) => self.port === undefined || (self.protocol !== undefined && self.protocol !== 'ICMP');
+const twin61 = (self) => self.endPort === undefined || (self.port !== undefined && self.endPort >= self.port);
+const twin62 = (self) => self.target.port === undefined ||
     (self.port !== undefined &&
         self.target.port + ((self.endPort ?? self.port) - self.port) <= 65535);
-const twin58 = (self) => self.target.port === undefined || self.protocol !== 'SCTP' || self.target.port === self.port;
-const twin59 = (self) => (self.last ?? 65535) - (self.first ?? 49152) >= 63;
-const twin60 = function anonymous(self) {
+const twin63 = (self) => self.target.port === undefined || self.protocol !== 'SCTP' || self.target.port === self.port;
+const twin64 = (self) => (self.last ?? 65535) - (self.first ?? 49152) >= 63;
+const twin65 = (self) => Object.hasOwn(self, 'ingress') || Object.hasOwn(self, 'egress');
+const twin66 = function anonymous(self) {
     return Object.hasOwn(self, "port") === (self["type"] === "Port");
 };
-const twin61 = function anonymous(self) {
+const twin67 = function anonymous(self) {
     return Object.hasOwn(self, "nextHop") === (self["type"] === "NextHop");
 };
-const twin62 = function anonymous(self) {
+const twin68 = function anonymous(self) {
     return Object.hasOwn(self, "tunnel") === (self["type"] === "Tunnel");
 };
-const twin63 = (self, library) => !self.nextHop ||
+const twin69 = (self, library) => !self.nextHop ||
     !library.isCIDR(self.destination) ||
     !library.isIP(self.nextHop.address) ||
     library.family(self.nextHop.address) === library.family(self.destination);
-const twin64 = (self) => self.endpoints.some((e) => e.type === 'Cube');
-const twin65 = (self) => {
+const twin70 = (self) => self.endpoints.some((e) => e.type === 'Cube');
+const twin71 = (self) => {
     const [a, b] = self.endpoints;
     if (!a.cube || !b.cube)
         return true;
     return a.cube.name !== b.cube.name || a.cube.port !== b.cube.port;
 };
-const twin66 = (self) => !Object.hasOwn(self, 'splice') || self.endpoints.some((e) => e.type !== 'Cube');
-const twin67 = (self) => !Object.hasOwn(self, 'splice') ||
+const twin72 = (self) => !Object.hasOwn(self, 'splice') || self.endpoints.some((e) => e.type !== 'Cube');
+const twin73 = (self) => !Object.hasOwn(self, 'splice') ||
     Object.hasOwn(self.splice, 'link') === self.endpoints.some((e) => e.type === 'Next');
-const twin68 = function anonymous(self) {
+const twin74 = function anonymous(self) {
     return Object.hasOwn(self, "cube") === (self["type"] === "Cube");
 };
-const twin69 = function anonymous(self) {
+const twin75 = function anonymous(self) {
     return Object.hasOwn(self, "interface") === (self["type"] === "Interface");
 };
-const twin70 = function anonymous(self) {
+const twin76 = function anonymous(self) {
     return self["type"] === "Pods" || !Object.hasOwn(self, "pods");
 };
-const twin71 = function anonymous(self) {
+const twin77 = function anonymous(self) {
     return self["type"] === "Overlay" || !Object.hasOwn(self, "overlay");
 };
-const twin72 = (self) => !Object.hasOwn(self, 'namespace') || Object.hasOwn(self, 'link');
-const twin73 = (self) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(self.metadata.name) && self.metadata.name.length <= 63;
-const twin74 = (self) => Object.hasOwn(self, 'links') !== Object.hasOwn(self, 'path');
-const twin75 = (self) => (self.links ?? []).every((l) => l.endpoints.every((e) => !e.cube || self.cubes.some((c) => c.name === e.cube?.name)));
-const twin76 = (self) => (self.path ?? []).every((e) => !e.cube || self.cubes.some((c) => c.name === e.cube?.name));
-const twin77 = (self) => self.mode === 'Transparent' ||
+const twin78 = (self) => !Object.hasOwn(self, 'namespace') || Object.hasOwn(self, 'link');
+const twin79 = (self) => /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(self.metadata.name) && self.metadata.name.length <= 63;
+const twin80 = (self) => Object.hasOwn(self, 'links') !== Object.hasOwn(self, 'path');
+const twin81 = (self) => (self.links ?? []).every((l) => l.endpoints.every((e) => !e.cube || self.cubes.some((c) => c.name === e.cube?.name)));
+const twin82 = (self) => (self.path ?? []).every((e) => !e.cube || self.cubes.some((c) => c.name === e.cube?.name));
+const twin83 = (self) => self.mode === 'Transparent' ||
     ![
         ...(self.path ?? []),
         ...(self.links ?? []).flatMap((l) => l.endpoints),
     ].some((e) => e.type === 'Next');
-const twin78 = (self) => self.mode === 'Transparent' || self.target?.type !== 'Link';
-const twin79 = (self) => self.mode !== 'Transparent' || Object.hasOwn(self, 'path');
-const twin80 = (self) => self.mode !== 'Transparent' ||
+const twin84 = (self) => self.mode === 'Transparent' || self.target?.type !== 'Link';
+const twin85 = (self) => self.mode !== 'Transparent' || Object.hasOwn(self, 'path');
+const twin86 = (self) => self.mode !== 'Transparent' ||
     !Object.hasOwn(self, 'path') ||
     self.path[self.path.length - 1].type === 'Next';
-const twin81 = (self) => self.mode !== 'Transparent' ||
+const twin87 = (self) => self.mode !== 'Transparent' ||
     !Object.hasOwn(self, 'path') ||
     self.path.filter((e) => e.type === 'Next').length < 2;
-const twin82 = (self) => self.mode !== 'Transparent' ||
+const twin88 = (self) => self.mode !== 'Transparent' ||
     !Object.hasOwn(self, 'path') ||
     self.target?.type !== 'Link' ||
     self.path.every((e) => e.type === 'Cube' || e.type === 'Next');
-const twin83 = (self) => self.mode !== 'Transparent' ||
+const twin89 = (self) => self.mode !== 'Transparent' ||
     !Object.hasOwn(self, 'path') ||
     self.target?.type === 'Link' ||
     (self.path[0].type !== 'Cube' && self.path[0].type !== 'Next');
-const twin84 = (self) => {
+const twin90 = (self) => {
     if (self.mode !== 'Transparent' || !Object.hasOwn(self, 'path') || self.target?.type === 'Link')
         return true;
     const isEndpoint = (e) => e.type !== 'Cube' && e.type !== 'Next';
     return self.path.filter(isEndpoint).length <= (isEndpoint(self.path[0]) ? 1 : 0);
 };
-const twin85 = (self) => self.mode !== 'Transparent' ||
+const twin91 = (self) => self.mode !== 'Transparent' ||
     !Object.hasOwn(self, 'path') ||
     self.cubes.every((c) => self.path.filter((e) => e.cube?.name === c.name).length === 1);
-const twin86 = (self) => self.mode !== 'Transparent' || !Object.hasOwn(self, 'spliceFrom');
-const twin87 = function anonymous(self) {
+const twin92 = (self) => self.mode !== 'Transparent' || !Object.hasOwn(self, 'spliceFrom');
+const twin93 = function anonymous(self) {
     return self["type"] === "Nodes" || !Object.hasOwn(self, "nodes");
 };
-const twin88 = function anonymous(self) {
+const twin94 = function anonymous(self) {
     return Object.hasOwn(self, "link") === (self["type"] === "Link");
 };
-const twin89 = function anonymous(self) {
+const twin95 = function anonymous(self) {
     return self["type"] === "RollingUpdate" || !Object.hasOwn(self, "rollingUpdate");
 };
-const twin90 = (self) => self !== 0 && self !== '0%';
-const twin91 = function anonymous(self) {
+const twin96 = (self) => self !== 0 && self !== '0%';
+const twin97 = function anonymous(self) {
     return !self.includes('$(') || ["$(node.podCIDRs.ipv4)", "$(node.podCIDRs.ipv6)", "$(node.podCIDRs.ipv4.gateway)", "$(node.podCIDRs.ipv6.gateway)", "$(node.podCIDRs.ipv4.fictitiousPod)", "$(node.podCIDRs.ipv6.fictitiousPod)", "$(node.podCIDRs.ipv4.fictitiousPod)/32", "$(node.podCIDRs.ipv6.fictitiousPod)/128", "$(node.internalIPs.ipv4)", "$(node.internalIPs.ipv6)", "$(node.internalIPs.ipv4)/32", "$(node.internalIPs.ipv6)/128"].includes(self);
 };
-const twin92 = function anonymous(self, library, old) {
+const twin98 = function anonymous(self, library, old) {
     return self.includes('$(') || ((self, library) => library.isCIDR(self))(self, library, old);
 };
-const twin93 = function anonymous(self, library, old) {
+const twin99 = function anonymous(self, library, old) {
     return self.includes('$(') || ((self, library) => !library.isCIDR(self) || library.isMasked(self))(self, library, old);
 };
-const twin94 = function anonymous(self, library, old) {
+const twin100 = function anonymous(self, library, old) {
     return self.includes('$(') || ((self, library) => library.isIP(self))(self, library, old);
 };
-const twin95 = function anonymous(self, library, old) {
+const twin101 = function anonymous(self, library, old) {
     return self.includes('$(') || (function anonymous(self, library) {
         return library.isIP(self) && library.family(self) === 4;
     })(self, library, old);
 };
-const twin96 = function anonymous(self, library, old) {
+const twin102 = function anonymous(self, library, old) {
     return self.includes('$(') || (function anonymous(self, library) {
         return library.isIP(self) && library.family(self) === 6;
     })(self, library, old);
 };
-const twin97 = function anonymous(self) {
+const twin103 = function anonymous(self) {
     return Object.hasOwn(self, "services") === (self["type"] === "Service");
 };
-const twin98 = function anonymous(self) {
+const twin104 = function anonymous(self) {
     return Object.hasOwn(self, "routes") === (self["type"] === "Route");
 };
-const twin99 = function anonymous(self) {
+const twin105 = function anonymous(self) {
     return Object.hasOwn(self, "policies") === (self["type"] === "Policy");
 };
-const twin100 = function anonymous(self) {
+const twin106 = function anonymous(self) {
     return Object.hasOwn(self, "identities") === (self["type"] === "Identity");
 };
-const twin101 = function anonymous(self) {
+const twin107 = function anonymous(self) {
     return Object.hasOwn(self, "rules") === (self["type"] === "Rule");
 };
-const twin102 = function anonymous(self) {
+const twin108 = function anonymous(self) {
     return self["type"] === "Prefix" || !Object.hasOwn(self, "prefixes");
 };
-const twin103 = (self) => self.type === 'Prefix' || self.prefixFile === undefined;
-const twin104 = (self) => (self.services ?? []).reduce((sum, row) => sum + row.backends.length, 0) <= 100;
-const twin105 = (self) => !self.slice ||
+const twin109 = function anonymous(self) {
+    return Object.hasOwn(self, "limits") === (self["type"] === "Limit");
+};
+const twin110 = (self) => self.type === 'Prefix' || self.prefixFile === undefined;
+const twin111 = (self) => (self.services ?? []).reduce((sum, row) => sum + row.backends.length, 0) <= 100;
+const twin112 = (self) => !self.slice ||
     self.slice.index === 0 ||
     (self.services ?? []).every((row) => row.frontends.length === 0);
-const twin106 = (self) => self.index < self.count;
-const twin107 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
-const twin108 = (self) => (self.namespace !== undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy');
-const twin109 = (self) => (self.tier ?? 'NetworkPolicy') !== 'NetworkPolicy' ||
+const twin113 = (self) => self.index < self.count;
+const twin114 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
+const twin115 = (self) => (self.namespace !== undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy');
+const twin116 = (self) => (self.tier ?? 'NetworkPolicy') !== 'NetworkPolicy' ||
     (self.priority === undefined && self.namespaceSelector === undefined);
-const twin110 = (self) => [...(self.ingress ?? []), ...(self.egress ?? [])].every((entry) => (entry.action === undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'));
-const twin111 = (self) => self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined);
-const twin112 = (self) => self.except === undefined || self.cidr !== undefined;
-const twin113 = (self) => self.name === undefined || self.port === undefined;
+const twin117 = (self) => [...(self.ingress ?? []), ...(self.egress ?? [])].every((entry) => (entry.action === undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'));
+const twin118 = (self) => self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined);
+const twin119 = (self) => self.except === undefined || self.cidr !== undefined;
+const twin120 = (self) => self.name === undefined || self.port === undefined;
 export const RULES = {
     Cube: [
         { "path": ["spec"], "id": "MemberMismatch", "message": "bridge must be set when type is Bridge, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".bridge", "transition": false, twin: twin0 },
@@ -337,140 +360,147 @@ export const RULES = {
         { "path": ["spec"], "id": "MemberMismatch", "message": "loadBalancer must be set when type is LoadBalancer, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".loadBalancer", "transition": false, twin: twin4 },
         { "path": ["spec"], "id": "MemberMismatch", "message": "mirror must be set when type is Mirror, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".mirror", "transition": false, twin: twin5 },
         { "path": ["spec"], "id": "MemberMismatch", "message": "nat must be set when type is Nat, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nat", "transition": false, twin: twin6 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "router must be set when type is Router, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".router", "transition": false, twin: twin7 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "socketLB must be set when type is SocketLB, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".socketLB", "transition": false, twin: twin8 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Bridge has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin9 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Bridge have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin10 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Bridge has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin11 },
-        { "path": ["spec"], "id": "UnknownPort", "message": "a DDoSMitigator has the ports outside and inside, and no others", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin12 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a DDoSMitigator has no use for a table of that type", "remedy": "select tables of type Prefix only", "field": ".tables", "transition": false, twin: twin13 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin14 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin15 },
-        { "path": ["spec"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin16 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin17 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin18 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin19 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin20 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Forwarder have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin21 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Forwarder has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin22 },
-        { "path": ["spec"], "id": "ServerPortMissing", "message": "none of the load balancer's two ports is named server", "remedy": "name the port towards the backends server; the other one is the side of the clients", "field": ".ports", "transition": false, twin: twin23 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a LoadBalancer has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin24 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a LoadBalancer have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin25 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a LoadBalancer has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin26 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Mirror has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin27 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Mirror have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin28 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin29 },
-        { "path": ["spec"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin30 },
-        { "path": ["spec"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin31 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin32 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin33 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin34 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin35 },
-        { "path": ["spec"], "id": "SocketLBHook", "message": "a SocketLB runs at no other hook than Cgroup", "remedy": "set hook to Cgroup", "field": ".hook", "transition": false, twin: twin36 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a SocketLB has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin37 },
-        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a SocketLB have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin38 },
-        { "path": ["spec"], "id": "TooManyPorts", "message": "a SocketLB has at most 0 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin39 },
-        { "path": ["spec", "nodeName"], "id": "Immutable", "message": "the node of a cube cannot be changed", "remedy": "delete the cube and create one for the other node", "field": "", "transition": true, twin: twin40 },
-        { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a cube cannot be changed", "remedy": "delete the cube and create one of the other type", "field": "", "transition": true, twin: twin40 },
-        { "path": ["spec", "ports", "*", "addresses", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "tables", "*", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "access must be set when type is Access, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".access", "transition": false, twin: twin43 },
-        { "path": ["spec", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "trunk must be set when type is Trunk, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".trunk", "transition": false, twin: twin44 },
-        { "path": ["spec", "bridge", "ports", "*", "vlan", "trunk", "vlans", "*"], "id": "VlanRangeReversed", "message": "the range ends before it begins", "remedy": "give last a number that is not below first", "field": ".last", "transition": false, twin: twin45 },
-        { "path": ["spec", "ddosMitigator", "denySources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "ddosMitigator", "denySources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "ddosMitigator", "denyDestinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "ddosMitigator", "denyDestinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "ddosMitigator", "allowSources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "ddosMitigator", "allowSources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "firewall", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "firewall", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "firewall", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "firewall", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "firewall", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "firewall", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "firewall", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin48 },
-        { "path": ["spec", "forwarder", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "forwarder", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "forwarder", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "forwarder", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "forwarder", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin49 },
-        { "path": ["spec", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin49 },
-        { "path": ["spec", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin51 },
-        { "path": ["spec", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin52 },
-        { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin53 },
-        { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin54 },
-        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin55 },
-        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin56 },
-        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardTargetPort", "message": "the target has a port, but the rule has none, or the range ends beyond 65535 there", "remedy": "set port, or choose a lower port of the target", "field": ".target.port", "transition": false, twin: twin57 },
-        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardSctpPort", "message": "the port of SCTP cannot be changed: its checksum could not follow", "remedy": "let the server listen on the same port, or remove target.port", "field": ".target.port", "transition": false, twin: twin58 },
-        { "path": ["spec", "nat", "forwardRules", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "forwardRules", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "nat", "portRange"], "id": "PortRangeTooSmall", "message": "the range has less than 64 ports, or its last one lies before its first", "remedy": "set last to first + 63 or more", "field": ".last", "transition": false, twin: twin59 },
-        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin60 },
-        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin61 },
-        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin62 },
-        { "path": ["spec", "router", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin63 },
-        { "path": ["spec", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "rateLimiter must be set when type is RateLimiter, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".rateLimiter", "transition": false, twin: twin7 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "router must be set when type is Router, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".router", "transition": false, twin: twin8 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "socketLB must be set when type is SocketLB, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".socketLB", "transition": false, twin: twin9 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Bridge has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin10 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Bridge have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin11 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Bridge has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin12 },
+        { "path": ["spec"], "id": "UnknownPort", "message": "a DDoSMitigator has the ports outside and inside, and no others", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin13 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a DDoSMitigator has no use for a table of that type", "remedy": "select tables of type Prefix only", "field": ".tables", "transition": false, twin: twin14 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin15 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin16 },
+        { "path": ["spec"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin17 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin18 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin19 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin20 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin21 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Forwarder have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin22 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Forwarder has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin23 },
+        { "path": ["spec"], "id": "ServerPortMissing", "message": "none of the load balancer's two ports is named server", "remedy": "name the port towards the backends server; the other one is the side of the clients", "field": ".ports", "transition": false, twin: twin24 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a LoadBalancer has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin25 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a LoadBalancer have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin26 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a LoadBalancer has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin27 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Mirror has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin28 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a Mirror have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin29 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin30 },
+        { "path": ["spec"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin31 },
+        { "path": ["spec"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin32 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin33 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
+        { "path": ["spec"], "id": "UnknownPort", "message": "a RateLimiter has the ports outside and inside, and no others", "remedy": "name the port towards the addresses that are limited inside, the other one outside", "field": ".ports", "transition": false, twin: twin35 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a RateLimiter has no use for a table of that type", "remedy": "select tables of type Limit only", "field": ".tables", "transition": false, twin: twin36 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a RateLimiter have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin37 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a RateLimiter has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin38 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin39 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin40 },
+        { "path": ["spec"], "id": "SocketLBHook", "message": "a SocketLB runs at no other hook than Cgroup", "remedy": "set hook to Cgroup", "field": ".hook", "transition": false, twin: twin41 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a SocketLB has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin42 },
+        { "path": ["spec"], "id": "PortAddressNotUsed", "message": "the ports of a SocketLB have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin43 },
+        { "path": ["spec"], "id": "TooManyPorts", "message": "a SocketLB has at most 0 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin44 },
+        { "path": ["spec", "nodeName"], "id": "Immutable", "message": "the node of a cube cannot be changed", "remedy": "delete the cube and create one for the other node", "field": "", "transition": true, twin: twin45 },
+        { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a cube cannot be changed", "remedy": "delete the cube and create one of the other type", "field": "", "transition": true, twin: twin45 },
+        { "path": ["spec", "ports", "*", "addresses", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "tables", "*", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "access must be set when type is Access, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".access", "transition": false, twin: twin48 },
+        { "path": ["spec", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "trunk must be set when type is Trunk, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".trunk", "transition": false, twin: twin49 },
+        { "path": ["spec", "bridge", "ports", "*", "vlan", "trunk", "vlans", "*"], "id": "VlanRangeReversed", "message": "the range ends before it begins", "remedy": "give last a number that is not below first", "field": ".last", "transition": false, twin: twin50 },
+        { "path": ["spec", "ddosMitigator", "denySources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "ddosMitigator", "denySources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "ddosMitigator", "denyDestinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "ddosMitigator", "denyDestinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "ddosMitigator", "allowSources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "ddosMitigator", "allowSources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "firewall", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "firewall", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "firewall", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "firewall", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "firewall", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "firewall", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "firewall", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin53 },
+        { "path": ["spec", "forwarder", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "forwarder", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "forwarder", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "forwarder", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "forwarder", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin54 },
+        { "path": ["spec", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin54 },
+        { "path": ["spec", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin56 },
+        { "path": ["spec", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin57 },
+        { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin58 },
+        { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin59 },
+        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin60 },
+        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin61 },
+        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardTargetPort", "message": "the target has a port, but the rule has none, or the range ends beyond 65535 there", "remedy": "set port, or choose a lower port of the target", "field": ".target.port", "transition": false, twin: twin62 },
+        { "path": ["spec", "nat", "forwardRules", "*"], "id": "ForwardSctpPort", "message": "the port of SCTP cannot be changed: its checksum could not follow", "remedy": "let the server listen on the same port, or remove target.port", "field": ".target.port", "transition": false, twin: twin63 },
+        { "path": ["spec", "nat", "forwardRules", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "nat", "forwardRules", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "nat", "portRange"], "id": "PortRangeTooSmall", "message": "the range has less than 64 ports, or its last one lies before its first", "remedy": "set last to first + 63 or more", "field": ".last", "transition": false, twin: twin64 },
+        { "path": ["spec", "rateLimiter", "limits", "*"], "id": "LimitWithoutRate", "message": "a limit has neither ingress nor egress", "remedy": "set ingress, egress or both, or remove the limit", "field": "", "transition": false, twin: twin65 },
+        { "path": ["spec", "rateLimiter", "limits", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin66 },
+        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin67 },
+        { "path": ["spec", "router", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin68 },
+        { "path": ["spec", "router", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin69 },
+        { "path": ["spec", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
     ],
     CubeLink: [
-        { "path": ["spec"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin64 },
-        { "path": ["spec"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin65 },
-        { "path": ["spec"], "id": "SpliceBetweenCubes", "message": "a link with splice joins two cubes", "remedy": "make one endpoint the place where the chain goes: Next with splice.link, or an endpoint", "field": ".splice", "transition": false, twin: twin66 },
-        { "path": ["spec"], "id": "SpliceWithoutPlace", "message": "splice.link and an endpoint of type Next belong together", "remedy": "name the CubeLink in splice.link and make the other endpoint Next, or use neither", "field": ".splice", "transition": false, twin: twin67 },
-        { "path": ["spec", "nodeName"], "id": "Immutable", "message": "the node of a link cannot be changed", "remedy": "delete the link and create one for the other node", "field": "", "transition": true, twin: twin40 },
-        { "path": ["spec", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin68 },
-        { "path": ["spec", "endpoints", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin69 },
-        { "path": ["spec", "endpoints", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin70 },
-        { "path": ["spec", "endpoints", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin71 },
-        { "path": ["spec", "endpoints", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "splice"], "id": "NamespaceWithoutLink", "message": "namespace is set, but no link", "remedy": "name the CubeLink, or remove the namespace", "field": ".namespace", "transition": false, twin: twin72 },
+        { "path": ["spec"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin70 },
+        { "path": ["spec"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin71 },
+        { "path": ["spec"], "id": "SpliceBetweenCubes", "message": "a link with splice joins two cubes", "remedy": "make one endpoint the place where the chain goes: Next with splice.link, or an endpoint", "field": ".splice", "transition": false, twin: twin72 },
+        { "path": ["spec"], "id": "SpliceWithoutPlace", "message": "splice.link and an endpoint of type Next belong together", "remedy": "name the CubeLink in splice.link and make the other endpoint Next, or use neither", "field": ".splice", "transition": false, twin: twin73 },
+        { "path": ["spec", "nodeName"], "id": "Immutable", "message": "the node of a link cannot be changed", "remedy": "delete the link and create one for the other node", "field": "", "transition": true, twin: twin45 },
+        { "path": ["spec", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin74 },
+        { "path": ["spec", "endpoints", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin75 },
+        { "path": ["spec", "endpoints", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin76 },
+        { "path": ["spec", "endpoints", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin77 },
+        { "path": ["spec", "endpoints", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "splice"], "id": "NamespaceWithoutLink", "message": "namespace is set, but no link", "remedy": "name the CubeLink, or remove the namespace", "field": ".namespace", "transition": false, twin: twin78 },
     ],
     ServiceChain: [
-        { "path": [], "id": "ChainNameNotLabel", "message": "the name of a chain must be a DNS label, since it becomes part of the names of cubes and links", "remedy": "use at most 63 lower-case letters, digits and hyphens, without dots", "field": ".metadata.name", "transition": false, twin: twin73 },
-        { "path": ["spec"], "id": "LinksOrPath", "message": "links and path exclude each other, and one of them is needed", "remedy": "give links, or a path for a linear chain", "field": ".links", "transition": false, twin: twin74 },
-        { "path": ["spec"], "id": "LinkToUnknownCube", "message": "a link names a cube that is not in the chain", "remedy": "add the cube to spec.cubes or correct the name in the link", "field": ".links", "transition": false, twin: twin75 },
-        { "path": ["spec"], "id": "PathThroughUnknownCube", "message": "a step of the path names a cube that is not in the chain", "remedy": "add the cube to spec.cubes or correct the name in the path", "field": ".path", "transition": false, twin: twin76 },
-        { "path": ["spec"], "id": "NextOutsideTransparent", "message": "an endpoint of type Next stands in a Terminating chain", "remedy": "set mode to Transparent, or name the endpoint where packets go", "field": ".mode", "transition": false, twin: twin77 },
-        { "path": ["spec"], "id": "LinkTargetNotTransparent", "message": "a Terminating chain cannot go into a link", "remedy": "set mode to Transparent, or target nodes", "field": ".mode", "transition": false, twin: twin78 },
-        { "path": ["spec"], "id": "TransparentWithoutPath", "message": "a Transparent chain has no path", "remedy": "give a path: the endpoint that the chain goes to unless it targets a link, the cubes, Next", "field": ".path", "transition": false, twin: twin79 },
-        { "path": ["spec"], "id": "PathWithoutNext", "message": "the path of a Transparent chain does not end in Next", "remedy": "end it with a step of type Next: what comes after this chain", "field": ".path", "transition": false, twin: twin80 },
-        { "path": ["spec"], "id": "NextTwice", "message": "Next stands in the path more than once", "remedy": "leave it at the end alone; what comes before the chain follows from the target", "field": ".path", "transition": false, twin: twin81 },
-        { "path": ["spec"], "id": "LinkTargetWithEndpoint", "message": "the chain goes into a link, and its path names another endpoint", "remedy": "remove the endpoint, or set target.type to Nodes to go to that endpoint", "field": ".path", "transition": false, twin: twin82 },
-        { "path": ["spec"], "id": "PathWithoutEndpoint", "message": "nothing says where the chain goes", "remedy": "begin the path with an endpoint such as Interface or Pods, or set target.type to Link and name a link", "field": ".path", "transition": false, twin: twin83 },
-        { "path": ["spec"], "id": "EndpointInside", "message": "an endpoint stands between the cubes of a Transparent chain", "remedy": "name one endpoint, as the first step; the chain ends in Next", "field": ".path", "transition": false, twin: twin84 },
-        { "path": ["spec"], "id": "CubeNotOnceInPath", "message": "a cube of the Transparent chain is not in its path, or there twice", "remedy": "let each cube of spec.cubes be one step of the path", "field": ".path", "transition": false, twin: twin85 },
-        { "path": ["spec"], "id": "SpliceFromTransparent", "message": "spliceFrom is for the chain that others go into", "remedy": "remove it here and set it in the chain that owns the link", "field": ".spliceFrom", "transition": false, twin: twin86 },
-        { "path": ["spec", "target"], "id": "MemberNotOfType", "message": "nodes is set, but type is not Nodes", "remedy": "remove nodes or set type to Nodes", "field": ".nodes", "transition": false, twin: twin87 },
-        { "path": ["spec", "target"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin70 },
-        { "path": ["spec", "target"], "id": "MemberMismatch", "message": "link must be set when type is Link, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".link", "transition": false, twin: twin88 },
-        { "path": ["spec", "target", "nodes", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "target", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "updateStrategy"], "id": "MemberNotOfType", "message": "rollingUpdate is set, but type is not RollingUpdate", "remedy": "remove rollingUpdate or set type to RollingUpdate", "field": ".rollingUpdate", "transition": false, twin: twin89 },
-        { "path": ["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"], "id": "MaxUnavailableZero", "message": "maxUnavailable is zero, so no node could ever be updated", "remedy": "allow at least 1 node or 1%", "field": "", "transition": false, twin: twin90 },
+        { "path": [], "id": "ChainNameNotLabel", "message": "the name of a chain must be a DNS label, since it becomes part of the names of cubes and links", "remedy": "use at most 63 lower-case letters, digits and hyphens, without dots", "field": ".metadata.name", "transition": false, twin: twin79 },
+        { "path": ["spec"], "id": "LinksOrPath", "message": "links and path exclude each other, and one of them is needed", "remedy": "give links, or a path for a linear chain", "field": ".links", "transition": false, twin: twin80 },
+        { "path": ["spec"], "id": "LinkToUnknownCube", "message": "a link names a cube that is not in the chain", "remedy": "add the cube to spec.cubes or correct the name in the link", "field": ".links", "transition": false, twin: twin81 },
+        { "path": ["spec"], "id": "PathThroughUnknownCube", "message": "a step of the path names a cube that is not in the chain", "remedy": "add the cube to spec.cubes or correct the name in the path", "field": ".path", "transition": false, twin: twin82 },
+        { "path": ["spec"], "id": "NextOutsideTransparent", "message": "an endpoint of type Next stands in a Terminating chain", "remedy": "set mode to Transparent, or name the endpoint where packets go", "field": ".mode", "transition": false, twin: twin83 },
+        { "path": ["spec"], "id": "LinkTargetNotTransparent", "message": "a Terminating chain cannot go into a link", "remedy": "set mode to Transparent, or target nodes", "field": ".mode", "transition": false, twin: twin84 },
+        { "path": ["spec"], "id": "TransparentWithoutPath", "message": "a Transparent chain has no path", "remedy": "give a path: the endpoint that the chain goes to unless it targets a link, the cubes, Next", "field": ".path", "transition": false, twin: twin85 },
+        { "path": ["spec"], "id": "PathWithoutNext", "message": "the path of a Transparent chain does not end in Next", "remedy": "end it with a step of type Next: what comes after this chain", "field": ".path", "transition": false, twin: twin86 },
+        { "path": ["spec"], "id": "NextTwice", "message": "Next stands in the path more than once", "remedy": "leave it at the end alone; what comes before the chain follows from the target", "field": ".path", "transition": false, twin: twin87 },
+        { "path": ["spec"], "id": "LinkTargetWithEndpoint", "message": "the chain goes into a link, and its path names another endpoint", "remedy": "remove the endpoint, or set target.type to Nodes to go to that endpoint", "field": ".path", "transition": false, twin: twin88 },
+        { "path": ["spec"], "id": "PathWithoutEndpoint", "message": "nothing says where the chain goes", "remedy": "begin the path with an endpoint such as Interface or Pods, or set target.type to Link and name a link", "field": ".path", "transition": false, twin: twin89 },
+        { "path": ["spec"], "id": "EndpointInside", "message": "an endpoint stands between the cubes of a Transparent chain", "remedy": "name one endpoint, as the first step; the chain ends in Next", "field": ".path", "transition": false, twin: twin90 },
+        { "path": ["spec"], "id": "CubeNotOnceInPath", "message": "a cube of the Transparent chain is not in its path, or there twice", "remedy": "let each cube of spec.cubes be one step of the path", "field": ".path", "transition": false, twin: twin91 },
+        { "path": ["spec"], "id": "SpliceFromTransparent", "message": "spliceFrom is for the chain that others go into", "remedy": "remove it here and set it in the chain that owns the link", "field": ".spliceFrom", "transition": false, twin: twin92 },
+        { "path": ["spec", "target"], "id": "MemberNotOfType", "message": "nodes is set, but type is not Nodes", "remedy": "remove nodes or set type to Nodes", "field": ".nodes", "transition": false, twin: twin93 },
+        { "path": ["spec", "target"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin76 },
+        { "path": ["spec", "target"], "id": "MemberMismatch", "message": "link must be set when type is Link, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".link", "transition": false, twin: twin94 },
+        { "path": ["spec", "target", "nodes", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "target", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "updateStrategy"], "id": "MemberNotOfType", "message": "rollingUpdate is set, but type is not RollingUpdate", "remedy": "remove rollingUpdate or set type to RollingUpdate", "field": ".rollingUpdate", "transition": false, twin: twin95 },
+        { "path": ["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"], "id": "MaxUnavailableZero", "message": "maxUnavailable is zero, so no node could ever be updated", "remedy": "allow at least 1 node or 1%", "field": "", "transition": false, twin: twin96 },
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "bridge must be set when type is Bridge, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".bridge", "transition": false, twin: twin0 },
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "ddosMitigator must be set when type is DDoSMitigator, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".ddosMitigator", "transition": false, twin: twin1 },
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "firewall must be set when type is Firewall, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".firewall", "transition": false, twin: twin2 },
@@ -478,199 +508,210 @@ export const RULES = {
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "loadBalancer must be set when type is LoadBalancer, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".loadBalancer", "transition": false, twin: twin4 },
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "mirror must be set when type is Mirror, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".mirror", "transition": false, twin: twin5 },
         { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "nat must be set when type is Nat, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nat", "transition": false, twin: twin6 },
-        { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "router must be set when type is Router, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".router", "transition": false, twin: twin7 },
-        { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "socketLB must be set when type is SocketLB, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".socketLB", "transition": false, twin: twin8 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Bridge has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin9 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Bridge have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin10 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Bridge has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin11 },
-        { "path": ["spec", "cubes", "*"], "id": "UnknownPort", "message": "a DDoSMitigator has the ports outside and inside, and no others", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin12 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a DDoSMitigator has no use for a table of that type", "remedy": "select tables of type Prefix only", "field": ".tables", "transition": false, twin: twin13 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin14 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin15 },
-        { "path": ["spec", "cubes", "*"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin16 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin17 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin18 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin19 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin20 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Forwarder have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin21 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Forwarder has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin22 },
-        { "path": ["spec", "cubes", "*"], "id": "ServerPortMissing", "message": "none of the load balancer's two ports is named server", "remedy": "name the port towards the backends server; the other one is the side of the clients", "field": ".ports", "transition": false, twin: twin23 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a LoadBalancer has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin24 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a LoadBalancer have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin25 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a LoadBalancer has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin26 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Mirror has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin27 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Mirror have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin28 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin29 },
-        { "path": ["spec", "cubes", "*"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin30 },
-        { "path": ["spec", "cubes", "*"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin31 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin32 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin33 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin34 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin35 },
-        { "path": ["spec", "cubes", "*"], "id": "SocketLBHook", "message": "a SocketLB runs at no other hook than Cgroup", "remedy": "set hook to Cgroup", "field": ".hook", "transition": false, twin: twin36 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a SocketLB has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin37 },
-        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a SocketLB have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin38 },
-        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a SocketLB has at most 0 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin39 },
-        { "path": ["spec", "cubes", "*", "ports", "*", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "ports", "*", "addresses", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "tables", "*", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "access must be set when type is Access, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".access", "transition": false, twin: twin43 },
-        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "trunk must be set when type is Trunk, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".trunk", "transition": false, twin: twin44 },
-        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan", "trunk", "vlans", "*"], "id": "VlanRangeReversed", "message": "the range ends before it begins", "remedy": "give last a number that is not below first", "field": ".last", "transition": false, twin: twin45 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin48 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin49 },
-        { "path": ["spec", "cubes", "*", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin49 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin95 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin96 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin53 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin54 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin55 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin56 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardTargetPort", "message": "the target has a port, but the rule has none, or the range ends beyond 65535 there", "remedy": "set port, or choose a lower port of the target", "field": ".target.port", "transition": false, twin: twin57 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardSctpPort", "message": "the port of SCTP cannot be changed: its checksum could not follow", "remedy": "let the server listen on the same port, or remove target.port", "field": ".target.port", "transition": false, twin: twin58 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "nat", "portRange"], "id": "PortRangeTooSmall", "message": "the range has less than 64 ports, or its last one lies before its first", "remedy": "set last to first + 63 or more", "field": ".last", "transition": false, twin: twin59 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin60 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin61 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin62 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin63 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin92 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin93 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin91 },
-        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin94 },
-        { "path": ["spec", "links", "*"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin64 },
-        { "path": ["spec", "links", "*"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin65 },
-        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin68 },
-        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin69 },
-        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin70 },
-        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin71 },
-        { "path": ["spec", "links", "*", "endpoints", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "path", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin68 },
-        { "path": ["spec", "path", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin69 },
-        { "path": ["spec", "path", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin70 },
-        { "path": ["spec", "path", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin71 },
-        { "path": ["spec", "path", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
+        { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "rateLimiter must be set when type is RateLimiter, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".rateLimiter", "transition": false, twin: twin7 },
+        { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "router must be set when type is Router, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".router", "transition": false, twin: twin8 },
+        { "path": ["spec", "cubes", "*"], "id": "MemberMismatch", "message": "socketLB must be set when type is SocketLB, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".socketLB", "transition": false, twin: twin9 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Bridge has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin10 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Bridge have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin11 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Bridge has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin12 },
+        { "path": ["spec", "cubes", "*"], "id": "UnknownPort", "message": "a DDoSMitigator has the ports outside and inside, and no others", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin13 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a DDoSMitigator has no use for a table of that type", "remedy": "select tables of type Prefix only", "field": ".tables", "transition": false, twin: twin14 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a DDoSMitigator have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin15 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a DDoSMitigator has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin16 },
+        { "path": ["spec", "cubes", "*"], "id": "FirewallPort", "message": "a firewall has the ports outside and inside only", "remedy": "name the port towards the network outside, the one towards what is protected inside", "field": ".ports", "transition": false, twin: twin17 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Firewall has no use for a table of that type", "remedy": "select tables of type Rule, Policy, Identity only", "field": ".tables", "transition": false, twin: twin18 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Firewall have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin19 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Firewall has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin20 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Forwarder has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin21 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Forwarder have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin22 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Forwarder has at most 64 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin23 },
+        { "path": ["spec", "cubes", "*"], "id": "ServerPortMissing", "message": "none of the load balancer's two ports is named server", "remedy": "name the port towards the backends server; the other one is the side of the clients", "field": ".ports", "transition": false, twin: twin24 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a LoadBalancer has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin25 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a LoadBalancer have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin26 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a LoadBalancer has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin27 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Mirror has no use for a table of that type", "remedy": "select tables of type  only", "field": ".tables", "transition": false, twin: twin28 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a Mirror have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin29 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin30 },
+        { "path": ["spec", "cubes", "*"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin31 },
+        { "path": ["spec", "cubes", "*"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin32 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin33 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
+        { "path": ["spec", "cubes", "*"], "id": "UnknownPort", "message": "a RateLimiter has the ports outside and inside, and no others", "remedy": "name the port towards the addresses that are limited inside, the other one outside", "field": ".ports", "transition": false, twin: twin35 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a RateLimiter has no use for a table of that type", "remedy": "select tables of type Limit only", "field": ".tables", "transition": false, twin: twin36 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a RateLimiter have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin37 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a RateLimiter has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin38 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Router has no use for a table of that type", "remedy": "select tables of type Route only", "field": ".tables", "transition": false, twin: twin39 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Router has at most 32 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin40 },
+        { "path": ["spec", "cubes", "*"], "id": "SocketLBHook", "message": "a SocketLB runs at no other hook than Cgroup", "remedy": "set hook to Cgroup", "field": ".hook", "transition": false, twin: twin41 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a SocketLB has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin42 },
+        { "path": ["spec", "cubes", "*"], "id": "PortAddressNotUsed", "message": "the ports of a SocketLB have no addresses", "remedy": "remove addresses here and set them on the ports of a Router", "field": ".ports", "transition": false, twin: twin43 },
+        { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a SocketLB has at most 0 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin44 },
+        { "path": ["spec", "cubes", "*", "ports", "*", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "ports", "*", "addresses", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "tables", "*", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "access must be set when type is Access, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".access", "transition": false, twin: twin48 },
+        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan"], "id": "MemberMismatch", "message": "trunk must be set when type is Trunk, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".trunk", "transition": false, twin: twin49 },
+        { "path": ["spec", "cubes", "*", "bridge", "ports", "*", "vlan", "trunk", "vlans", "*"], "id": "VlanRangeReversed", "message": "the range ends before it begins", "remedy": "give last a number that is not below first", "field": ".last", "transition": false, twin: twin50 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denySources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "denyDestinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "ddosMitigator", "allowSources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "firewall", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin53 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "forwarder", "rules", "*", "action"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin54 },
+        { "path": ["spec", "cubes", "*", "forwarder", "defaultAction"], "id": "MemberMismatch", "message": "output must be set when type is Output, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".output", "transition": false, twin: twin54 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "clusterSources", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv4"], "id": "HairpinFamily", "message": "not an IPv4 address", "remedy": "write an IPv4 address that no pod, node or service uses", "field": "", "transition": false, twin: twin101 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "loadBalancer", "hairpin", "ipv6"], "id": "HairpinFamily", "message": "not an IPv6 address", "remedy": "write an IPv6 address that no pod, node or service uses", "field": "", "transition": false, twin: twin102 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "mirror", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*"], "id": "MemberMismatch", "message": "snat must be set when type is SNAT, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".snat", "transition": false, twin: twin58 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "sourceRules", "*", "snat", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardFamily", "message": "the target and the destination are of different IP families", "remedy": "give an IPv4 target to an IPv4 prefix and an IPv6 target to an IPv6 prefix", "field": ".target.address", "transition": false, twin: twin59 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortWithoutProtocol", "message": "a port needs a protocol that has ports", "remedy": "set protocol to TCP, UDP or SCTP, or remove port", "field": ".port", "transition": false, twin: twin60 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardPortRange", "message": "endPort stands without port, or before it", "remedy": "set port to the first and endPort to the last port of the range", "field": ".endPort", "transition": false, twin: twin61 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardTargetPort", "message": "the target has a port, but the rule has none, or the range ends beyond 65535 there", "remedy": "set port, or choose a lower port of the target", "field": ".target.port", "transition": false, twin: twin62 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*"], "id": "ForwardSctpPort", "message": "the port of SCTP cannot be changed: its checksum could not follow", "remedy": "let the server listen on the same port, or remove target.port", "field": ".target.port", "transition": false, twin: twin63 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "forwardRules", "*", "target", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "nat", "exclusions", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "nat", "portRange"], "id": "PortRangeTooSmall", "message": "the range has less than 64 ports, or its last one lies before its first", "remedy": "set last to first + 63 or more", "field": ".last", "transition": false, twin: twin64 },
+        { "path": ["spec", "cubes", "*", "rateLimiter", "limits", "*"], "id": "LimitWithoutRate", "message": "a limit has neither ingress nor egress", "remedy": "set ingress, egress or both, or remove the limit", "field": "", "transition": false, twin: twin65 },
+        { "path": ["spec", "cubes", "*", "rateLimiter", "limits", "*", "addresses", "*"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "rateLimiter", "limits", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin66 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin67 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin68 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin69 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin98 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin99 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "router", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "UnknownVariable", "message": "not a variable that stands for an address or prefix of a node", "remedy": "use $(node.internalIPs.ipv4|ipv6) or $(node.podCIDRs.ipv4|ipv6), the latter with .gateway or .fictitiousPod, as the whole value", "field": "", "transition": false, twin: twin97 },
+        { "path": ["spec", "cubes", "*", "router", "neighbours", "static", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin100 },
+        { "path": ["spec", "links", "*"], "id": "LinkWithoutCube", "message": "neither end of the link is a cube", "remedy": "make at least one endpoint a port of a cube", "field": ".endpoints", "transition": false, twin: twin70 },
+        { "path": ["spec", "links", "*"], "id": "LinkToItself", "message": "both ends of the link are the same port", "remedy": "link two different ports", "field": ".endpoints", "transition": false, twin: twin71 },
+        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin74 },
+        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin75 },
+        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin76 },
+        { "path": ["spec", "links", "*", "endpoints", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin77 },
+        { "path": ["spec", "links", "*", "endpoints", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "path", "*"], "id": "MemberMismatch", "message": "cube must be set when type is Cube, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".cube", "transition": false, twin: twin74 },
+        { "path": ["spec", "path", "*"], "id": "MemberMismatch", "message": "interface must be set when type is Interface, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".interface", "transition": false, twin: twin75 },
+        { "path": ["spec", "path", "*"], "id": "MemberNotOfType", "message": "pods is set, but type is not Pods", "remedy": "remove pods or set type to Pods", "field": ".pods", "transition": false, twin: twin76 },
+        { "path": ["spec", "path", "*"], "id": "MemberNotOfType", "message": "overlay is set, but type is not Overlay", "remedy": "remove overlay or set type to Overlay", "field": ".overlay", "transition": false, twin: twin77 },
+        { "path": ["spec", "path", "*", "pods", "selector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
     ],
     CubeTable: [
-        { "path": ["spec"], "id": "MemberMismatch", "message": "services must be set when type is Service, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".services", "transition": false, twin: twin97 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "routes must be set when type is Route, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".routes", "transition": false, twin: twin98 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "policies must be set when type is Policy, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".policies", "transition": false, twin: twin99 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "identities must be set when type is Identity, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".identities", "transition": false, twin: twin100 },
-        { "path": ["spec"], "id": "MemberMismatch", "message": "rules must be set when type is Rule, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".rules", "transition": false, twin: twin101 },
-        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixes is set, but type is not Prefix", "remedy": "remove prefixes or set type to Prefix", "field": ".prefixes", "transition": false, twin: twin102 },
-        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixFile is set, but type is not Prefix", "remedy": "remove prefixFile or set type to Prefix", "field": ".prefixFile", "transition": false, twin: twin103 },
-        { "path": ["spec"], "id": "TooManyBackends", "message": "the table holds more than 100 backends", "remedy": "cut the rows in slices of at most 100 backends, with the frontends in slice 0", "field": ".services", "transition": false, twin: twin104 },
-        { "path": ["spec"], "id": "FrontendsOutsideSliceZero", "message": "a slice other than 0 holds frontends", "remedy": "move the frontends to the table of slice 0", "field": ".services", "transition": false, twin: twin105 },
-        { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a table cannot be changed", "remedy": "create a table of the other type and delete this one", "field": "", "transition": true, twin: twin40 },
-        { "path": ["spec", "slice"], "id": "SliceIndexOutOfCount", "message": "index is not below count", "remedy": "number the slices from 0 to count - 1", "field": ".index", "transition": false, twin: twin106 },
-        { "path": ["spec", "services", "*", "frontends", "*"], "id": "FrontendWithoutAddress", "message": "the frontend has no address", "remedy": "list at least one address, or set scope to NodePort for the addresses of each node", "field": ".addresses", "transition": false, twin: twin107 },
-        { "path": ["spec", "services", "*", "frontends", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "services", "*", "backends", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin60 },
-        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin61 },
-        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin62 },
-        { "path": ["spec", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin63 },
-        { "path": ["spec", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "policies", "*"], "id": "PolicyOfNoNamespace", "message": "a policy has either a namespace or tier Admin or Baseline", "remedy": "set namespace, or tier alone", "field": ".namespace", "transition": false, twin: twin108 },
-        { "path": ["spec", "policies", "*"], "id": "ClusterPolicyMember", "message": "priority or namespaceSelector stands in a policy of a namespace", "remedy": "remove it, or set tier to Admin or Baseline", "field": ".tier", "transition": false, twin: twin109 },
-        { "path": ["spec", "policies", "*"], "id": "EntryAction", "message": "entries of a tier need an action, those of a namespace have none", "remedy": "write an action in every entry of a policy with tier Admin or Baseline, and in no other", "field": ".ingress", "transition": false, twin: twin110 },
-        { "path": ["spec", "policies", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin111 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin112 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin113 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin111 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin112 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin42 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin113 },
-        { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin50 },
-        { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
-        { "path": ["spec", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin47 },
-        { "path": ["spec", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin48 },
-        { "path": ["spec", "prefixes", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin41 },
-        { "path": ["spec", "prefixes", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "services must be set when type is Service, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".services", "transition": false, twin: twin103 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "routes must be set when type is Route, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".routes", "transition": false, twin: twin104 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "policies must be set when type is Policy, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".policies", "transition": false, twin: twin105 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "identities must be set when type is Identity, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".identities", "transition": false, twin: twin106 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "rules must be set when type is Rule, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".rules", "transition": false, twin: twin107 },
+        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixes is set, but type is not Prefix", "remedy": "remove prefixes or set type to Prefix", "field": ".prefixes", "transition": false, twin: twin108 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "limits must be set when type is Limit, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".limits", "transition": false, twin: twin109 },
+        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixFile is set, but type is not Prefix", "remedy": "remove prefixFile or set type to Prefix", "field": ".prefixFile", "transition": false, twin: twin110 },
+        { "path": ["spec"], "id": "TooManyBackends", "message": "the table holds more than 100 backends", "remedy": "cut the rows in slices of at most 100 backends, with the frontends in slice 0", "field": ".services", "transition": false, twin: twin111 },
+        { "path": ["spec"], "id": "FrontendsOutsideSliceZero", "message": "a slice other than 0 holds frontends", "remedy": "move the frontends to the table of slice 0", "field": ".services", "transition": false, twin: twin112 },
+        { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a table cannot be changed", "remedy": "create a table of the other type and delete this one", "field": "", "transition": true, twin: twin45 },
+        { "path": ["spec", "slice"], "id": "SliceIndexOutOfCount", "message": "index is not below count", "remedy": "number the slices from 0 to count - 1", "field": ".index", "transition": false, twin: twin113 },
+        { "path": ["spec", "services", "*", "frontends", "*"], "id": "FrontendWithoutAddress", "message": "the frontend has no address", "remedy": "list at least one address, or set scope to NodePort for the addresses of each node", "field": ".addresses", "transition": false, twin: twin114 },
+        { "path": ["spec", "services", "*", "frontends", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "services", "*", "backends", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "port must be set when type is Port, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".port", "transition": false, twin: twin66 },
+        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "nextHop must be set when type is NextHop, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".nextHop", "transition": false, twin: twin67 },
+        { "path": ["spec", "routes", "*"], "id": "MemberMismatch", "message": "tunnel must be set when type is Tunnel, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".tunnel", "transition": false, twin: twin68 },
+        { "path": ["spec", "routes", "*"], "id": "NextHopFamily", "message": "the next hop and the destination are of different IP families", "remedy": "give an IPv4 next hop to an IPv4 prefix and an IPv6 next hop to an IPv6 prefix", "field": ".nextHop", "transition": false, twin: twin69 },
+        { "path": ["spec", "routes", "*", "destination"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "policies", "*"], "id": "PolicyOfNoNamespace", "message": "a policy has either a namespace or tier Admin or Baseline", "remedy": "set namespace, or tier alone", "field": ".namespace", "transition": false, twin: twin115 },
+        { "path": ["spec", "policies", "*"], "id": "ClusterPolicyMember", "message": "priority or namespaceSelector stands in a policy of a namespace", "remedy": "remove it, or set tier to Admin or Baseline", "field": ".tier", "transition": false, twin: twin116 },
+        { "path": ["spec", "policies", "*"], "id": "EntryAction", "message": "entries of a tier need an action, those of a namespace have none", "remedy": "write an action in every entry of a policy with tier Admin or Baseline, and in no other", "field": ".ingress", "transition": false, twin: twin117 },
+        { "path": ["spec", "policies", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin118 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin119 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin120 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin118 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin119 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin120 },
+        { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "rules", "*", "destinations", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "rules", "*", "destinations", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "rules", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "rules", "*", "sourcePorts", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
+        { "path": ["spec", "rules", "*", "tcpFlags"], "id": "TcpFlagsOutsideMask", "message": "a flag in set is not in mask, so that no packet could match", "remedy": "add it to mask as well", "field": ".set", "transition": false, twin: twin53 },
+        { "path": ["spec", "prefixes", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "prefixes", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "limits", "*"], "id": "LimitWithoutRate", "message": "a limit has neither ingress nor egress", "remedy": "set ingress, egress or both, or remove the limit", "field": "", "transition": false, twin: twin65 },
+        { "path": ["spec", "limits", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
     ],
     CubeNode: [],
 };

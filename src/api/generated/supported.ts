@@ -11,9 +11,10 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly Hook[]>> = {
   LoadBalancer: ["TC"],
   Mirror: ["TC"],
   Nat: ["TC"],
+  RateLimiter: ["TC"],
   Router: ["TC"],
   SocketLB: ["Cgroup"],
 };
 
 /** Types of CubeTable that some cube type uses. */
-export const USED_TABLES: readonly string[] = ["Identity","Policy","Prefix","Route","Rule","Service"];
+export const USED_TABLES: readonly string[] = ["Identity","Limit","Policy","Prefix","Route","Rule","Service"];

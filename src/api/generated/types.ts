@@ -18,6 +18,7 @@ export type CubeSpec =
   | LoadBalancerCubeSpec
   | MirrorCubeSpec
   | NatCubeSpec
+  | RateLimiterCubeSpec
   | RouterCubeSpec
   | SocketLBCubeSpec;
 /** One end of a link. */
@@ -36,6 +37,7 @@ export type CubeTemplate =
   | LoadBalancerCubeTemplate
   | MirrorCubeTemplate
   | NatCubeTemplate
+  | RateLimiterCubeTemplate
   | RouterCubeTemplate
   | SocketLBCubeTemplate;
 /** One step of a path. */
@@ -48,7 +50,8 @@ export type CubeTableSpec =
   | PolicyCubeTableSpec
   | IdentityCubeTableSpec
   | RuleCubeTableSpec
-  | PrefixCubeTableSpec;
+  | PrefixCubeTableSpec
+  | LimitCubeTableSpec;
 
 /** The object of each kind. */
 export interface ObjectByKind {
@@ -172,7 +175,7 @@ export interface LabelSelector {
 /** Which tables of one type. */
 export interface TableSelection {
   /** Type of the tables. */
-  type: 'Service' | 'Route' | 'Policy' | 'Identity' | 'Rule' | 'Prefix';
+  type: 'Service' | 'Route' | 'Policy' | 'Identity' | 'Rule' | 'Prefix' | 'Limit';
   /** Labels of the tables. Without a selector all of the type in the namespace. */
   selector?: LabelSelector;
 }
@@ -799,6 +802,39 @@ export interface Nat {
    */
   sessions: NatSessions;
 }
+/** What is sent to the addresses: comes in by outside. Without it there is no limit. */
+export interface Bandwidth {
+  /**
+   * Bits in a second in the long run, of whole Ethernet frames as they are on the wire, without checksum and preamble.
+   */
+  bitsPerSecond: number;
+  /**
+   * Bits that may come at once after a silence. Without it what the rate allows in a quarter of a second, at least 1 Mbit. TCP loses more than a tenth of the rate where it is much smaller.
+   */
+  burst?: number;
+}
+/** One limit, which its addresses share. */
+export interface Limit {
+  /** Name of the limit in traces and counters. Without it its first address. */
+  name?: string;
+  /** Addresses that together have these rates, as those of one pod. An address has one limit. */
+  addresses: string[];
+  /** What is sent to the addresses: comes in by outside. Without it there is no limit. */
+  ingress?: Bandwidth;
+  /** What the addresses send: comes in by inside. Without it there is no limit. */
+  egress?: Bandwidth;
+}
+/**
+ * Limits the bandwidth of addresses behind the port inside, each direction by a token bucket. What is over is dropped, not held back. Packets of an address that has no limit, ARP and neighbour discovery pass. With tables of type Limit it gets those of the node’s pods, too, that the container runtime asks for (docs/cni.md).
+ */
+export interface RateLimiter {
+  /** Limits, in addition to the rows of Limit tables. More of them go into tables. */
+  limits: Limit[];
+  /**
+   * Limits that fit, of the spec and of tables together; four times as many addresses do. Memory in the kernel: about 200 bytes a limit, and as much for each address with one.
+   */
+  maxLimits: number;
+}
 /** Another router. */
 export interface NextHop {
   /** Address of the other router, of the same family as the destination. */
@@ -1000,6 +1036,13 @@ export interface NatCubeSpec extends CubeSpecCommon {
    * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.
    */
   nat: Nat;
+}
+export interface RateLimiterCubeSpec extends CubeSpecCommon {
+  type: 'RateLimiter';
+  /**
+   * Limits the bandwidth of addresses behind the port inside, each direction by a token bucket. What is over is dropped, not held back. Packets of an address that has no limit, ARP and neighbour discovery pass. With tables of type Limit it gets those of the node’s pods, too, that the container runtime asks for (docs/cni.md).
+   */
+  rateLimiter: RateLimiter;
 }
 export interface RouterCubeSpec extends CubeSpecCommon {
   type: 'Router';
@@ -1303,6 +1346,13 @@ export interface NatCubeTemplate extends CubeTemplateCommon {
    * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.
    */
   nat: Nat;
+}
+export interface RateLimiterCubeTemplate extends CubeTemplateCommon {
+  type: 'RateLimiter';
+  /**
+   * Limits the bandwidth of addresses behind the port inside, each direction by a token bucket. What is over is dropped, not held back. Packets of an address that has no limit, ARP and neighbour discovery pass. With tables of type Limit it gets those of the node’s pods, too, that the container runtime asks for (docs/cni.md).
+   */
+  rateLimiter: RateLimiter;
 }
 export interface RouterCubeTemplate extends CubeTemplateCommon {
   type: 'Router';
@@ -1662,6 +1712,11 @@ export interface PrefixCubeTableSpec extends CubeTableSpecCommon {
   type: 'Prefix';
   /** Prefixes, for DDoS mitigators. */
   prefixes?: Prefix[];
+}
+export interface LimitCubeTableSpec extends CubeTableSpecCommon {
+  type: 'Limit';
+  /** Limits of bandwidth, for rate limiters. */
+  limits: Limit[];
 }
 /** One member. */
 export interface ChainMember {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { atomicList, choice, integer, object, text, unionRules } from './build.ts';
+import { limits } from './limit.ts';
 import { identity, policy, prefix, prefixFile, rule } from './policy.ts';
 import { TABLE_TYPES } from './port.ts';
 import { route } from './route.ts';
@@ -18,6 +19,7 @@ const UNION: Union = {
     Identity: 'identities',
     Rule: 'rules',
     Prefix: 'prefixes',
+    Limit: 'limits',
   },
   // they may stand in a file
   optional: ['Prefix'],
@@ -80,6 +82,7 @@ export const cubeTable: KindSchema = {
       rules: atomicList('Firewall rules.', rule, 500),
       prefixes: atomicList('Prefixes, for DDoS mitigators.', prefix, 1000),
       prefixFile,
+      limits: limits('Limits of bandwidth, for rate limiters.', 500),
     },
     ['type'],
     {

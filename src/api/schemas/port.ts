@@ -13,7 +13,7 @@ import {
 } from './build.ts';
 import type { Schema } from './schema.ts';
 
-export const TABLE_TYPES = ['Service', 'Route', 'Policy', 'Identity', 'Rule', 'Prefix'] as const;
+export const TABLE_TYPES = ['Service', 'Route', 'Policy', 'Identity', 'Rule', 'Prefix', 'Limit'] as const;
 
 export const ports: Schema = mapList(
   'Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.',
@@ -55,5 +55,5 @@ export const tables: Schema = mapList(
     ['type'],
     { typeName: 'TableSelection' },
   ),
-  6,
+  7,
 );

@@ -8,6 +8,7 @@ import { schema as forwarder } from '../forwarder/schema.ts';
 import { schema as loadBalancer } from '../load-balancer/schema.ts';
 import { schema as mirror } from '../mirror/schema.ts';
 import { schema as nat } from '../nat/schema.ts';
+import { schema as rateLimiter } from '../rate-limiter/schema.ts';
 import { schema as router } from '../router/schema.ts';
 import { schema as socketLB } from '../socket-lb/schema.ts';
 
@@ -20,6 +21,7 @@ export const CUBE_TYPES = {
   LoadBalancer: loadBalancer,
   Mirror: mirror,
   Nat: nat,
+  RateLimiter: rateLimiter,
   Router: router,
   SocketLB: socketLB,
 } as const satisfies Record<string, CubeTypeSchema>;

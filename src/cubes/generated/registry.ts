@@ -8,10 +8,11 @@ import { forwarder } from '../forwarder/type.ts';
 import { loadBalancer } from '../load-balancer/type.ts';
 import { mirror } from '../mirror/type.ts';
 import { nat } from '../nat/type.ts';
+import { rateLimiter } from '../rate-limiter/type.ts';
 import { router } from '../router/type.ts';
 import { socketLB } from '../socket-lb/type.ts';
 
 /** All cube types, by `spec.type`. */
 export const CUBES: ReadonlyMap<string, CubeType> = new Map(
-  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, mirror, nat, router, socketLB].map((type) => [type.type, type as CubeType]),
+  [bridge, ddosMitigator, firewall, forwarder, loadBalancer, mirror, nat, rateLimiter, router, socketLB].map((type) => [type.type, type as CubeType]),
 );

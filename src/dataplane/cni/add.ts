@@ -38,7 +38,7 @@ export async function add(
   }
   refuseOthersInChain(node.confDir, configuration.name);
   checkNamespace(target.netns);
-  const { notReady, servesNodePorts } = node.agent.facts;
+  const { notReady, servesNodePorts, servesLimits } = node.agent.facts;
   if (notReady !== undefined)
     throw new CniError(
       CODE.TryAgainLater,
@@ -50,6 +50,12 @@ export async function add(
       CODE.UnsupportedField,
       'runtimeConfig.portMappings: no LoadBalancer of this node serves ports of the node',
       'link a LoadBalancer with the scope NodePort to the uplink, as config/provider does, or leave hostPort out',
+    );
+  if (configuration.bandwidth !== undefined && !servesLimits)
+    throw new CniError(
+      CODE.UnsupportedField,
+      'runtimeConfig.bandwidth: no RateLimiter of this node limits pods',
+      'apply config/provider/bandwidth.yaml, or leave the annotations kubernetes.io/…-bandwidth out of the Pod',
     );
   if (existing !== undefined) await tearDown(node, existing);
   const about = await steps.of('policies', () => aboutPodOf(node, target));
@@ -65,6 +71,7 @@ export async function add(
         gateways: attachment.gateways,
         about,
         hostPorts: configuration.hostPorts,
+        bandwidth: configuration.bandwidth,
       }),
     );
     // Only now: it sends nothing before the chain has it.

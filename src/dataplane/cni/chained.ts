@@ -8,7 +8,7 @@ import { PLUGIN } from './conflist.ts';
 /** Why each cannot: its rules or queues sit where packets of cubes do not pass. */
 const IMPOSSIBLE: Readonly<Record<string, string>> = {
   portmap: 'its NAT rules never see packets that cubes redirect, and cubeplane-cni does portMappings itself',
-  bandwidth: 'its queues never see packets that cubes redirect',
+  bandwidth: 'its queues never see packets that cubes redirect, and cubeplane-cni does bandwidth itself',
 };
 
 /** Plugins of a list that cannot work behind ours, by name. Pure. */

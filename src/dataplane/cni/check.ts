@@ -10,7 +10,7 @@ import {
   lookInside,
 } from '../kernel/pod-veth.ts';
 import { decodeAddress, decodeIfindex, GATEWAY_MAC } from '../layout.ts';
-import type { HostPort, PodRecord } from '../pod-record.ts';
+import type { HostPort, PodBandwidth, PodRecord } from '../pod-record.ts';
 import type { Attachment } from './attachment.ts';
 import { CniError, CODE } from './cni-error.ts';
 import type { CniNode } from './cni-node.ts';
@@ -34,6 +34,8 @@ export async function check(node: CniNode, configuration: Configuration, target:
   const pod = node.agent.pods().find((one) => one.interface === attachment.device);
   const problems = [
     ...portProblems(configuration.hostPorts ?? [], pod?.hostPorts ?? []),
+    ...bandwidthProblems(configuration.bandwidth, pod?.bandwidth),
+    ...(pod === undefined ? [] : await node.agent.inspect((inspection) => inspection.missingLimits(pod))),
     ...promised(attachment, configuration.prevResult),
     ...insideProblems(attachment, await lookInside(target.netns, target.ifname)),
   ];
@@ -58,6 +60,24 @@ export function portProblems(wanted: readonly HostPort[], served: readonly HostP
   return wanted
     .filter((port) => !served.some((one) => isDeepStrictEqual(one, port)))
     .map(({ hostPort, protocol }) => `port ${hostPort}/${protocol} of the node does not lead to the pod`);
+}
+
+/** The bandwidth that the runtime wants, against what the pod was given. */
+export function bandwidthProblems(
+  wanted: PodBandwidth | undefined,
+  given: PodBandwidth | undefined,
+): string[] {
+  return (['ingress', 'egress'] as const)
+    .filter((direction) => wanted !== undefined && !isDeepStrictEqual(wanted[direction], given?.[direction]))
+    .map(
+      (direction) =>
+        `the ${direction} bandwidth of the pod is ${text(given?.[direction])}, not ${text(wanted?.[direction])}`,
+    );
+}
+
+function text(one: PodBandwidth['ingress']): string {
+  if (one === undefined) return 'not limited';
+  return `${one.bitsPerSecond} bits a second${one.burst === undefined ? '' : ` with a burst of ${one.burst}`}`;
 }
 
 /** What the runtime believes, against what was given. Other plugins may have added to it. */

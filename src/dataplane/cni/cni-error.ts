@@ -53,6 +53,7 @@ export function toCniError(error: unknown): CniError {
     case 'HostPortInUse':
     case 'PodUnreadable':
     case 'PolicyNotInForce':
+    case 'LimitNotInForce':
       return as(CODE.TryAgainLater);
     case 'StateUnreadable':
       return as(CODE.IoFailure);

@@ -3,6 +3,7 @@
 import type { PodName } from '../about-pod.ts';
 import type { Action } from '../actions.ts';
 import type { AgentLog } from '../agent-options.ts';
+import type { Inspection } from '../inspection.ts';
 import type { NodeFacts } from '../node-facts.ts';
 import type { PlugRequest } from '../plug-request.ts';
 import type { AboutPod, PodRecord } from '../pod-record.ts';
@@ -17,6 +18,8 @@ export interface CniAgent {
   about(pod: PodName): Promise<AboutPod | undefined>;
   /** Addresses that policies take for pods', also for some that are gone. */
   policyAddresses(): Set<string>;
+  /** Answers a question about the node, between two rounds. */
+  inspect<T>(work: (inspection: Pick<Inspection, 'missingLimits'>) => T | Promise<T>): Promise<T>;
   readonly facts: NodeFacts;
 }
 

@@ -25,7 +25,10 @@ test('all fields', () => {
     ranges: [{ subnet: '10.1.0.0/24', gateway: '10.1.0.9' }, { subnet: 'fd00::/64' }],
     dns: { nameservers: ['10.96.0.10'], search: ['a.example'], domain: 'example', options: ['ndots:5'] },
     capabilities: { portMappings: true, bandwidth: false },
-    runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 8080, protocol: 'tcp' }] },
+    runtimeConfig: {
+      portMappings: [{ hostPort: 80, containerPort: 8080, protocol: 'tcp' }],
+      bandwidth: { ingressRate: 1000, ingressBurst: 500 },
+    },
     args: { labels: [] },
     'cni.dev/attachments': [],
   };
@@ -39,6 +42,7 @@ test('all fields', () => {
     ],
     dns: conf.dns,
     hostPorts: [{ hostPort: 80, containerPort: 8080, protocol: 'TCP', hostIP: '' }],
+    bandwidth: { ingress: { bitsPerSecond: 1000, burst: 500 } },
   });
 });
 
@@ -65,11 +69,11 @@ describe('what is refused', () => {
       'runtimeConfig.portMappings[0].containerPort',
     ],
     [
-      'bandwidth',
+      'a bandwidth below all',
       'ADD',
       { ...BASE, runtimeConfig: { bandwidth: { ingressRate: 1 } } },
-      2,
-      'runtimeConfig.bandwidth',
+      7,
+      'runtimeConfig.bandwidth.ingressRate: 1',
     ],
     ['another capability', 'STATUS', { ...BASE, capabilities: { ips: true } }, 2, 'capabilities.ips'],
     ['capabilities that are a list', 'ADD', { ...BASE, capabilities: [] }, 7, 'capabilities'],
@@ -116,11 +120,6 @@ describe('what is refused', () => {
     expect(error.code).toBe(code);
     expect(error.message).toContain(names);
     expect(error.remedy).not.toBe('');
-  });
-
-  test('the plugin bandwidth is named where its capability is', () => {
-    const { remedy } = refusal('ADD', { ...BASE, capabilities: { bandwidth: true } });
-    expect(remedy).toContain('the plugin bandwidth');
   });
 });
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The network configuration on the plugin's standard input. Pure. */
-import type { HostPort } from '../pod-record.ts';
+import type { HostPort, PodBandwidth } from '../pod-record.ts';
+import { bandwidthOf } from './bandwidth.ts';
 import { CniError, CODE } from './cni-error.ts';
 import { hostPortsOf } from './port-mappings.ts';
 import { type AddressRange, rangeOf } from './ranges.ts';
@@ -29,6 +30,8 @@ export interface Configuration {
   readonly dns?: Dns;
   /** Ports of the node that are to lead to the pod. */
   readonly hostPorts?: readonly HostPort[];
+  /** What the pod may send and get. */
+  readonly bandwidth?: PodBandwidth;
   readonly prevResult?: Readonly<Record<string, unknown>>;
   /** Attachments that a GC keeps, as keys. */
   readonly valid?: ReadonlySet<string>;
@@ -37,10 +40,8 @@ export interface Configuration {
 /** Fields of ours, and those that runtimes add. */
 const FIELDS = ['cniVersion', 'cniVersions', 'name', 'type', 'socket', 'mtu', 'ranges', 'dns'];
 const OF_RUNTIMES = ['capabilities', 'runtimeConfig', 'args', 'prevResult'];
-/** What pods ask of capabilities that are not there yet, and whom one must not ask instead. */
-const LATER: Readonly<Record<string, string>> = {
-  bandwidth: 'the plugin bandwidth cannot do it either: packets of cubes pass its queues by',
-};
+/** What the agent does for pods that ask for it; it says so in the configuration that it writes. */
+export const CAPABILITIES = ['portMappings', 'bandwidth'] as const;
 
 const invalid = (message: string, remedy: string) => new CniError(CODE.InvalidConfig, message, remedy);
 
@@ -77,7 +78,7 @@ export function parseConfiguration(command: Command, text: string): Configuratio
     ...(mtu === undefined ? {} : { mtu: mtuOf(mtu) }),
     ...(ranges === undefined ? {} : { ranges: rangesOf(ranges) }),
     ...(dns === undefined ? {} : { dns: dnsOf(dns) }),
-    ...hostPortsIn(fields),
+    ...ofRuntime(fields),
     ...(prevResult === undefined ? {} : { prevResult: previousOf(command, prevResult) }),
   };
 }
@@ -117,17 +118,22 @@ function refuseUnsupported(fields: Readonly<Record<string, unknown>>): void {
 function refuseCapabilities(field: string, value: unknown): void {
   if (!isObject(value)) throw invalid(`${field}: not an object`, 'write {"NAME": true}, or leave it out');
   for (const [name, wish] of Object.entries(value)) {
-    if (wish === false || wish === null || name === 'portMappings') continue;
-    const why = Object.hasOwn(LATER, name) ? `; ${LATER[name]}` : '';
-    throw unsupported(`${field}.${name}`, wish, `this release does not do ${name}: leave it out${why}`);
+    if (wish === false || wish === null || CAPABILITIES.some((one) => one === name)) continue;
+    throw unsupported(`${field}.${name}`, wish, `this release does not do ${name}: leave it out`);
   }
 }
 
 /** Runtimes pass on only what the configuration declares as a capability. */
-function hostPortsIn({ runtimeConfig }: Readonly<Record<string, unknown>>): Pick<Configuration, 'hostPorts'> {
-  const value = isObject(runtimeConfig) ? runtimeConfig.portMappings : undefined;
-  const hostPorts = value == null ? [] : hostPortsOf(value);
-  return hostPorts.length === 0 ? {} : { hostPorts };
+function ofRuntime(
+  fields: Readonly<Record<string, unknown>>,
+): Pick<Configuration, 'hostPorts' | 'bandwidth'> {
+  const asked = isObject(fields.runtimeConfig) ? fields.runtimeConfig : {};
+  const hostPorts = asked.portMappings == null ? [] : hostPortsOf(asked.portMappings);
+  const bandwidth = asked.bandwidth == null ? undefined : bandwidthOf(asked.bandwidth);
+  return {
+    ...(hostPorts.length === 0 ? {} : { hostPorts }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+  };
 }
 
 function unsupported(key: string, value: unknown, remedy: string): CniError {

@@ -73,7 +73,7 @@ describe('the configuration of the runtime', () => {
         {
           type: 'cubeplane-cni',
           socket: '/run/cubeplane/cni.sock',
-          capabilities: { portMappings: true },
+          capabilities: { portMappings: true, bandwidth: true },
         },
       ],
     });
@@ -112,6 +112,7 @@ describe('calls', () => {
       notReady: undefined,
       servesPods: true,
       servesNodePorts: true,
+      servesLimits: false,
     };
     const attachments = new Attachments(folder);
     attachments.load(() => {});
@@ -122,6 +123,7 @@ describe('calls', () => {
       pods: () => [],
       about: async () => undefined,
       policyAddresses: () => new Set<string>(),
+      inspect: never,
       get facts() {
         return facts;
       },

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The CNI capability bandwidth, on the provider's chain with config/provider/bandwidth.yaml spliced in, by the real plugin. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { parse } from 'yaml';
+import type { Namespace } from '../harness/netns.ts';
+import {
+  createMachine,
+  type Machine,
+  type Pod,
+  setPodOffload,
+  setUnderlayOffload,
+} from '../harness/topology.ts';
+import { addressesOf, CniRuntime, type Container, cniFlags } from './support/cni.ts';
+import { startIperf } from './support/iperf.ts';
+import { toProvider } from './support/manifests.ts';
+import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+
+jest.setTimeout(300_000);
+
+const SHIPPED = new URL('../../config/provider/bandwidth.yaml', import.meta.url);
+const SECONDS = 4;
+const [TEN, HUNDRED] = [10_000_000, 100_000_000];
+
+let lab: TwoNodes;
+let cni: CniRuntime;
+let beside: Pod;
+let outside: Machine;
+let slow: Container;
+let fast: Container;
+let slowAddresses: string[];
+let fastAddresses: string[];
+
+const asks = (rate: number, burst = 2 ** 32 - 1) => ({
+  conf: {
+    runtimeConfig: {
+      bandwidth: { ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst },
+    },
+  },
+});
+const LIMITER = `${SYSTEM}/bandwidth.limiter.node-a`;
+
+beforeAll(async () => {
+  lab = await openTwoNodes('bandwidth', { nodes: 1, flagsOf: cniFlags, chain: toProvider });
+  outside = await createMachine(lab.underlay, 'outside', 50);
+  beside = await lab.addPod(0, 'beside', 200);
+  await startIperf(outside.namespace);
+  cni = new CniRuntime(lab.worker(0));
+});
+afterAll(async () => {
+  await lab?.close();
+});
+
+test('without a RateLimiter a pod with a bandwidth is refused, and told what to apply', async () => {
+  const { status, json } = await cni.call('ADD', await cni.container('early'), asks(TEN));
+  expect([status, json.code]).toEqual([1, 2]);
+  expect(json.details).toContain('config/provider/bandwidth.yaml');
+  expect((await cni.traces()).devices).toEqual([]);
+});
+
+test('with it ADD succeeds', async () => {
+  lab.manifests.write('bandwidth.yaml', parse(readFileSync(SHIPPED, 'utf8')));
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(100))
+    if ((await lab.statuses(0)).has(`Cube/${LIMITER}`)) break;
+  await lab.untilReady();
+  [slow, fast] = [await cni.container('slow'), await cni.container('fast')];
+  slowAddresses = addressesOf(await cni.add(slow, asks(TEN)));
+  fastAddresses = addressesOf(await cni.add(fast, asks(HUNDRED)));
+  for (const { namespace } of [slow, fast]) await startIperf(namespace);
+});
+
+/** Bits a second that came, of IP payload. */
+async function rateOf(from: Namespace, to: string, ...more: string[]): Promise<number> {
+  const argv = ['iperf3', '--json', '--client', to, '--time', String(SECONDS), ...more];
+  const { stdout } = await from.exec(argv, { timeoutMs: 60_000 });
+  const { end } = JSON.parse(stdout);
+  if (!more.includes('--udp')) return end.sum_received.bits_per_second;
+  return end.sum.bits_per_second * (1 - end.sum.lost_percent / 100);
+}
+
+/** Of the limit. What TCP sends again and headers take of it; the burst comes on top, once. */
+function expectNear(rate: number, limit: number): void {
+  expect(rate / limit).toBeGreaterThan(0.85);
+  expect(rate / limit).toBeLessThan(1 + 0.25 / SECONDS + 0.05);
+}
+
+const place = (family: 'ipv4' | 'ipv6') => (family === 'ipv4' ? 0 : 1);
+const udp = (limit: number) => ['--udp', '--bitrate', String(limit * 1.5), '--length', '1200'];
+
+describe.each([true, false])('checksum offload %s', (offload) => {
+  beforeAll(async () => {
+    await setUnderlayOffload(lab.worker(0).node, offload);
+    await setUnderlayOffload(outside, offload);
+    await setPodOffload(beside, offload);
+    for (const { namespace } of [slow, fast])
+      await namespace.exec(['ethtool', '-K', 'eth0', 'tx', offload ? 'on' : 'off']);
+  });
+
+  test.each(FAMILIES)(
+    '%s: TCP from pod to pod of the node, at 10 and 100 Mbit/s, both ways',
+    async (family) => {
+      for (const way of [[], ['--reverse']]) {
+        expectNear(await rateOf(beside.namespace, slowAddresses[place(family)] ?? '', ...way), TEN);
+        expectNear(await rateOf(beside.namespace, fastAddresses[place(family)] ?? '', ...way), HUNDRED);
+      }
+    },
+  );
+
+  test.each(FAMILIES)('%s: UDP from pod to pod of the node, both ways', async (family) => {
+    for (const way of [[], ['--reverse']])
+      expectNear(
+        await rateOf(beside.namespace, slowAddresses[place(family)] ?? '', ...udp(TEN), ...way),
+        TEN,
+      );
+  });
+
+  test.each(FAMILIES)('%s: with the world, both ways', async (family) => {
+    for (const way of [[], ['--reverse']])
+      expectNear(await rateOf(fast.namespace, outside.addresses[family], ...way), HUNDRED);
+  });
+});
+
+test('others are not limited', async () => {
+  expect(await rateOf(beside.namespace, outside.addresses.ipv4)).toBeGreaterThan(3 * HUNDRED);
+});
+
+test('CHECK asks for the limits, in the record and in the kernel', async () => {
+  const said = async (conf: object) =>
+    (await cni.call('CHECK', slow, { conf: { prevResult: {}, ...conf } })).json.msg;
+  expect(await said(asks(TEN).conf)).not.toContain('bandwidth');
+  expect(await said(asks(HUNDRED).conf)).toContain(
+    'the ingress bandwidth of the pod is 10000000 bits a second, not 100000000 bits a second',
+  );
+});
+
+test('they outlive the agent, which finds them in its records and has nothing to do', async () => {
+  const { agent } = lab.worker(0);
+  await agent.kill();
+  expectNear(await rateOf(beside.namespace, slowAddresses[0] ?? ''), TEN);
+  await agent.start();
+  await lab.untilReady();
+  expectNear(await rateOf(beside.namespace, slowAddresses[0] ?? ''), TEN);
+  expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
+  expect(await lab.worker(0).counters.rows(LIMITER, 'limits')).toBe(4);
+});
+
+test('DEL and GC end them', async () => {
+  await cni.delete(slow);
+  expect(await lab.worker(0).counters.rows(LIMITER, 'limits')).toBe(2);
+  await cni.gc([]);
+  expect(await lab.worker(0).counters.rows(LIMITER, 'limits')).toBe(0);
+});
