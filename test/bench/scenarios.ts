@@ -449,6 +449,40 @@ const mitigator: Scenario = {
   },
 };
 
+const LIMITS = 100;
+const limited = (family: Family, n: number): string => host(family, 1, 20 + (n % LIMITS));
+
+const limiter: Scenario = {
+  name: 'rate_limiter',
+  cube: {
+    type: 'RateLimiter',
+    spec: {
+      limits: times(LIMITS, (n) => ({
+        addresses: [limited('ipv4', n), limited('ipv6', n)],
+        egress: { bitsPerSecond: 100_000_000_000 },
+      })),
+    },
+    ports: named('outside', 'inside'),
+  },
+  /* what is within its limit */
+  known: (family, count) => ({
+    packets: times(count, (n) => ({
+      frame: frameOf(ends(limited(family, n), peer(family, n), n, 80)),
+      keys: [mappedBytes(limited(family, n))],
+    })),
+    port: 1,
+    fate: 'sent',
+  }),
+  miss: {
+    name: 'no-limit',
+    traffic: (family, count) =>
+      plain(
+        times(count, (n) => ends(host(family, 64, n), peer(family, n), n, 80)),
+        1,
+      ),
+  },
+};
+
 export const SCENARIOS: readonly Scenario[] = [
   pass,
   loadBalancer,
@@ -459,4 +493,5 @@ export const SCENARIOS: readonly Scenario[] = [
   forwarder,
   mirror,
   mitigator,
+  limiter,
 ];

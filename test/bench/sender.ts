@@ -106,6 +106,7 @@ const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly strin
     forwarder: ['port_counters', 'counters', 'rules', 'rule_counters'],
     mirror: ['port_counters', 'rules'],
     ddos_mitigator: ['port_counters', 'counters', 'lists', 'source_hosts', 'source_buckets'],
+    rate_limiter: ['port_counters', 'counters', 'limits', 'buckets'],
   },
   inserts: {
     load_balancer: ['embryonic'],

@@ -37,7 +37,7 @@ interface Kind {
 }
 
 /** A cube alone in a chain. */
-class Bench {
+export class Bench {
   readonly scenario: Scenario;
   readonly chain: Chain;
   readonly cube: ChainCube;
