@@ -16,7 +16,7 @@ export interface BucketRates {
 
 export const UNLIMITED: BucketRates = { perByte: 0n, tolerance: 0n };
 
-/** Fewest bits, and how much of a second at the rate: what TCP needs to come near the rate (docs/performance.md). */
+/** Fewest bits, and how much of a second at the rate: what TCP needs to come near the rate (docs/adr/0037-bandwidth-is-policed.md). */
 const LEAST_BURST = 1_000_000;
 const BURST_SECONDS = 0.25;
 
