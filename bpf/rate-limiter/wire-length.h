@@ -6,21 +6,7 @@
 #ifndef CUBEPLANE_WIRE_LENGTH_H
 #define CUBEPLANE_WIRE_LENGTH_H
 
-#include "cube.h"
-#include "headers.h"
-
-/* Bytes of the packet's headers, as every segment of it has them. Of a tunnel that a pod makes itself: of the outer packet. */
-static __always_inline u32 header_length(const struct cube_ctx *c)
-{
-	const struct cube_work *w = c->work;
-	u8 offset = 0;
-
-	if (w->l4_proto == IPPROTO_UDP)
-		return w->l4_off + 8;
-	if (w->l4_proto == IPPROTO_TCP && !hook_load(c->skb, w->l4_off + 12, &offset, sizeof(offset)))
-		return w->l4_off + (offset >> 4) * 4;
-	return w->l4_off;
-}
+#include "header-length.h"
 
 /* Bytes of all its frames, from the Ethernet header on, without checksum and preamble. */
 static __always_inline u32 wire_length(const struct cube_ctx *c)

@@ -3,6 +3,7 @@
 #ifndef CUBEPLANE_ROUTER_ROUTE_H
 #define CUBEPLANE_ROUTER_ROUTE_H
 
+#include "header-length.h"
 #include "resolve.h"
 
 /* Longest match. */
@@ -51,10 +52,8 @@ static __always_inline void route_follow(struct cube_work *w, const struct route
 /* Whether the packet, or a segment of it, is longer than mtu. */
 static __always_inline bool route_exceeds(const struct cube_ctx *c, u32 mtu)
 {
-	const struct cube_work *w = c->work;
 	struct __sk_buff *skb = c->skb;
-	u32 gso = skb->gso_size, headers;
-	u8 offset;
+	u32 gso = skb->gso_size;
 
 	if (likely(skb->len - ETH_HLEN <= mtu))
 		return false;
@@ -62,12 +61,7 @@ static __always_inline bool route_exceeds(const struct cube_ctx *c, u32 mtu)
 		return packet_length(c) > mtu;
 	if (gso == 0xffff) /* GSO_BY_FRAGS (SCTP): the sender has cut it to its path's MTU */
 		return false;
-	headers = w->l4_off - ETH_HLEN;
-	if (w->l4_proto == IPPROTO_UDP)
-		headers += 8;
-	else if (w->l4_proto == IPPROTO_TCP && !bpf_skb_load_bytes(skb, w->l4_off + 12, &offset, 1))
-		headers += (offset >> 4) * 4;
-	return headers + gso > mtu;
+	return header_length(c) - ETH_HLEN + gso > mtu;
 }
 
 /* Makes `length` bytes readable in place. NULL: they are not there. */
