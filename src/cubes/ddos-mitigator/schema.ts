@@ -2,6 +2,7 @@
 import { atomicList, cidr, integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
+import { outsideOrInside } from '../outside-inside.ts';
 
 const list = (description: string): Schema =>
   atomicList(description, cidr('Prefix; a single address has the length 32 or 128.'), 500, { default: [] });
@@ -97,15 +98,11 @@ export const schema: CubeTypeSchema = {
   tables: ['Prefix'],
   hooks: ['TC', 'XDP'],
   rules: [
-    {
+    outsideOrInside({
       id: 'UnknownPort',
-      cel: "!has(self.ports) || self.ports.all(p, p.name in ['outside', 'inside'])",
       message: 'a DDoSMitigator has the ports outside and inside, and no others',
       remedy: 'name the ports outside and inside',
-      field: '.ports',
-      twin: (self) =>
-        (self.ports ?? []).every((p: { name: string }) => p.name === 'outside' || p.name === 'inside'),
-    },
+    }),
   ],
   dropReasons: [
     {

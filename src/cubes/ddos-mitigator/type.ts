@@ -3,6 +3,7 @@
 /** The DDoS mitigator as the agent knows it. */
 import type { DDoSMitigator } from '../../api/generated/types.ts';
 import type { CubeInput, CubeType, InstanceConfig } from '../cube-type.ts';
+import { otherPorts } from '../outside-inside.ts';
 import { constants, maps } from './generated/codec.ts';
 import { MitigatorImage } from './image.ts';
 import { bucketsFor } from './v4-buckets.ts';
@@ -59,13 +60,7 @@ export const ddosMitigator: CubeType<DDoSMitigator> = {
     source_buckets: { class: 'state', writer: 'program', codec: maps.source_buckets, version: 1 },
     syn_buckets: { class: 'state', writer: 'program', codec: maps.syn_buckets, version: 1 },
   },
-  check: ({ name, ports }) =>
-    ports
-      .filter((port) => port.id > 1)
-      .map((port) => ({
-        reason: 'UnknownPort',
-        message: `${name} has the ports outside and inside, and a link names its port ${port.name}; link outside or inside`,
-      })),
+  check: otherPorts,
   instance,
   image: ({ spec }) => new MitigatorImage(spec),
 };

@@ -3,6 +3,7 @@ import { atomicList, choice, flag, integer, object } from '../../api/schemas/bui
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import { ruleOf } from '../../api/schemas/policy.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
+import { outsideOrInside } from '../outside-inside.ts';
 
 const capacity = (description: string, value: number): Schema =>
   integer(description, 16, 16777216, { default: value, unit: 'entries' });
@@ -122,15 +123,11 @@ export const schema: CubeTypeSchema = {
   tables: ['Rule', 'Policy', 'Identity'],
   hooks: ['TC'],
   rules: [
-    {
+    outsideOrInside({
       id: 'FirewallPort',
-      cel: "!has(self.ports) || self.ports.all(p, p.name in ['outside', 'inside'])",
       message: 'a firewall has the ports outside and inside only',
       remedy: 'name the port towards the network outside, the one towards what is protected inside',
-      field: '.ports',
-      twin: (self) =>
-        (self.ports ?? []).every((p: { name: string }) => p.name === 'outside' || p.name === 'inside'),
-    },
+    }),
   ],
   dropReasons: [
     {

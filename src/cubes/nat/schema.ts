@@ -2,6 +2,7 @@
 import { choice, integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import type { Schema } from '../../api/schemas/schema.ts';
+import { outsideOrInside } from '../outside-inside.ts';
 import { counters, decisions, dropReasons } from './reasons.ts';
 import { exclusions, forwardRules, sourceRules } from './rules.ts';
 
@@ -118,15 +119,11 @@ export const schema: CubeTypeSchema = {
   tables: ['Service'],
   hooks: ['TC'],
   rules: [
-    {
+    outsideOrInside({
       id: 'NatPortUnknown',
-      cel: "!has(self.ports) || self.ports.all(p, p.name in ['outside', 'inside'])",
       message: 'a Nat has the ports outside and inside only',
       remedy: 'name the ports outside and inside',
-      field: '.ports',
-      twin: (self) =>
-        (self.ports ?? []).every((p: { name: string }) => p.name === 'outside' || p.name === 'inside'),
-    },
+    }),
     {
       id: 'NatAddressInside',
       cel: "!has(self.ports) || self.ports.all(p, p.name != 'inside' || !has(p.addresses) || p.addresses.size() == 0)",

@@ -2,6 +2,7 @@
 import { integer, object } from '../../api/schemas/build.ts';
 import type { CubeTypeSchema } from '../../api/schemas/cube-type.ts';
 import { limits } from '../../api/schemas/limit.ts';
+import { outsideOrInside } from '../outside-inside.ts';
 
 export const schema: CubeTypeSchema = {
   type: 'RateLimiter',
@@ -40,15 +41,11 @@ export const schema: CubeTypeSchema = {
   tables: ['Limit'],
   hooks: ['TC'],
   rules: [
-    {
+    outsideOrInside({
       id: 'UnknownPort',
-      cel: "!has(self.ports) || self.ports.all(p, p.name in ['outside', 'inside'])",
       message: 'a RateLimiter has the ports outside and inside, and no others',
       remedy: 'name the port towards the addresses that are limited inside, the other one outside',
-      field: '.ports',
-      twin: (self) =>
-        (self.ports ?? []).every((p: { name: string }) => p.name === 'outside' || p.name === 'inside'),
-    },
+    }),
   ],
   dropReasons: [
     {

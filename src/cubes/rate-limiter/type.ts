@@ -3,18 +3,16 @@
 /** The rate limiter as the agent knows it. */
 import type { RateLimiter } from '../../api/generated/types.ts';
 import type { CubeInput, CubeType, InstanceConfig, Problem } from '../cube-type.ts';
+import { otherPorts } from '../outside-inside.ts';
 import { ADDRESSES, assign, SPEC } from './assign.ts';
 import { maps } from './generated/codec.ts';
 import { RateLimiterImage } from './image.ts';
 
-function check({ name, spec, ports }: CubeInput<RateLimiter>): readonly Problem[] {
-  const others = ports.filter(({ id }) => id > 1).map(({ name: port }) => port);
-  const { problems } = assign(new Map([[SPEC, spec.limits]]), new Map(), spec.maxLimits);
+function check(cube: CubeInput<RateLimiter>): readonly Problem[] {
+  const { limits, maxLimits } = cube.spec;
+  const { problems } = assign(new Map([[SPEC, limits]]), new Map(), maxLimits);
   return [
-    ...others.map((port) => ({
-      reason: 'UnknownPort',
-      message: `${name} has the ports outside and inside, and a link names its port ${port}; link outside or inside`,
-    })),
+    ...otherPorts(cube),
     ...problems.map((problem) => ({ ...problem, field: 'spec.rateLimiter.limits' })),
   ];
 }
