@@ -8,6 +8,7 @@ import type { Failure } from './failure.ts';
 import type { CubeplaneObject } from './generated/types.ts';
 import { VALIDATORS } from './generated/validators.js';
 import { API_VERSION, CLUSTER_SCOPED, GROUP, isKind, KINDS, type Kind } from './group.ts';
+import { isObject } from './is-object.ts';
 import { describeObject, isDnsLabel, isDnsSubdomain } from './names.ts';
 import type { ManifestReason } from './reasons.ts';
 import { duplicates, ruleFailures } from './rules.ts';
@@ -34,7 +35,7 @@ type Plain = Record<string, unknown>;
  * force before, rules about changes are checked as well.
  */
 export function validate(manifest: unknown, old?: CubeplaneObject): Validation {
-  if (!isPlain(manifest)) {
+  if (!isObject(manifest)) {
     return refuse('document', [
       failure(
         'NotAnObject',
@@ -85,7 +86,7 @@ function checkHead(object: Plain): Failure[] {
     ];
   }
   const { metadata } = object;
-  if (!isPlain(metadata)) {
+  if (!isObject(metadata)) {
     return [failure('NameMissing', 'metadata.name', 'the object has no name', 'set metadata.name')];
   }
   return [
@@ -130,7 +131,7 @@ function checkLabels(member: 'labels' | 'annotations', metadata: Plain): Failure
   const map = metadata[member];
   if (map === undefined) return [];
   const place = `metadata.${member}`;
-  if (!isPlain(map)) {
+  if (!isObject(map)) {
     return [
       failure(
         'LabelInvalid',
@@ -166,7 +167,7 @@ function refuse(called: string, failures: Failure[]): Validation {
 
 function nameOf(object: Plain): string {
   const kind = typeof object.kind === 'string' ? object.kind : 'object';
-  const metadata = isPlain(object.metadata) ? object.metadata : {};
+  const metadata = isObject(object.metadata) ? object.metadata : {};
   const name = typeof metadata.name === 'string' ? metadata.name : '(without name)';
   return describeObject({
     kind,
@@ -177,7 +178,7 @@ function nameOf(object: Plain): string {
 /** A member without value, as in `ports:`, counts as absent, as in the API server; in a list it stays, and is refused. */
 function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
-  if (!isPlain(value)) return value;
+  if (!isObject(value)) return value;
   const members = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
   return Object.fromEntries(members.map(([key, member]) => [key, withoutNulls(member)]));
 }
@@ -186,8 +187,4 @@ function withoutNulls(value: unknown): unknown {
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}
-
-function isPlain(value: unknown): value is Plain {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -6,7 +6,7 @@ import { macInside, setUpPod } from './kernel/pod-network.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { readsPolicies } from './objects.ts';
 import { gatewaysOf, type PlugRequest, recordOf } from './plug-request.ts';
-import { servesLimits, whyNotLimited } from './pod-limits.ts';
+import { limitersOf, whyNotLimited } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { PodStore } from './pods.ts';
 import type { Reconciler } from './reconciler.ts';
@@ -104,9 +104,7 @@ export class Plugging {
   }
 
   #requireLimits(record: PodRecord): void {
-    const running = [...this.#reconciler.running.values()];
-    const limiters = running.filter(({ plan: { cube } }) => servesLimits(cube.object));
-    const why = whyNotLimited(record, limiters);
+    const why = whyNotLimited(record, limitersOf(this.#reconciler.running.values()));
     if (why === undefined) return;
     throw new AgentError(
       'LimitNotInForce',

@@ -22,6 +22,13 @@ export function servesLimits({ spec }: Pick<CubeObject, 'spec'>): boolean {
   return spec.type === 'RateLimiter' && (spec.tables ?? []).some(({ type }) => type === 'Limit');
 }
 
+/** Of cubes that run those that limit pods. */
+export function limitersOf<
+  Cube extends { readonly plan: { readonly cube: { readonly object: CubeObject } } },
+>(running: Iterable<Cube>): Cube[] {
+  return [...running].filter(({ plan }) => servesLimits(plan.cube.object));
+}
+
 /** Cubes that limit pods: what runs of them. */
 export interface RunningLimiter {
   readonly image: Pick<CubeImage, 'problems'>;

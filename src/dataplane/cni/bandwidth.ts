@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The capability bandwidth, as runtimes pass it on (CNI conventions). Pure. */
+import { isObject } from '../../api/is-object.ts';
 import { BURST, RATE } from '../../api/schemas/limit.ts';
 import type { PodBandwidth } from '../pod-record.ts';
 import { CniError, CODE } from './cni-error.ts';
@@ -17,21 +18,20 @@ const wrong = (what: string, remedy: string) => new CniError(CODE.InvalidConfig,
 
 /** Undefined where nothing is limited. Throws CniError, which names the field. */
 export function bandwidthOf(value: unknown): PodBandwidth | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
+  if (!isObject(value))
     throw wrong(
       ': not an object',
       'the runtime writes it there, as {"ingressRate": 10000000, "ingressBurst": 2500000}',
     );
-  const fields = value as Readonly<Record<string, unknown>>;
-  for (const [key, wish] of Object.entries(fields))
+  for (const [key, wish] of Object.entries(value))
     if (!KEYS.includes(key) && !isNothing(wish))
       throw new CniError(
         CODE.UnsupportedField,
         `unsupported field ${FIELD}.${key}: ${JSON.stringify(wish)}`,
         `leave it out: there are ${KEYS.join(', ')}`,
       );
-  const ingress = direction('ingress', fields);
-  const egress = direction('egress', fields);
+  const ingress = direction('ingress', value);
+  const egress = direction('egress', value);
   if (ingress === undefined && egress === undefined) return undefined;
   return { ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) };
 }

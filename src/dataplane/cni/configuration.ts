@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The network configuration on the plugin's standard input. Pure. */
+import { isObject } from '../../api/is-object.ts';
 import type { HostPort, PodBandwidth } from '../pod-record.ts';
 import { bandwidthOf } from './bandwidth.ts';
 import { CniError, CODE } from './cni-error.ts';
@@ -212,8 +213,4 @@ function validOf(fields: Readonly<Record<string, unknown>>): Set<string> {
       return attachmentKey(item.containerID, item.ifname);
     }),
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Whether the kernel limits a pod, as its maps say. */
 import type { Running } from '../images.ts';
-import { servesLimits } from '../pod-limits.ts';
+import { limitersOf } from '../pod-limits.ts';
 import type { PodRecord } from '../pod-record.ts';
 import type { TablePage, TablesRequest } from './tables.ts';
 
@@ -14,7 +14,7 @@ export async function missingLimits(
   read: (request: TablesRequest) => Promise<TablePage>,
 ): Promise<string[]> {
   if (bandwidth === undefined) return [];
-  const limiters = [...running].filter(({ plan }) => servesLimits(plan.cube.object));
+  const limiters = limitersOf(running);
   if (limiters.length === 0) return ['no RateLimiter of the node limits its bandwidth'];
   const missing: string[] = [];
   for (const { instance } of limiters)
