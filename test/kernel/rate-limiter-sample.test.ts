@@ -5,8 +5,7 @@ import { expect, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
 import type { Limit, RateLimiter } from '../../src/api/generated/types.ts';
 import { validate } from '../../src/api/validate.ts';
-import { Limiter } from './support/limiter.ts';
-import { ethernet, ip, udp } from './support/packet.ts';
+import { type Direction, frameOf, Limiter } from './support/limiter.ts';
 
 interface Sample {
   readonly kind: string;
@@ -34,11 +33,8 @@ test('the sample holds its addresses to their rates, and nobody else', async () 
   expect(lab.set('cubeplane-system/bandwidth', rows)).toEqual([]);
 
   /** Packets that pass until the first one is dropped, of {@link MANY}, and how long they took, s. */
-  const until = (direction: 'ingress' | 'egress', address: string): { passed: number; seconds: number } => {
-    const peer = address.includes(':') ? PEER.ipv6 : PEER.ipv4;
-    const [src, dst] = direction === 'ingress' ? [peer, address] : [address, peer];
-    const payload = LENGTH - (address.includes(':') ? 62 : 42);
-    const frame = ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2, payload })));
+  const until = (direction: Direction, address: string): { passed: number; seconds: number } => {
+    const frame = frameOf(direction, address, address.includes(':') ? PEER.ipv6 : PEER.ipv4, LENGTH);
     const from = performance.now();
     let passed = 0;
     while (passed < MANY && lab.fate(direction, frame) === 'passed') passed++;

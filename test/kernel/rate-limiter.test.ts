@@ -2,7 +2,7 @@
 /** What the rate limiter lets through and what it drops, packet by packet. */
 import { describe, expect, jest, test } from '@jest/globals';
 import { schema } from '../../src/cubes/rate-limiter/schema.ts';
-import { type Direction, Limiter, TICKS } from './support/limiter.ts';
+import { type Direction, frameOf, Limiter, TICKS } from './support/limiter.ts';
 import { arp, ethernet, icmp, ip, tcp, udp } from './support/packet.ts';
 
 jest.setTimeout(120_000);
@@ -18,9 +18,7 @@ const BUCKET = { ingress: 0, egress: 1 } as const;
 
 /** A frame of so many bytes, towards the pod or from it. */
 function frame(direction: Direction, family: Family, length: number, pod: string = POD[family]): Buffer {
-  const [src, dst] = direction === 'ingress' ? [PEER[family], pod] : [pod, PEER[family]];
-  const headers = 14 + (family === 'ipv4' ? 20 : 40) + 8;
-  return ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2, payload: length - headers })));
+  return frameOf(direction, pod, PEER[family], length);
 }
 
 const slow = { bitsPerSecond: 1000, burst: 8000 };

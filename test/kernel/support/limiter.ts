@@ -8,6 +8,7 @@ import { schema } from '../../../src/cubes/rate-limiter/schema.ts';
 import { rateLimiter } from '../../../src/cubes/rate-limiter/type.ts';
 import { Chain, type ChainCube, u32 } from './chain.ts';
 import { enterBy, write } from './mitigator.ts';
+import { ethernet, ip, udp } from './packet.ts';
 import { NODE } from './router.ts';
 
 export const OUTSIDE = 0;
@@ -29,6 +30,13 @@ export function limiterInput(spec: Partial<RateLimiter> = {}): CubeInput<RateLim
       { name: 'inside', id: INSIDE, addresses: [] },
     ],
   };
+}
+
+/** A datagram in a frame of so many bytes, towards an address or from it. */
+export function frameOf(direction: Direction, address: string, peer: string, length: number): Buffer {
+  const [src, dst] = direction === 'ingress' ? [peer, address] : [address, peer];
+  const headers = 14 + (address.includes(':') ? 40 : 20) + 8;
+  return ethernet({}, ip({ src, dst }, udp({ sport: 1, dport: 2, payload: length - headers })));
 }
 
 export class Limiter {
