@@ -35,6 +35,11 @@ export function coarse(seconds: number): number {
   return Math.ceil(seconds / UNIT);
 }
 
+/** When a row with this deadline is freed, in seconds: the programs' clock may be some milliseconds behind, so a unit later. */
+function freeFrom(deadline: number): number {
+  return (deadline + 1) * UNIT;
+}
+
 export interface Drain {
   /** Seconds, TCP and SCTP. */
   readonly stream: number;
@@ -253,7 +258,9 @@ export class Backends {
   #startDrain(id: number): void {
     const proto = this.#chunk(id)[this.#at(id) + 18] as number;
     const drain = proto === UDP ? this.#drain.datagram : this.#drain.stream;
-    const deadline = Math.max(1, Math.floor(this.now / UNIT) + coarse(drain));
+    // the unit that runs does not count: hardly any of it may be left
+    const units = drain === 0 ? 0 : 1 + coarse(drain);
+    const deadline = Math.max(1, Math.floor(this.now / UNIT) + units);
     this.#setFlags(id, LIVE);
     this.#setWord(id, DEADLINE, deadline);
     this.#draining.set(id, deadline);
@@ -264,9 +271,8 @@ export class Backends {
   tick(now: number): number | undefined {
     this.now = Math.max(this.now, now);
     let next: number | undefined;
-    const passed = Math.floor(this.now / UNIT);
     for (const [id, deadline] of this.#draining) {
-      if (passed <= deadline) {
+      if (this.now < freeFrom(deadline)) {
         next = Math.min(next ?? deadline, deadline);
         continue;
       }
@@ -279,7 +285,7 @@ export class Backends {
       this.#mark(id, LEAVING);
       this.#freed.push(id);
     }
-    return next === undefined ? undefined : (next + 1) * UNIT;
+    return next === undefined ? undefined : freeFrom(next);
   }
 
   /**

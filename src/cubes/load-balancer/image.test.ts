@@ -386,10 +386,10 @@ describe('an image', () => {
     fill(image, service('s', [frontend('10.96.0.1')], []));
     kernel.apply(image.take(), () => kernel.check());
     const deadline = kernel.backend(0)?.deadline ?? 0;
-    expect((deadline * 2 ** 30) / 1e9).toBeGreaterThanOrEqual(1058);
+    expect((deadline * 2 ** 30) / 1e9).toBeGreaterThanOrEqual(1060);
     expect((deadline * 2 ** 30) / 1e9).toBeLessThan(1063);
     const next = image.tick(1001) ?? 0;
-    expect(next).toBeGreaterThan(1059);
+    expect(next).toBeGreaterThan(1060);
     fill(image, service('t', [frontend('10.96.0.2')], [backend('10.244.0.9')]));
     kernel.apply(image.take());
     expect(kernel.backend(1)?.addr).toBe('10.244.0.9');
