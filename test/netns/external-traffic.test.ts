@@ -26,6 +26,7 @@ import { BULK, PORT, TARGET } from './support/services.ts';
 import {
   echoDatagram,
   holdConnections,
+  portsGiven,
   sendDatagrams,
   startBulkServer,
   transfer,
@@ -383,13 +384,26 @@ test('connections outlive the agent; no process gets a port of the range', async
     await holdConnections(outside.namespace, nodeAddress(0, 'ipv4'), CLUSTER, 10),
     await holdConnections(outside.namespace, nodeAddress(0, 'ipv6'), LOCAL, 10),
   ];
+  // Those can be asked once, and are while there is no agent; these when there is another one.
+  const later = [
+    await holdConnections(client.namespace, CLIENT.ipv6, TARGET, 10),
+    await holdConnections(outside.namespace, nodeAddress(0, 'ipv6'), CLUSTER, 10),
+    await holdConnections(outside.namespace, nodeAddress(0, 'ipv4'), LOCAL, 10),
+  ];
   await agent.kill();
   for (const one of held) expect(await one.check()).toEqual({ alive: 10, errors: {} });
   expect((await ask(outside.namespace, nodeAddress(0, 'ipv4'), LOCAL, { count: 10 })).failures).toEqual([]);
   await agent.start(120_000);
   await lab.untilReady(120_000);
+  for (const one of later) expect(await one.check()).toEqual({ alive: 10, errors: {} });
   expect((await ask(outside.namespace, nodeAddress(0, 'ipv4'), CLUSTER, { count: 20 })).failures).toEqual([]);
   expect(await reservedOn(0)).toBe('49152-65535');
+  for (const protocol of ['tcp', 'udp'] as const) {
+    // Without the range reserved, most of so many would lie in it.
+    const ports = await portsGiven(lab.worker(0).node.namespace, protocol, 1000);
+    expect(ports).toHaveLength(1000);
+    expect(ports.filter((port) => port >= 49_152)).toEqual([]);
+  }
 });
 
 test('network policies meet clients of Local by their own address, those of Cluster by that of the fictitious pod', async () => {

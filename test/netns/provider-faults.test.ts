@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { connect } from '../harness/netns.ts';
 import { type Pod, UNDERLAY } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
-import { toProvider, vipsOf } from './support/manifests.ts';
+import { podNetwork, toProvider, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { holdConnections } from './support/sockets.ts';
 import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
@@ -99,6 +99,37 @@ test('an agent that is killed ten times: no request fails', async () => {
     const { failures, requests } = await load.end();
     expect({ failures, isDone: requests > 100 }).toEqual({ failures: [], isDone: true });
   }
+});
+
+/** MAC that a pod is told when it asks for its gateway, as one does that nobody has given a permanent neighbour. */
+async function gatewayMac(pod: Pod, family: (typeof FAMILIES)[number]): Promise<string> {
+  const gateway = podNetwork(pod.node === node() ? 0 : 1, 0).gateways[family] ?? '';
+  await pod.namespace.exec(['ip', 'neighbour', 'delete', gateway, 'dev', 'eth0']);
+  await pod.namespace.exec(['ping', '-n', '-c', '1', '-W', '2', gateway]);
+  const found = await pod.namespace.exec(['ip', '-json', 'neighbour', 'show', gateway, 'dev', 'eth0']);
+  const [{ lladdr, state } = { lladdr: '', state: [] }] = JSON.parse(found.stdout) as {
+    lladdr: string;
+    state: string[];
+  }[];
+  expect(state).not.toContain('PERMANENT');
+  return lladdr;
+}
+
+test('the MAC of the gateway is one on all nodes, and outlives their agents', async () => {
+  const pods = [await lab.addPod(0, 'asks', 12), await lab.addPod(1, 'asks', 12)];
+  const told = async () => {
+    const macs = await Promise.all(pods.flatMap((pod) => FAMILIES.map((family) => gatewayMac(pod, family))));
+    const devices = await Promise.all(pods.map((pod) => pod.node.namespace.macOf('cube0')));
+    return [...macs, ...devices];
+  };
+  const before = await told();
+  expect(new Set(before).size).toBe(1);
+  await survive('agents killed and started', async () => {
+    for (const { agent } of lab.workers) await agent.kill();
+    expect(await told()).toEqual(before);
+    for (const { agent } of lab.workers) await agent.start();
+    expect(await told()).toEqual(before);
+  });
 });
 
 test('the device of the overlay is deleted', async () => {

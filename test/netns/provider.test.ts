@@ -6,15 +6,17 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
-import { startServer } from '../harness/traffic.ts';
-import { toProvider, vipsOf } from './support/manifests.ts';
+import { startLoad, startServer } from '../harness/traffic.ts';
+import { type Manifest, serviceObjects, toProvider, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
-import { openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
 
 const NODE_PORT = 30_080;
+/** Of the Service that gets addresses of a load balancer. */
+const BALANCED = { number: 13, nodePort: 30_081, ipv4: '198.51.100.13', ipv6: '2001:db8:2::13' } as const;
 /** Of the pods' own addresses: a UDP client would take an answer for one of the Service if both came from one port. */
 const DIRECT = 8081;
 /** What pods see of their node, and of what comes in by it with externalTrafficPolicy Cluster. */
@@ -161,6 +163,71 @@ describe.each([true, false])('checksum offload %s', (offload) => {
   test('nodes reach pods, Services and NodePorts, and a host outside NodePorts', async () => {
     await expectWays(fromOthers());
   });
+});
+
+test('a Service keeps its cluster IPs and its NodePort when it gets addresses of a load balancer, and when they go', async () => {
+  const { number, nodePort, ...ingress } = BALANCED;
+  const ports = named.map((port) => ({ ...port, nodePort }));
+  const spec = { type: 'LoadBalancer' };
+  const [service, ...slices] = serviceObjects({
+    name: 'balanced',
+    number,
+    ports,
+    backends: [beside, away],
+    spec,
+  });
+  const write = (ips: readonly string[]) => {
+    const status = { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } };
+    lab.manifests.write('service-balanced.yaml', { ...(service as Manifest), status }, ...slices);
+  };
+  for (const family of FAMILIES)
+    await outside.namespace.ip(`route add ${ingress[family]} via ${node(0).addresses[family]}`);
+  const client = { from: here.namespace, by: backends, sees: here.addresses };
+  const kept: Way[] = [
+    { ...client, name: 'cluster IP', to: vipsOf(number), port: PORT },
+    { ...client, name: 'NodePort', to: node(0).addresses, port: nodePort },
+    {
+      name: 'NodePort from outside',
+      from: outside.namespace,
+      to: node(0).addresses,
+      port: nodePort,
+      by: backends,
+      sees: FICTITIOUS[0] ?? {},
+    },
+  ];
+  const balanced: Way[] = [
+    { ...client, name: 'load balancer', to: ingress, port: PORT },
+    {
+      name: 'load balancer from outside',
+      from: outside.namespace,
+      to: ingress,
+      port: PORT,
+      by: backends,
+      sees: FICTITIOUS[0] ?? {},
+    },
+  ];
+  const gone: Way = { ...client, name: 'load balancer', to: ingress, port: PORT, by: 'ETIMEDOUT' };
+  write([]);
+  await eventuallyWays(kept);
+  const loads = await Promise.all(
+    FAMILIES.flatMap((family) =>
+      [false, true].map((udp) =>
+        startLoad(here.namespace, vipsOf(number)[family], PORT, { every: 20, udp, long: udp ? 0 : 4 }),
+      ),
+    ),
+  );
+  await expectWays([gone]);
+  write([ingress.ipv4, ingress.ipv6]);
+  await eventuallyWays(balanced);
+  await expectWays(kept);
+  write([]);
+  await eventuallyWays([gone]);
+  await expectWays(kept);
+  for (const load of loads) {
+    const { failures, requests } = await load.end();
+    expect({ failures, isDone: requests > 50 }).toEqual({ failures: [], isDone: true });
+  }
+  lab.manifests.remove('service-balanced.yaml');
 });
 
 test("default deny: other pods, nodes and clients outside are refused, the pod's own node is not", async () => {

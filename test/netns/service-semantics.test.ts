@@ -349,8 +349,12 @@ test('fifty Services beside each other, and nothing of them left when they go', 
   );
   lab.manifests.write('many.yaml', ...many);
   await lab.untilFrontends(0, before + MANY.count * FAMILIES.length * PROTOCOLS.length);
-  const places = numbers.map(
-    (number): Place => ({ address: vipsOf(number).ipv6, port: PORT, protocol: 'tcp', count: 1 }),
+  const places = numbers.flatMap((number) =>
+    FAMILIES.flatMap((family) =>
+      PROTOCOLS.map(
+        (protocol): Place => ({ address: vipsOf(number)[family], port: PORT, protocol, count: 1 }),
+      ),
+    ),
   );
   const found = (await survey(client.namespace, places)).map(meaningOf);
   expect(found.filter((one) => one !== 'near' && one !== 'far')).toEqual([]);

@@ -13,6 +13,7 @@ What tests do with sockets beyond client.ts and server.ts. Each command prints o
                                         two TCP connections from one source port, asked in turn
     sockets.py hold ADDRESS PORT COUNT  opens connections, says "ready"; at SIGUSR1 asks each one
     sockets.py survey                   asks each place of standard input: see survey()
+    sockets.py ports tcp|udp COUNT      local ports that the kernel gives sockets which ask for none
     sockets.py datagram ADDRESS PORT    sends the hexadecimal datagrams of standard input
 """
 import concurrent.futures
@@ -175,9 +176,22 @@ def shared(source: str, a1: str, p1: str, a2: str, p2: str, rounds: str) -> dict
     }
 
 
-def hold(address: str, port: str, count: str) -> dict:
+def allow_files(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, int(count) + 64)), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + 64)), hard))
+
+
+def ports(protocol: str, count: str) -> list:
+    allow_files(int(count))
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    sockets = [socket.socket(socket.AF_INET6, kind) for _ in range(int(count))]
+    for one in sockets:
+        one.bind(("::", 0))
+    return [one.getsockname()[1] for one in sockets]
+
+
+def hold(address: str, port: str, count: str) -> dict:
+    allow_files(int(count))
     go = threading.Event()
     signal.signal(signal.SIGUSR1, lambda *_: go.set())
     connections = [socket.create_connection((address, int(port)), timeout=10) for _ in range(int(count))]
@@ -244,6 +258,7 @@ COMMANDS = {
     "refused": refused,
     "shared": shared,
     "hold": hold,
+    "ports": ports,
     "datagram": datagram,
 }
 print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])), flush=True)

@@ -94,6 +94,10 @@ export const sendDatagrams = (
     datagrams.map((bytes) => `${Buffer.from(bytes).toString('hex')}\n`).join(''),
   );
 
+/** Local ports that the kernel gives so many sockets of a process, all open at once, which ask for none. */
+export const portsGiven = (from: Namespace, protocol: 'tcp' | 'udp', count: number) =>
+  ask<number[]>(from, ['ports', protocol, count]);
+
 /** Connections that were opened, were asked once, and stay idle. */
 export class Held {
   readonly #running: Running;
