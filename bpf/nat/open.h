@@ -257,6 +257,11 @@ __noinline int begin(struct __sk_buff *skb)
 	}
 	if (is_shared && (rule == RULE_OWN || rule == NO_RULE)) {
 		verdict = discriminate();
+		/* at an address that the cube alone answers for there is nobody else */
+		if (verdict == VERDICT_PASS && rule == RULE_OWN &&
+		    !bpf_map_lookup_elem(&host_addresses, packet_dst(c->work)))
+			return (c->work->flags & PKT_ICMP_ERROR ? VERDICT_DROP : VERDICT_REFUSE) |
+			       DROP_NO_MAPPING;
 		/* what does not open a TCP connection leads nowhere by itself */
 		if (verdict == VERDICT_CROSS &&
 		    (c->work->tuple.proto != IPPROTO_TCP || session_opens(c, 0))) {

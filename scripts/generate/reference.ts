@@ -2,6 +2,7 @@
 /** Reference pages: every field of every kind and cube type, conditions with reasons, drop reasons, counters, maps. */
 import { GROUP, VERSION } from '../../src/api/group.ts';
 import {
+  ADDRESS_REASONS,
   CONDITION_REASONS,
   MANIFEST_REASONS,
   NETWORK_REASONS,
@@ -234,6 +235,12 @@ ${list(MANIFEST_REASONS)}
 Reasons of events about a Service, EndpointSlice, Node, Pod or NetworkPolicy of which a part cannot be translated.
 
 ${list(TRANSLATION_REASONS)}
+
+## Addresses of Services
+
+Reasons of events about a Service of type LoadBalancer that address pools serve.
+
+${list(ADDRESS_REASONS)}
 
 ## NetworkUnavailable
 

@@ -2,7 +2,13 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { CONDITION_REASONS, MANIFEST_REASONS, NETWORK_REASONS, TRANSLATION_REASONS } from './reasons.ts';
+import {
+  ADDRESS_REASONS,
+  CONDITION_REASONS,
+  MANIFEST_REASONS,
+  NETWORK_REASONS,
+  TRANSLATION_REASONS,
+} from './reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Where the text of a reason stands in source code: a member, a condition's third argument, a helper's first. */
@@ -23,9 +29,13 @@ const texts = files.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]
 
 test('every reason that source code gives is described, and so stands in the reference', () => {
   const known = new Set(
-    [...Object.values(CONDITION_REASONS), MANIFEST_REASONS, NETWORK_REASONS, TRANSLATION_REASONS].flatMap(
-      Object.keys,
-    ),
+    [
+      ...Object.values(CONDITION_REASONS),
+      ADDRESS_REASONS,
+      MANIFEST_REASONS,
+      NETWORK_REASONS,
+      TRANSLATION_REASONS,
+    ].flatMap(Object.keys),
   );
   const used = texts.flatMap(([path, text]) => usesIn(text).map((reason) => ({ path, reason })));
   expect(used.length).toBeGreaterThan(40);
@@ -41,7 +51,7 @@ test('every failure of the kernel that becomes a condition is described', () => 
 
 test('the reference lists them all', () => {
   const page = readFileSync(join(ROOT, 'docs/reference/reasons.md'), 'utf8');
-  const missing = [...Object.values(CONDITION_REASONS), TRANSLATION_REASONS]
+  const missing = [...Object.values(CONDITION_REASONS), ADDRESS_REASONS, TRANSLATION_REASONS]
     .flatMap((reasons) => Object.entries(reasons))
     .filter(([reason, meaning]) => !page.includes(`| \`${reason}\` | ${meaning} |`));
   expect(missing).toEqual([]);

@@ -171,7 +171,20 @@ export const TRANSLATION_REASONS = {
   MissingField: 'A field is not set that the translation needs.',
   Duplicate: 'The same thing stands there twice.',
   InvalidSelector: 'A label selector cannot be understood.',
+  InvalidRange: 'A range of an address pool contradicts itself.',
+  PoolNotFound: 'A Service names an address pool that is not there.',
+  AddressNotInPool: 'An address that a Service has, or asks for, is in no address pool.',
+  AddressTaken: 'An address that a Service asks for belongs to somebody else.',
+  NotAnnounced: 'No node can answer for the addresses of a Service.',
+  AddressesExhausted: 'No address pool has a free address for a Service.',
   InvalidPeer: 'An entry of a policy does not say who is on the other side.',
+} as const;
+
+/** Reasons of events about the addresses of a Service of type LoadBalancer. */
+export const ADDRESS_REASONS = {
+  AddressAssigned: 'It has addresses of a pool; the note lists them.',
+  AddressReleased: 'Its addresses went back to the pool.',
+  Announced: 'A node answers for its addresses, or another one than before; the note names it.',
 } as const;
 
 export type ManifestReason = keyof typeof MANIFEST_REASONS;

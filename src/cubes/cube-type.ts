@@ -256,6 +256,11 @@ export interface CubeImage {
   punted?(record: PuntRecord): PuntAnswer;
   /** Packets that time has made due, since the last call; they are sent when the rows of the next `take` are written. */
   takePackets?(): readonly PacketOut[];
+  /**
+   * Addresses that tables gave the cube, for which it answers ARP and neighbour discovery at the port: the agent tells the
+   * neighbours on the link of an Interface there whenever one comes.
+   */
+  announced?(): { readonly port: string; readonly addresses: readonly string[] };
   /** Services about which the node has to answer load balancers outside. */
   health?(): Iterable<ServiceHealth>;
   /** Rows that each map should hold, for pressure and for printing. */

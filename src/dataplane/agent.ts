@@ -234,7 +234,7 @@ export class Agent {
         await this.#reconciler.refreshNetwork();
       }
       await this.#work();
-      await this.#sendDue();
+      await this.#reconciler.sendDue();
       this.#failures = 0;
       this.#failure = undefined;
       this.#failingSince = undefined;
@@ -324,7 +324,7 @@ export class Agent {
         if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
       }
       this.#afterGrace(await this.#reconciler.writeImages());
-      await this.#sendDue();
+      await this.#reconciler.sendDue();
     } catch (error) {
       this.#failed(error);
     }
@@ -345,10 +345,6 @@ export class Agent {
     if (isChanged) this.#afterGrace(await this.#reconciler.writeImages());
     await this.#reconciler.packets.send(packets);
     this.#scheduleImages();
-  }
-
-  async #sendDue(): Promise<void> {
-    await this.#reconciler.packets.sendDue(this.#reconciler.running.values());
   }
 
   async #keepHouse(): Promise<void> {

@@ -8,6 +8,7 @@ import { type Action, describeAction } from './actions.ts';
 import { adoptionOf } from './adoption.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentPackets } from './agent-packets.ts';
+import { Announcing } from './announcing.ts';
 import { applyAction } from './apply-action.ts';
 import { desiredState, planInstance, type Resolved, withPods } from './desired.ts';
 import type { AgentError } from './errors.ts';
@@ -45,6 +46,7 @@ export class Reconciler {
   readonly #upkeep: Upkeep;
   readonly #ports: HeldPorts;
   readonly #objectHashes: ReadonlyMap<string, string>;
+  readonly #announcing: Announcing;
   readonly running = new Map<string, Running>();
   readonly inForce: InForce;
   /** What programs hand over, and what goes back. */
@@ -78,6 +80,7 @@ export class Reconciler {
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
     this.packets = new AgentPackets(this.#pins, objects, options.redirectPeer ?? true);
+    this.#announcing = new Announcing(this.packets, options.log);
     this.#ports = new HeldPorts(options.stateDir, options.log);
     this.#upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
   }
@@ -120,6 +123,7 @@ export class Reconciler {
 
   close(): void {
     this.packets.close();
+    this.#announcing.close();
     this.#upkeep.close();
     this.#executor.close();
   }
@@ -258,6 +262,12 @@ export class Reconciler {
     // Tunnel routes say which sources the overlay lets in.
     await this.reconcile();
     return this.awaitsGrace;
+  }
+
+  /** Sends what images have to say by themselves, and what neighbours must know. Throws AgentError, KernelError. */
+  async sendDue(): Promise<void> {
+    await this.packets.sendDue(this.running.values());
+    await this.#announcing.follow(this.running, this.inForce.accepted?.graph, this.network.interfaces);
   }
 
   get awaitsGrace(): boolean {

@@ -42,6 +42,7 @@ const MEMBERS: Readonly<Record<string, string>> = {
   Rule: 'rules',
   Prefix: 'prefixes',
   Limit: 'limits',
+  Announcement: 'announcements',
 };
 
 export function pack(object: SourceObject): PackedTable {

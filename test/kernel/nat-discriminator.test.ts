@@ -5,7 +5,18 @@ import { frontend, service } from './support/balancer.ts';
 import { POD_MAC } from './support/bytes.ts';
 import { type RunResult, Verdict } from './support/chain.ts';
 import { dissect, verifyChecksums } from './support/dissect.ts';
-import { arp, echo, ethernet, icmpError, ip, ipv4, type Layer4, tcp, udp } from './support/packet.ts';
+import {
+  arp,
+  echo,
+  ethernet,
+  icmpError,
+  ip,
+  ipv4,
+  type Layer4,
+  solicitation,
+  tcp,
+  udp,
+} from './support/packet.ts';
 import { INSIDE, MASQUERADE, OUTSIDE, SPEC, Translator } from './support/translator.ts';
 
 /** PKT_HOST_ROUTE of bpf/include/packet.h. */
@@ -45,6 +56,14 @@ const SERVICE = service(
   [],
 );
 
+/** The external address is answered for here, another one elsewhere. */
+const ANNOUNCED = [
+  { address: '198.51.100.200', node: 'node-a' },
+  { address: '2001:db8::c8', node: 'node-a' },
+  { address: '198.51.100.201', node: 'node-b' },
+  { address: '2001:db8::c9', node: 'node-b' },
+];
+
 let nat: Translator;
 beforeEach(async () => {
   nat = await Translator.open({
@@ -57,6 +76,7 @@ beforeEach(async () => {
     addresses: ['198.51.100.10/32', '2001:db8::10/128'],
     node: ['198.51.100.10', '2001:db8::10'],
     services: [SERVICE],
+    announcements: ANNOUNCED,
   });
   for (const address of ['198.51.100.10', '2001:db8::10']) nat.chain.hostAddress(address);
 });
@@ -217,4 +237,53 @@ test('who asks for the MAC of the node gets its answer from the host', () => {
     arp({ operation: 1, senderMac: POD_MAC, sender: '203.0.113.7', target: '198.51.100.10' }),
   );
   expect(nat.uplink(frame, { packetType: 1 })).toMatchObject({ verdict: Verdict.pass, drops: [] });
+});
+
+describe('addresses that a table gives to the node', () => {
+  const who = (target: string) => {
+    const asked = arp({ operation: 1, senderMac: POD_MAC, sender: '198.51.100.7', target });
+    return ethernet({ dst: 'ff:ff:ff:ff:ff:ff' }, asked);
+  };
+  const solicit = (target: string) =>
+    ethernet(
+      { dst: '33:33:ff:00:00:c8' },
+      ip({ src: '2001:db8::7', dst: 'ff02::1:ff00:c8', ttl: 255 }, solicitation(target)),
+    );
+  /** A frame to a group, as a device marks it. */
+  const heard = (frame: Uint8Array, packetType: number) => nat.uplink(frame, { packetType });
+
+  test('are answered for by ARP and neighbour discovery; those of another node are not', () => {
+    const answer = heard(who('198.51.100.200'), 1);
+    expect(answer).toMatchObject({ counts: ['nat neighbourReplies'], seen: { port: OUTSIDE } });
+    expect(dissect(answer.frame)).toMatchObject({
+      eth: { dst: POD_MAC },
+      arp: { operation: 2, sender: '198.51.100.200', target: '198.51.100.7' },
+    });
+    const advertised = heard(solicit('2001:db8::c8'), 2);
+    expect(advertised).toMatchObject({ counts: ['nat neighbourReplies'], seen: { port: OUTSIDE } });
+    expect(ipOf(advertised)).toMatchObject({ src: '2001:db8::c8', dst: '2001:db8::7', icmp: { type: 136 } });
+    for (const [frame, type] of [
+      [who('198.51.100.201'), 1],
+      [solicit('2001:db8::c9'), 2],
+    ] as const)
+      expect(heard(frame, type)).toMatchObject({ verdict: Verdict.pass, counts: [], frame });
+  });
+
+  test('are the host’s where it has them: it answers and has what nobody serves', () => {
+    for (const address of ['198.51.100.200', '2001:db8::c8']) nat.chain.hostAddress(address);
+    expect(heard(who('198.51.100.200'), 1)).toMatchObject({ verdict: Verdict.pass, counts: [] });
+    expect(heard(solicit('2001:db8::c8'), 2)).toMatchObject({ verdict: Verdict.pass, counts: [] });
+    const frame = packet('203.0.113.7', '198.51.100.200', tcp({ sport: 4000, dport: 81, flags: 'S' }));
+    isLeft(nat.uplink(frame), frame);
+  });
+
+  test.each(FAMILIES)('%s: a port that nobody serves is refused, one that is served crosses', (_, f) => {
+    const refused = nat.uplink(packet(f.peer, f.external, tcp({ sport: 4000, dport: 81, flags: 'S' })));
+    expect(refused).toMatchObject({ drops: ['nat NoMapping'], seen: { port: OUTSIDE } });
+    expect(ipOf(refused)).toMatchObject({ src: f.external, dst: f.peer, tcp: { sport: 81, flags: 'RA' } });
+    const dropped = nat.uplink(packet(f.peer, f.external, udp({ sport: 4000, dport: 81, payload: 8 })));
+    expect(dropped).toMatchObject({ verdict: Verdict.drop, drops: ['nat NoMapping'] });
+    const served = nat.uplink(packet(f.peer, f.external, tcp({ sport: 4000, dport: 80, flags: 'S' })));
+    expect(served).toMatchObject({ drops: [], seen: { port: INSIDE } });
+  });
 });

@@ -125,7 +125,7 @@ const twin32 = function anonymous(self, library, old) {
 };
 const twin33 = function anonymous(self, library, old) {
     return self.type !== 'Nat' || (function anonymous(self) {
-        return (self.tables ?? []).every((t) => ["Service"].includes(t.type));
+        return (self.tables ?? []).every((t) => ["Service", "Announcement"].includes(t.type));
     })(self, library, old);
 };
 const twin34 = function anonymous(self, library, old) {
@@ -337,20 +337,29 @@ const twin108 = function anonymous(self) {
 const twin109 = function anonymous(self) {
     return Object.hasOwn(self, "limits") === (self["type"] === "Limit");
 };
-const twin110 = (self) => self.type === 'Prefix' || self.prefixFile === undefined;
-const twin111 = (self) => (self.services ?? []).reduce((sum, row) => sum + row.backends.length, 0) <= 100;
-const twin112 = (self) => !self.slice ||
+const twin110 = function anonymous(self) {
+    return Object.hasOwn(self, "addressPool") === (self["type"] === "AddressPool");
+};
+const twin111 = function anonymous(self) {
+    return Object.hasOwn(self, "announcements") === (self["type"] === "Announcement");
+};
+const twin112 = (self) => self.type === 'Prefix' || self.prefixFile === undefined;
+const twin113 = (self) => (self.services ?? []).reduce((sum, row) => sum + row.backends.length, 0) <= 100;
+const twin114 = (self) => !self.slice ||
     self.slice.index === 0 ||
     (self.services ?? []).every((row) => row.frontends.length === 0);
-const twin113 = (self) => self.index < self.count;
-const twin114 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
-const twin115 = (self) => (self.namespace !== undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy');
-const twin116 = (self) => (self.tier ?? 'NetworkPolicy') !== 'NetworkPolicy' ||
+const twin115 = (self) => self.index < self.count;
+const twin116 = (self) => self.scope === 'NodePort' || self.addresses.length > 0;
+const twin117 = (self) => (self.namespace !== undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy');
+const twin118 = (self) => (self.tier ?? 'NetworkPolicy') !== 'NetworkPolicy' ||
     (self.priority === undefined && self.namespaceSelector === undefined);
-const twin117 = (self) => [...(self.ingress ?? []), ...(self.egress ?? [])].every((entry) => (entry.action === undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'));
-const twin118 = (self) => self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined);
-const twin119 = (self) => self.except === undefined || self.cidr !== undefined;
-const twin120 = (self) => self.name === undefined || self.port === undefined;
+const twin119 = (self) => [...(self.ingress ?? []), ...(self.egress ?? [])].every((entry) => (entry.action === undefined) === ((self.tier ?? 'NetworkPolicy') === 'NetworkPolicy'));
+const twin120 = (self) => self.cidr === undefined || (self.namespaceSelector === undefined && self.podSelector === undefined);
+const twin121 = (self) => self.except === undefined || self.cidr !== undefined;
+const twin122 = (self) => self.name === undefined || self.port === undefined;
+const twin123 = (self) => Object.hasOwn(self, 'prefix')
+    ? !Object.hasOwn(self, 'first') && !Object.hasOwn(self, 'last')
+    : Object.hasOwn(self, 'first') && Object.hasOwn(self, 'last');
 export const RULES = {
     Cube: [
         { "path": ["spec"], "id": "MemberMismatch", "message": "bridge must be set when type is Bridge, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".bridge", "transition": false, twin: twin0 },
@@ -386,7 +395,7 @@ export const RULES = {
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin30 },
         { "path": ["spec"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin31 },
         { "path": ["spec"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin32 },
-        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin33 },
+        { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service, Announcement only", "field": ".tables", "transition": false, twin: twin33 },
         { "path": ["spec"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
         { "path": ["spec"], "id": "UnknownPort", "message": "a RateLimiter has the ports outside and inside, and no others", "remedy": "name the port towards the addresses that are limited inside, the other one outside", "field": ".ports", "transition": false, twin: twin35 },
         { "path": ["spec"], "id": "TableTypeNotUsed", "message": "a RateLimiter has no use for a table of that type", "remedy": "select tables of type Limit only", "field": ".tables", "transition": false, twin: twin36 },
@@ -534,7 +543,7 @@ export const RULES = {
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Mirror has at most 34 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin30 },
         { "path": ["spec", "cubes", "*"], "id": "NatPortUnknown", "message": "a Nat has the ports outside and inside only", "remedy": "name the ports outside and inside", "field": ".ports", "transition": false, twin: twin31 },
         { "path": ["spec", "cubes", "*"], "id": "NatAddressInside", "message": "the port inside of a Nat has addresses", "remedy": "set the addresses to translate to on the port outside; the inside is reached through a Router", "field": ".ports", "transition": false, twin: twin32 },
-        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service only", "field": ".tables", "transition": false, twin: twin33 },
+        { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a Nat has no use for a table of that type", "remedy": "select tables of type Service, Announcement only", "field": ".tables", "transition": false, twin: twin33 },
         { "path": ["spec", "cubes", "*"], "id": "TooManyPorts", "message": "a Nat has at most 2 ports", "remedy": "remove ports, or spread them over several cubes", "field": ".ports", "transition": false, twin: twin34 },
         { "path": ["spec", "cubes", "*"], "id": "UnknownPort", "message": "a RateLimiter has the ports outside and inside, and no others", "remedy": "name the port towards the addresses that are limited inside, the other one outside", "field": ".ports", "transition": false, twin: twin35 },
         { "path": ["spec", "cubes", "*"], "id": "TableTypeNotUsed", "message": "a RateLimiter has no use for a table of that type", "remedy": "select tables of type Limit only", "field": ".tables", "transition": false, twin: twin36 },
@@ -657,12 +666,14 @@ export const RULES = {
         { "path": ["spec"], "id": "MemberMismatch", "message": "rules must be set when type is Rule, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".rules", "transition": false, twin: twin107 },
         { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixes is set, but type is not Prefix", "remedy": "remove prefixes or set type to Prefix", "field": ".prefixes", "transition": false, twin: twin108 },
         { "path": ["spec"], "id": "MemberMismatch", "message": "limits must be set when type is Limit, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".limits", "transition": false, twin: twin109 },
-        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixFile is set, but type is not Prefix", "remedy": "remove prefixFile or set type to Prefix", "field": ".prefixFile", "transition": false, twin: twin110 },
-        { "path": ["spec"], "id": "TooManyBackends", "message": "the table holds more than 100 backends", "remedy": "cut the rows in slices of at most 100 backends, with the frontends in slice 0", "field": ".services", "transition": false, twin: twin111 },
-        { "path": ["spec"], "id": "FrontendsOutsideSliceZero", "message": "a slice other than 0 holds frontends", "remedy": "move the frontends to the table of slice 0", "field": ".services", "transition": false, twin: twin112 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "addressPool must be set when type is AddressPool, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".addressPool", "transition": false, twin: twin110 },
+        { "path": ["spec"], "id": "MemberMismatch", "message": "announcements must be set when type is Announcement, and only then", "remedy": "set the member that belongs to type and remove the others", "field": ".announcements", "transition": false, twin: twin111 },
+        { "path": ["spec"], "id": "MemberNotOfType", "message": "prefixFile is set, but type is not Prefix", "remedy": "remove prefixFile or set type to Prefix", "field": ".prefixFile", "transition": false, twin: twin112 },
+        { "path": ["spec"], "id": "TooManyBackends", "message": "the table holds more than 100 backends", "remedy": "cut the rows in slices of at most 100 backends, with the frontends in slice 0", "field": ".services", "transition": false, twin: twin113 },
+        { "path": ["spec"], "id": "FrontendsOutsideSliceZero", "message": "a slice other than 0 holds frontends", "remedy": "move the frontends to the table of slice 0", "field": ".services", "transition": false, twin: twin114 },
         { "path": ["spec", "type"], "id": "Immutable", "message": "the type of a table cannot be changed", "remedy": "create a table of the other type and delete this one", "field": "", "transition": true, twin: twin45 },
-        { "path": ["spec", "slice"], "id": "SliceIndexOutOfCount", "message": "index is not below count", "remedy": "number the slices from 0 to count - 1", "field": ".index", "transition": false, twin: twin113 },
-        { "path": ["spec", "services", "*", "frontends", "*"], "id": "FrontendWithoutAddress", "message": "the frontend has no address", "remedy": "list at least one address, or set scope to NodePort for the addresses of each node", "field": ".addresses", "transition": false, twin: twin114 },
+        { "path": ["spec", "slice"], "id": "SliceIndexOutOfCount", "message": "index is not below count", "remedy": "number the slices from 0 to count - 1", "field": ".index", "transition": false, twin: twin115 },
+        { "path": ["spec", "services", "*", "frontends", "*"], "id": "FrontendWithoutAddress", "message": "the frontend has no address", "remedy": "list at least one address, or set scope to NodePort for the addresses of each node", "field": ".addresses", "transition": false, twin: twin116 },
         { "path": ["spec", "services", "*", "frontends", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
         { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
         { "path": ["spec", "services", "*", "frontends", "*", "sourceRanges", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
@@ -675,13 +686,13 @@ export const RULES = {
         { "path": ["spec", "routes", "*", "destination"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
         { "path": ["spec", "routes", "*", "nextHop", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
         { "path": ["spec", "routes", "*", "tunnel", "remote"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
-        { "path": ["spec", "policies", "*"], "id": "PolicyOfNoNamespace", "message": "a policy has either a namespace or tier Admin or Baseline", "remedy": "set namespace, or tier alone", "field": ".namespace", "transition": false, twin: twin115 },
-        { "path": ["spec", "policies", "*"], "id": "ClusterPolicyMember", "message": "priority or namespaceSelector stands in a policy of a namespace", "remedy": "remove it, or set tier to Admin or Baseline", "field": ".tier", "transition": false, twin: twin116 },
-        { "path": ["spec", "policies", "*"], "id": "EntryAction", "message": "entries of a tier need an action, those of a namespace have none", "remedy": "write an action in every entry of a policy with tier Admin or Baseline, and in no other", "field": ".ingress", "transition": false, twin: twin117 },
+        { "path": ["spec", "policies", "*"], "id": "PolicyOfNoNamespace", "message": "a policy has either a namespace or tier Admin or Baseline", "remedy": "set namespace, or tier alone", "field": ".namespace", "transition": false, twin: twin117 },
+        { "path": ["spec", "policies", "*"], "id": "ClusterPolicyMember", "message": "priority or namespaceSelector stands in a policy of a namespace", "remedy": "remove it, or set tier to Admin or Baseline", "field": ".tier", "transition": false, twin: twin118 },
+        { "path": ["spec", "policies", "*"], "id": "EntryAction", "message": "entries of a tier need an action, those of a namespace have none", "remedy": "write an action in every entry of a policy with tier Admin or Baseline, and in no other", "field": ".ingress", "transition": false, twin: twin119 },
         { "path": ["spec", "policies", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
         { "path": ["spec", "policies", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin118 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin119 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin120 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin121 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
@@ -689,9 +700,9 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
         { "path": ["spec", "policies", "*", "ingress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
         { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
-        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin120 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin118 },
-        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin119 },
+        { "path": ["spec", "policies", "*", "ingress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin122 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "PeerOfTwoKinds", "message": "cidr stands beside a selector", "remedy": "make two peers of it, one with the prefix and one with the selectors", "field": ".cidr", "transition": false, twin: twin120 },
+        { "path": ["spec", "policies", "*", "egress", "*", "peers", "*"], "id": "ExceptWithoutPrefix", "message": "except stands there without cidr", "remedy": "set cidr to the prefix that they are left out of, or remove except", "field": ".except", "transition": false, twin: twin121 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "namespaceSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "podSelector", "matchExpressions", "*"], "id": "SelectorValues", "message": "values do not fit the operator", "remedy": "give at least one value with In and NotIn, none with Exists and DoesNotExist", "field": ".values", "transition": false, twin: twin47 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "cidr"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
@@ -699,7 +710,7 @@ export const RULES = {
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
         { "path": ["spec", "policies", "*", "egress", "*", "peers", "*", "except", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
         { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortRangeReversed", "message": "endPort is below port, or port is missing", "remedy": "set port and an endPort that is not below it", "field": ".endPort", "transition": false, twin: twin52 },
-        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin120 },
+        { "path": ["spec", "policies", "*", "egress", "*", "ports", "*"], "id": "PortAndName", "message": "port and name are both set", "remedy": "remove one of them", "field": ".name", "transition": false, twin: twin122 },
         { "path": ["spec", "identities", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
         { "path": ["spec", "rules", "*", "sources", "*"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
@@ -712,6 +723,12 @@ export const RULES = {
         { "path": ["spec", "prefixes", "*", "cidr"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
         { "path": ["spec", "limits", "*"], "id": "LimitWithoutRate", "message": "a limit has neither ingress nor egress", "remedy": "set ingress, egress or both, or remove the limit", "field": "", "transition": false, twin: twin65 },
         { "path": ["spec", "limits", "*", "addresses", "*"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "addressPool", "ranges", "*"], "id": "RangeIncomplete", "message": "a range is neither a prefix nor a first and a last address", "remedy": "set prefix alone, or first and last", "field": "", "transition": false, twin: twin123 },
+        { "path": ["spec", "addressPool", "ranges", "*", "prefix"], "id": "InvalidCIDR", "message": "not an address with prefix length", "remedy": "write it like 10.244.1.0/24 or fd00:244:1::/64, without leading zeros", "field": "", "transition": false, twin: twin46 },
+        { "path": ["spec", "addressPool", "ranges", "*", "prefix"], "id": "CIDRHasHostBits", "message": "bits are set to the right of the prefix length", "remedy": "write the network address (10.244.1.0/24, not 10.244.1.7/24)", "field": "", "transition": false, twin: twin51 },
+        { "path": ["spec", "addressPool", "ranges", "*", "first"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "addressPool", "ranges", "*", "last"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
+        { "path": ["spec", "announcements", "*", "address"], "id": "InvalidAddress", "message": "not an IP address", "remedy": "write one IPv4 or IPv6 address, such as 10.0.0.1 or fd00::1, without prefix length, zone or leading zeros", "field": "", "transition": false, twin: twin55 },
     ],
     CubeNode: [],
 };

@@ -17,4 +17,4 @@ export const CUBE_HOOKS: Readonly<Record<string, readonly Hook[]>> = {
 };
 
 /** Types of CubeTable that some cube type uses. */
-export const USED_TABLES: readonly string[] = ["Identity","Limit","Policy","Prefix","Route","Rule","Service"];
+export const USED_TABLES: readonly string[] = ["Announcement","Identity","Limit","Policy","Prefix","Route","Rule","Service"];

@@ -51,7 +51,9 @@ export type CubeTableSpec =
   | IdentityCubeTableSpec
   | RuleCubeTableSpec
   | PrefixCubeTableSpec
-  | LimitCubeTableSpec;
+  | LimitCubeTableSpec
+  | AddressPoolCubeTableSpec
+  | AnnouncementCubeTableSpec;
 
 /** The object of each kind. */
 export interface ObjectByKind {
@@ -175,7 +177,7 @@ export interface LabelSelector {
 /** Which tables of one type. */
 export interface TableSelection {
   /** Type of the tables. */
-  type: 'Service' | 'Route' | 'Policy' | 'Identity' | 'Rule' | 'Prefix' | 'Limit';
+  type: 'Service' | 'Route' | 'Policy' | 'Identity' | 'Rule' | 'Prefix' | 'Limit' | 'Announcement';
   /** Labels of the tables. Without a selector all of the type in the namespace. */
   selector?: LabelSelector;
 }
@@ -1672,6 +1674,44 @@ export interface PrefixFile {
   /** What is done with packets from there, or to there. */
   list: 'DenySource' | 'DenyDestination' | 'AllowSource';
 }
+/** Addresses of one family: a prefix, or the first and the last one. */
+export interface AddressRange {
+  /**
+   * All addresses of a prefix. Of IPv4 without the first and the last one, of IPv6 without the first, which mean the network itself (RFC 950, RFC 4291); prefixes of one or two addresses have all of them.
+   */
+  prefix?: string;
+  /** First address of the range. */
+  first?: string;
+  /** Last address of the range, of the same family and not before the first. */
+  last?: string;
+}
+/**
+ * Addresses that the operator gives to Services of type LoadBalancer. They must be of the subnets at the uplinks of the nodes and nobody else may have them: a node answers ARP and neighbour discovery for each.
+ */
+export interface AddressPool {
+  /** The addresses, those that are given first first. */
+  ranges: AddressRange[];
+  /**
+   * Which Services get an address. Auto: all. OnRequest: those that name the pool in the annotation cubeplane.io/address-pool, or one of its addresses.
+   */
+  assign: 'Auto' | 'OnRequest';
+}
+/** The Service whose address it is. */
+export interface AnnouncedService {
+  /** Namespace of the Service. */
+  namespace: string;
+  /** Name of the Service. */
+  name: string;
+}
+/** An address for which one node answers ARP and neighbour discovery at its uplink. */
+export interface Announcement {
+  /** The address. */
+  address: string;
+  /** Name of the node that answers. */
+  node: string;
+  /** The Service whose address it is. */
+  service?: AnnouncedService;
+}
 /** What every CubeTableSpec has. */
 export interface CubeTableSpecCommon {
   /**
@@ -1717,6 +1757,18 @@ export interface LimitCubeTableSpec extends CubeTableSpecCommon {
   type: 'Limit';
   /** Limits of bandwidth, for rate limiters. */
   limits: Limit[];
+}
+export interface AddressPoolCubeTableSpec extends CubeTableSpecCommon {
+  type: 'AddressPool';
+  /**
+   * Addresses that the operator gives to Services of type LoadBalancer. They must be of the subnets at the uplinks of the nodes and nobody else may have them: a node answers ARP and neighbour discovery for each.
+   */
+  addressPool: AddressPool;
+}
+export interface AnnouncementCubeTableSpec extends CubeTableSpecCommon {
+  type: 'Announcement';
+  /** Addresses that nodes answer for, for NATs of role Discriminator. */
+  announcements: Announcement[];
 }
 /** One member. */
 export interface ChainMember {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { addressPool, announcement } from './address-pool.ts';
 import { atomicList, choice, integer, object, text, unionRules } from './build.ts';
 import { limits } from './limit.ts';
 import { identity, policy, prefix, prefixFile, rule } from './policy.ts';
@@ -20,6 +21,8 @@ const UNION: Union = {
     Rule: 'rules',
     Prefix: 'prefixes',
     Limit: 'limits',
+    AddressPool: 'addressPool',
+    Announcement: 'announcements',
   },
   // they may stand in a file
   optional: ['Prefix'],
@@ -62,7 +65,7 @@ export const cubeTable: KindSchema = {
   spec: object(
     'The rows; the member that belongs to the type.',
     {
-      type: choice('What the rows are.', TABLE_TYPES, {
+      type: choice('What the rows are.', [...TABLE_TYPES, 'AddressPool'], {
         rules: [
           {
             id: 'Immutable',
@@ -83,6 +86,12 @@ export const cubeTable: KindSchema = {
       prefixes: atomicList('Prefixes, for DDoS mitigators.', prefix, 1000),
       prefixFile,
       limits: limits('Limits of bandwidth, for rate limiters.', 500),
+      addressPool,
+      announcements: atomicList(
+        'Addresses that nodes answer for, for NATs of role Discriminator.',
+        announcement,
+        16,
+      ),
     },
     ['type'],
     {

@@ -13,7 +13,17 @@ import {
 } from './build.ts';
 import type { Schema } from './schema.ts';
 
-export const TABLE_TYPES = ['Service', 'Route', 'Policy', 'Identity', 'Rule', 'Prefix', 'Limit'] as const;
+/** Types of tables that a cube can select. */
+export const TABLE_TYPES = [
+  'Service',
+  'Route',
+  'Policy',
+  'Identity',
+  'Rule',
+  'Prefix',
+  'Limit',
+  'Announcement',
+] as const;
 
 export const ports: Schema = mapList(
   'Settings of ports. A port that a link names needs an entry only when it has addresses, a MAC or an MTU of its own.',
@@ -55,5 +65,6 @@ export const tables: Schema = mapList(
     ['type'],
     { typeName: 'TableSelection' },
   ),
+  // no type of cube reads more, and the API server estimates what rules may cost by it
   7,
 );

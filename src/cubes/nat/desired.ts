@@ -5,10 +5,11 @@
  * take them; bpf/nat/nat.h says what the program does with them.
  */
 import type { Nat } from '../../api/generated/types.ts';
+import { hostPrefix, parseAddress } from '../../api/ip.ts';
 import type { CubeInput, Problem } from '../cube-type.ts';
 import { compileForwardRules } from './forward-rules.ts';
 import type { ForwardRule, NatOptions, SourceRule } from './generated/codec.ts';
-import { Field, type MatchRow, MatchTable, prefixesOf } from './match-table.ts';
+import { Field, type MatchRow, MatchTable, OWN_RULE, prefixesOf } from './match-table.ts';
 import { outsideAddresses } from './outside.ts';
 import { compileSourceRules } from './source-rules.ts';
 
@@ -24,13 +25,19 @@ export interface Desired {
   readonly problems: readonly Problem[];
 }
 
-export function desired({ spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>): Desired {
+/** @param announced addresses that tables give to the cube beside its own. They have no part in the options. */
+export function desired(
+  { spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>,
+  announced: readonly string[] = [],
+): Desired {
   const problems: Problem[] = [];
   const outside = outsideAddresses(ports, problems);
   const table = new MatchTable();
   const source = compileSourceRules(spec.sourceRules, outside, table, problems);
   const forward = compileForwardRules(spec, outside, table, problems);
 
+  for (const address of announced.map(parseAddress).filter((one) => one !== undefined))
+    table.addPrefix(Field.ForwardDestination, hostPrefix(address), OWN_RULE);
   const exclusions = prefixesOf(spec.exclusions);
   for (const prefix of exclusions) table.addPrefix(Field.Exclusion, prefix, 0);
   const discriminates = spec.role === 'Discriminator';
@@ -50,7 +57,7 @@ export function desired({ spec, ports }: Pick<CubeInput<Nat>, 'spec' | 'ports'>)
     options: {
       firstPort: first,
       portCount: last - first + 1,
-      forwards: flag(outside.length + forward.rules.length > 0),
+      forwards: flag(discriminates || outside.length + forward.rules.length > 0),
       forwardSources: flag(forward.usesSources),
       forwardServices: flag(forward.usesServices),
       sources: flag(source.rules.length > 0),

@@ -22,13 +22,16 @@ const spec: Nat = {
   },
 };
 const imageOf = (changes: Partial<Nat> = {}) =>
-  new NatImage({
-    spec: { ...spec, ...changes },
-    ports: [
-      { name: 'outside', id: 0, addresses: ['198.51.100.10/24'] },
-      { name: 'inside', id: 1, addresses: [] },
-    ],
-  });
+  new NatImage(
+    {
+      spec: { ...spec, ...changes },
+      ports: [
+        { name: 'outside', id: 0, addresses: ['198.51.100.10/24'] },
+        { name: 'inside', id: 1, addresses: [] },
+      ],
+    },
+    { name: 'node-a', addresses: [] },
+  );
 const adopt = (image: NatImage, writes: readonly MapWrite[]) => {
   for (const { map, count, keys, values } of writes) image.adopt(map, count, keys, values);
 };
@@ -85,7 +88,10 @@ describe('Services of a discriminator', () => {
     backends: [],
   });
   const discriminator = (maxServices = 64, node = ['192.0.2.11', '2001:db8::11']) =>
-    new NatImage({ spec: { ...spec, role: 'Discriminator', maxServices }, ports: [] }, node);
+    new NatImage(
+      { spec: { ...spec, role: 'Discriminator', maxServices }, ports: [] },
+      { name: 'node-a', addresses: node },
+    );
   const rowsOf = (image: NatImage) => image.usage().services?.used;
 
   test('are a set, whoever names a row', () => {
@@ -119,5 +125,69 @@ describe('Services of a discriminator', () => {
       { reason: 'MapFull', field: 'spec.nat.maxServices', message: expect.stringMatching(/n\/web.*1 of/) },
     ]);
     expect(imageOf().setTable('n/a', [many])).toMatchObject([{ reason: 'TableUnused' }]);
+  });
+});
+
+describe('addresses that tables announce', () => {
+  const own = [
+    { address: '192.0.2.200', node: 'node-a' },
+    { address: '2001:db8::c8', node: 'node-a' },
+    { address: '192.0.2.201', node: 'node-b' },
+  ];
+  const discriminator = () => {
+    const ports = [{ name: 'outside', id: 0, addresses: ['192.0.2.11/32'] }];
+    const node = { name: 'node-a', addresses: ['192.0.2.11'] };
+    return new NatImage({ spec: { ...spec, role: 'Discriminator' }, ports }, node);
+  };
+  const announce = (image: NatImage, rows: typeof own | undefined, key = 'n/a') =>
+    image.setTable(key, rows, undefined, 'Announcement');
+  const rowsOf = (image: NatImage) => image.usage().matches?.used ?? 0;
+
+  test('come and go as rows; those of other nodes are none', () => {
+    const image = discriminator();
+    image.settle();
+    const before = rowsOf(image);
+    image.take();
+    expect(announce(image, own)).toEqual([]);
+    expect(image.announced()).toEqual({ port: 'outside', addresses: ['192.0.2.200', '2001:db8::c8'] });
+    const added = image.take();
+    expect(added.writes.map(({ map, op, count }) => `${op} ${count} ${map}`)).toEqual(['update 2 matches']);
+    expect(rowsOf(image)).toBe(before + 2);
+    announce(image, own.slice(0, 1), 'n/b');
+    announce(image, undefined);
+    expect(image.announced().addresses).toEqual(['192.0.2.200']);
+    image.setTable('n/b', undefined);
+    const removed = image.take();
+    expect(removed.writes).toEqual([]);
+    expect(removed.afterGrace.map(({ op, count }) => `${op} ${count}`)).toEqual(['delete 2']);
+    expect(rowsOf(image)).toBe(before);
+  });
+
+  test('are found again by an agent that starts anew, and go where nobody names them', () => {
+    const first = discriminator();
+    announce(first, own);
+    first.settle();
+    const { writes } = first.take();
+    const same = discriminator();
+    adopt(same, writes);
+    announce(same, own);
+    same.settle();
+    expect(same.take()).toEqual({ writes: [], afterGrace: [] });
+    const other = discriminator();
+    adopt(other, writes);
+    other.settle();
+    expect(other.take().afterGrace.map(({ op, count, map }) => `${op} ${count} ${map}`)).toEqual([
+      'delete 2 matches',
+    ]);
+  });
+
+  test('that no host has are told, and those of a gateway are not looked at', () => {
+    expect(announce(discriminator(), [{ address: '224.0.0.1', node: 'node-a' }])).toMatchObject([
+      { reason: 'InvalidAddress', field: 'spec.announcements[0].address' },
+    ]);
+    const gateway = imageOf();
+    expect(announce(gateway, own)).toMatchObject([{ reason: 'TableUnused' }]);
+    expect(gateway.announced().addresses).toEqual([]);
+    expect(gateway.setTable('n/a', undefined)).toEqual([]);
   });
 });

@@ -2,12 +2,13 @@
 
 /**
  * What the maps of one NAT should hold. Rules follow from the spec and are written once, before the flip; where it discriminates,
- * Services come and go.
+ * Services and announced addresses come and go.
  */
-import type { Nat, Service } from '../../api/generated/types.ts';
+import type { Announcement, Nat, Service } from '../../api/generated/types.ts';
 import { ArrayRows } from '../array-rows.ts';
-import type { CubeImage, CubeInput, ImageChange, NodeInput, Problem } from '../cube-type.ts';
+import type { CubeImage, CubeInput, ImageChange, NodeInput, Problem, TableSlice } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
+import { Announced } from './announced.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
 import type { MatchRow } from './match-table.ts';
@@ -32,14 +33,24 @@ export class NatImage implements CubeImage {
   readonly #used: Readonly<Record<string, number>>;
   readonly #spec: Nat;
   readonly #services: OutsideServices;
+  readonly #cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>;
+  readonly #announced: Announced;
+  /** Table → type of its rows. */
+  readonly #types = new Map<string, string>();
   /** Rows of matches until they are placed: after the kernel's own have been adopted. */
-  #wanted: readonly MatchRow[];
+  #wanted: readonly MatchRow[] | undefined;
+  /** Keys of the rows that are placed, by their text. */
+  #placed = new Map<string, Uint8Array>();
 
-  /** @param addresses of the node, without length. */
-  constructor(cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>, addresses: readonly string[] = []) {
+  constructor(
+    cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>,
+    { name, addresses }: Pick<NodeInput, 'name' | 'addresses'>,
+  ) {
     const wanted = desired(cube);
+    this.#cube = cube;
     this.#spec = cube.spec;
     this.#services = new OutsideServices(cube.spec.maxServices, addresses);
+    this.#announced = new Announced(name);
     this.#wanted = wanted.matches;
     const fill = <V>(codec: ValueCodec<V> & { name: string }, rows: readonly V[]) => {
       const array = this.#arrays.find(([name]) => name === codec.name)?.[1];
@@ -65,7 +76,17 @@ export class NatImage implements CubeImage {
     else throw new Error(`a NAT has no map ${map} whose rows could be taken over`);
   }
 
-  setTable(key: string, rows: readonly unknown[] | undefined): readonly Problem[] {
+  setTable(
+    key: string,
+    rows: readonly unknown[] | undefined,
+    _slice?: TableSlice,
+    type = 'Service',
+  ): readonly Problem[] {
+    const of = rows === undefined ? (this.#types.get(key) ?? type) : type;
+    if (rows === undefined) this.#types.delete(key);
+    else this.#types.set(key, of);
+    if (this.#spec.role === 'Discriminator' && of === 'Announcement')
+      return this.#announce(key, rows as readonly Announcement[] | undefined);
     if (this.#spec.role === 'Discriminator')
       return this.#services.set(key, rows as readonly Service[] | undefined);
     if (rows === undefined) return [];
@@ -73,9 +94,21 @@ export class NatImage implements CubeImage {
       {
         reason: 'TableUnused',
         field: 'spec.tables',
-        message: `CubeTable ${key} is selected, but only a NAT of role Discriminator looks at Services; set nat.role, or remove tables`,
+        message: `CubeTable ${key} is selected, but only a NAT of role Discriminator looks at ${of}s; set nat.role, or remove tables`,
       },
     ];
+  }
+
+  #announce(key: string, rows: readonly Announcement[] | undefined): readonly Problem[] {
+    const before = this.#announced.addresses.join();
+    const problems = this.#announced.set(key, rows);
+    const { addresses } = this.#announced;
+    if (addresses.join() !== before) this.#wanted = desired(this.#cube, addresses).matches;
+    return problems;
+  }
+
+  announced(): { readonly port: string; readonly addresses: readonly string[] } {
+    return { port: 'outside', addresses: this.#announced.addresses };
   }
 
   setNode({ addresses }: NodeInput): void {
@@ -83,12 +116,17 @@ export class NatImage implements CubeImage {
   }
 
   #place(): void {
+    if (this.#wanted === undefined) return;
+    const placed = new Map<string, Uint8Array>();
     for (const { key, value } of this.#wanted) {
       const bytes = new Uint8Array(matches.keySize);
       matches.encodeKey(key, bytes);
       this.#matches.set(bytes, encode(matches, value));
+      placed.set(bytes.join(), bytes);
     }
-    this.#wanted = [];
+    for (const [text, key] of this.#placed) if (!placed.has(text)) this.#matches.delete(key);
+    this.#placed = placed;
+    this.#wanted = undefined;
   }
 
   settle(): void {

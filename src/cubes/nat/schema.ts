@@ -116,7 +116,7 @@ export const schema: CubeTypeSchema = {
     max: 2,
     addresses: true,
   },
-  tables: ['Service'],
+  tables: ['Service', 'Announcement'],
   hooks: ['TC'],
   rules: [
     outsideOrInside({

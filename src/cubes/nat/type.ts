@@ -53,7 +53,7 @@ export const nat: CubeType<Nat> = {
   layer: 3,
   fixedPorts: { outside: 0, inside: 1 },
   firstNamedPort: 2,
-  tableTypes: ['Service'],
+  tableTypes: ['Service', 'Announcement'],
   maps: {
     matches: { class: 'config', writer: 'agent', codec: maps.matches, version: 1 },
     source_rules: { class: 'config', writer: 'agent', codec: maps.source_rules, version: 1 },
@@ -88,7 +88,7 @@ export const nat: CubeType<Nat> = {
   reservedPorts: ({ spec: { role, portRange } }) => (role === 'Discriminator' ? [portRange] : []),
   check: (cube) => checkPorts(cube) ?? checkRole(cube) ?? desired(cube).problems,
   instance,
-  image: (cube, node) => new NatImage(cube, node.addresses),
+  image: (cube, node) => new NatImage(cube, node),
 };
 
 /** Only from an interface that the host shares can packets be left to it. */

@@ -75,7 +75,7 @@ export class NatLab {
     clear(cube.map('matches'));
     clear(cube.map('services'));
     for (const name of ARRAYS) zero(cube.map(name));
-    const image = new NatImage(input, OWN);
+    const image = new NatImage(input, { name: 'node-a', addresses: OWN });
     if (config.services.length > 0) image.setTable('n/services', config.services);
     for (const address of OWN) this.chain.hostAddress(address, config.spec.role === 'Gateway');
     image.settle();

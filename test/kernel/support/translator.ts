@@ -3,7 +3,7 @@
  * A NAT in a chain of its own, filled through its image as the agent does it. Both its ports end in the probe, so a result
  * tells where a packet went and what it was then.
  */
-import type { Nat, Service } from '../../../src/api/generated/types.ts';
+import type { Announcement, Nat, Service } from '../../../src/api/generated/types.ts';
 import { established as codec, type Session } from '../../../src/cubes/nat/generated/codec.ts';
 import { NatImage } from '../../../src/cubes/nat/image.ts';
 import { schema } from '../../../src/cubes/nat/schema.ts';
@@ -67,6 +67,7 @@ export interface TranslatorOptions {
   readonly node?: readonly string[];
   /** Of its tables. */
   readonly services?: readonly Service[];
+  readonly announcements?: readonly Announcement[];
 }
 
 /** Ports of a cube as the agent gives them. */
@@ -103,8 +104,10 @@ export class Translator {
     const chain = await Chain.open();
     const cube = await chain.add({ object: 'nat', schema, slot: 1, variables: rodata, mapSizes: sizes });
     chain.watch(1, OUTSIDE, INSIDE);
-    const image = new NatImage(input, options.node);
+    const image = new NatImage(input, { name: node.name, addresses: options.node ?? [] });
     if (options.services) image.setTable('n/services', options.services);
+    if (options.announcements)
+      image.setTable('n/announcements', options.announcements, undefined, 'Announcement');
     image.settle();
     for (const { map, keys, values } of image.take().writes) cube.map(map).updateBatchSync(keys, values);
     return new Translator(chain, cube);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/** When the node tells its neighbours which addresses it answers for. Pure: time and what is there come in, frames go out. */
+import { announcementFrames, solicitedNodeGroup } from './announcement-frames.ts';
+import type { Graph } from './graph-model.ts';
+import type { Running } from './images.ts';
+import type { LinkInfo } from './kernel/netlink.ts';
+import type { Outgoing } from './slow-path.ts';
+
+/** Told so often, with these pauses, s: a frame may be lost (RFC 4861 7.2.6, RFC 5227 2.3). */
+const PAUSES = [1, 2] as const;
+/** Addresses that are told in one go; the others wait for a second. */
+const MOST_AT_ONCE = 128;
+
+/** An address that a cube answers for at an interface. */
+export interface Answered {
+  readonly address: string;
+  readonly slot: number;
+  readonly port: number;
+  readonly interface: Pick<LinkInfo, 'name' | 'ifindex' | 'mac'>;
+}
+
+/** A multicast group that an interface has to let in. */
+export interface Membership {
+  readonly group: string;
+  readonly interface: string;
+  readonly ifindex: number;
+}
+
+/** What running cubes answer for, at interfaces that are up. */
+export function answeredBy(
+  running: Iterable<Pick<Running, 'instance' | 'image' | 'plan'>>,
+  graph: Pick<Graph, 'links'> | undefined,
+  interfaces: ReadonlyMap<string, LinkInfo>,
+): Answered[] {
+  const found: Answered[] = [];
+  for (const { instance, image, plan } of running) {
+    const { port, addresses } = image.announced?.() ?? NOTHING;
+    const id = plan.cube.input.ports.find(({ name }) => name === port)?.id;
+    const at = addresses.length === 0 ? undefined : interfaceBehind(graph, instance.cubeKey, port);
+    const info = at === undefined ? undefined : interfaces.get(at);
+    if (id === undefined || info?.up !== true || info.mac === '') continue;
+    for (const address of addresses) found.push({ address, slot: instance.slot, port: id, interface: info });
+  }
+  return found;
+}
+
+const NOTHING = { port: '', addresses: [] };
+
+function interfaceBehind(
+  graph: Pick<Graph, 'links'> | undefined,
+  cube: string,
+  port: string,
+): string | undefined {
+  for (const { ends } of graph?.links.values() ?? []) {
+    const own = ends.findIndex((end) => end.type === 'Cube' && end.cube === cube && end.port === port);
+    const other = own < 0 ? undefined : ends[1 - own];
+    if (other?.type === 'Interface') return other.info?.name ?? other.name;
+  }
+  return undefined;
+}
+
+export class Announcer {
+  /** By address, interface and MAC: how often it was told, and when it is next, s. */
+  #told = new Map<string, { times: number; dueAt: number }>();
+
+  /** Frames that are due. `now`: seconds. */
+  follow(answered: readonly Answered[], now: number): Outgoing[] {
+    const told = new Map<string, { times: number; dueAt: number }>();
+    const frames: Outgoing[] = [];
+    let addresses = 0;
+    for (const { address, slot, port, interface: at } of answered) {
+      const key = `${address} ${at.ifindex} ${at.mac}`;
+      const state = this.#told.get(key) ?? { times: 0, dueAt: now };
+      told.set(key, state);
+      if (state.dueAt > now) continue;
+      if (++addresses > MOST_AT_ONCE) {
+        state.dueAt = now + 1;
+        continue;
+      }
+      state.dueAt = now + (PAUSES[state.times++] ?? Number.POSITIVE_INFINITY);
+      for (const packet of announcementFrames(address, at.mac))
+        frames.push({ packet, slot, port, direction: 'out' });
+    }
+    this.#told = told;
+    return frames;
+  }
+
+  /** When `follow` has something to say by itself, s; undefined: never. */
+  get dueAt(): number | undefined {
+    let due = Number.POSITIVE_INFINITY;
+    for (const { dueAt } of this.#told.values()) due = Math.min(due, dueAt);
+    return due === Number.POSITIVE_INFINITY ? undefined : due;
+  }
+}
+
+/** Groups without which questions for the addresses may not come in: switches and network cards leave them out. */
+export function membershipsOf(answered: readonly Answered[]): Membership[] {
+  const found = new Map<string, Membership>();
+  for (const { address, interface: at } of answered) {
+    const group = solicitedNodeGroup(address);
+    if (group !== undefined)
+      found.set(`${group} ${at.ifindex}`, { group, interface: at.name, ifindex: at.ifindex });
+  }
+  return [...found.values()];
+}
