@@ -33,11 +33,16 @@ export interface ServiceInput {
     externalTrafficPolicy?: Maybe<string>;
     healthCheckNodePort?: Maybe<number>;
     loadBalancerSourceRanges?: Maybe<string[]>;
+    loadBalancerClass?: Maybe<string>;
+    /** Deprecated by Kubernetes, which still allows it. */
+    loadBalancerIP?: Maybe<string>;
     publishNotReadyAddresses?: Maybe<boolean>;
   }>;
   status?: Maybe<{
     loadBalancer?: Maybe<{ ingress?: Maybe<{ ip?: Maybe<string>; ipMode?: Maybe<string> }[]> }>;
   }>;
+  /** The addresses in its status were written by the operator. */
+  ownsAddresses?: boolean;
 }
 
 export interface ServicePortInput {

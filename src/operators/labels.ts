@@ -23,6 +23,10 @@ export const TABLE_LABELS = {
   podNamespace: `${GROUP}/pod-namespace`,
   /** Hash of what the identity is. */
   identity: `${GROUP}/identity`,
+  announcedNamespace: `${GROUP}/announced-namespace`,
+  announcedName: `${GROUP}/announced-name`,
+  /** Name of the node that answers for an address; long names are hashed. */
+  announcedBy: `${GROUP}/announced-by`,
   ownerUid: LABELS.ownerUid,
 } as const;
 

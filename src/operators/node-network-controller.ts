@@ -58,7 +58,7 @@ export class NodeNetworkController {
     const { world, log } = this.#context;
     const node = world.nodes.get(name);
     if (node === undefined) return undefined;
-    const seen = node.status?.conditions?.[0];
+    const seen = node.status?.conditions?.find(({ type }) => type === 'NetworkUnavailable');
     const next = nodeNetwork(world.membersOn(name), seen);
     if (next !== undefined) {
       await this.#say(name, node.metadata.uid, { ...next, lastTransitionTime: timeOf(seen, next.status) });

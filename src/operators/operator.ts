@@ -10,6 +10,8 @@ import { runAsLeader } from '../k8s/leader-election.ts';
 import { type Log, SILENT } from '../k8s/log.ts';
 import type { ReflectorHealth } from '../k8s/reflector.ts';
 import type { WorkQueue, WorkQueueStats } from '../k8s/work-queue.ts';
+import { AddressController } from './address-controller.ts';
+import { AnnouncementController } from './announcement-controller.ts';
 import { ChainController } from './chain-controller.ts';
 import { ChainStatusController } from './chain-status-controller.ts';
 import type { ControllerContext } from './context.ts';
@@ -157,7 +159,19 @@ function startControllers(context: ControllerContext, agentDeadMs: number | unde
   const identities = new IdentityController(context);
   const policies = new PolicyController(context, identities);
   const networks = new NodeNetworkController(context);
-  const controllers = [tables, identities, policies, chains, status, leases, networks];
+  const addresses = new AddressController(context);
+  const announcements = new AnnouncementController(context);
+  const controllers = [
+    tables,
+    identities,
+    policies,
+    chains,
+    status,
+    leases,
+    networks,
+    addresses,
+    announcements,
+  ];
   for (const controller of controllers) controller.start();
   return { controllers };
 }

@@ -69,10 +69,18 @@ export function frontendsOf(service: ServiceInput, diagnostics: Diagnostics): Fr
   return frontends;
 }
 
-function isIgnored({ metadata, spec }: ServiceInput): boolean {
-  const labels = metadata.labels ?? {};
-  if (KUBERNETES_LABELS.serviceProxyName in labels || KUBERNETES_LABELS.headless in labels) return true;
-  return spec?.type === 'ExternalName' || spec?.clusterIP === 'None' || spec?.clusterIPs?.[0] === 'None';
+function isIgnored(service: ServiceInput): boolean {
+  return isProxiedElsewhere(service) || isHeadless(service) || service.spec?.type === 'ExternalName';
+}
+
+/** Another proxy serves it. */
+export function isProxiedElsewhere({ metadata }: ServiceInput): boolean {
+  return KUBERNETES_LABELS.serviceProxyName in (metadata.labels ?? {});
+}
+
+export function isHeadless({ metadata, spec }: ServiceInput): boolean {
+  if (KUBERNETES_LABELS.headless in (metadata.labels ?? {})) return true;
+  return spec?.clusterIP === 'None' || spec?.clusterIPs?.[0] === 'None';
 }
 
 /** Addresses by scope; one that stands in several belongs to the first of ClusterIP, LoadBalancer, External. */

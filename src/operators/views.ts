@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the operator keeps of each object that it watches: the fields it reads, and digests of what it writes. */
 import type {
+  AddressPoolCubeTableSpec,
   ChainCommit,
   Condition,
   CubeLinkSpec,
@@ -9,7 +10,7 @@ import type {
   CubeTableSpec,
   ServiceChain,
 } from '../api/generated/types.ts';
-import { LABELS } from '../api/group.ts';
+import { FIELD_MANAGERS, LABELS } from '../api/group.ts';
 import { specHash } from '../api/hash.ts';
 import { labelValue } from '../api/names.ts';
 import { digestOf } from '../k8s/apply.ts';
@@ -20,8 +21,9 @@ import {
   NETWORK_POLICIES,
   type ResourceType,
 } from '../k8s/resource.ts';
+import { type AddressPool, rangesOf } from './address-ranges.ts';
 import { tablesOfClusterNetworkPolicy } from './cluster-network-policy.ts';
-import type { Diagnostic } from './diagnostic.ts';
+import { type Diagnostic, Diagnostics } from './diagnostic.ts';
 import { addressesOf } from './identity.ts';
 import type {
   ClusterNetworkPolicyInput,
@@ -30,6 +32,7 @@ import type {
   InputMeta,
   NamespaceInput,
   NetworkPolicyInput,
+  NodeConditionInput,
   NodeInput,
   PodInput,
   ServiceInput,
@@ -44,12 +47,23 @@ export interface TableView {
   name: string;
   uid: string;
   digest: string;
-  /** `Service namespace/name`, `Node name`, `Policy namespace/name`, `Identity namespace/hash`: the work that made it. */
+  /**
+   * `Service namespace/name`, `Node name`, `Policy namespace/name`, `Identity namespace/hash`, `Announcement namespace/name`: the
+   * work that made it.
+   */
   owner: string;
   /** Of a table of identities: the addresses in it. */
   addresses: readonly string[];
   /** Of a table of policies: what its rows look at. */
   relevant: Relevant | undefined;
+  /** Of a table of announcements: the node that answers. */
+  announcedBy: string | undefined;
+}
+
+/** A CubeTable of type AddressPool, as its ranges are read. */
+export interface PoolView extends AddressPool {
+  readonly metadata: InputMeta;
+  readonly diagnostics: readonly Diagnostic[];
 }
 
 /** A NetworkPolicy or ClusterNetworkPolicy: what becomes of it. */
@@ -103,7 +117,16 @@ export const AGENT_LEASE_PREFIX = 'cubeplane-agent-';
 
 export function serviceView(object: KubeObject): ServiceInput {
   const { metadata, spec, status } = object as unknown as ServiceInput;
-  return { metadata: trim(metadata), spec: spec ?? null, status: status ?? null };
+  const managers = (object.metadata.managedFields ?? []) as { manager?: string; subresource?: string }[];
+  const owns = managers.some(
+    ({ manager, subresource }) => manager === FIELD_MANAGERS.operator && subresource === 'status',
+  );
+  return {
+    metadata: trim(metadata),
+    spec: spec ?? null,
+    status: status ?? null,
+    ...(owns ? { ownsAddresses: true } : {}),
+  };
 }
 
 export function sliceView(object: KubeObject): EndpointSliceInput | undefined {
@@ -142,14 +165,27 @@ export function nodeView(object: KubeObject): NodeInput {
     status: {
       addresses: status?.addresses ?? null,
       conditions: (status?.conditions ?? [])
-        .filter(({ type }) => type === 'NetworkUnavailable')
-        .map(({ status: value, reason, message, lastTransitionTime }) => ({
-          status: value ?? null,
-          reason: reason ?? null,
-          message: message ?? null,
-          lastTransitionTime: lastTransitionTime ?? null,
-        })),
+        .filter(({ type }) => type === 'NetworkUnavailable' || type === 'Ready')
+        .map(conditionOfNode),
     },
+  };
+}
+
+/** Of Ready, which a kubelet writes, only what it is. */
+function conditionOfNode({
+  type = '',
+  status,
+  reason,
+  message,
+  lastTransitionTime,
+}: NodeConditionInput): NodeConditionInput {
+  if (type === 'Ready') return { type, status: status ?? null };
+  return {
+    type,
+    status: status ?? null,
+    reason: reason ?? null,
+    message: message ?? null,
+    lastTransitionTime: lastTransitionTime ?? null,
   };
 }
 
@@ -167,6 +203,20 @@ export function tableView(object: KubeObject): TableView | undefined {
     owner,
     addresses: [...new Set(identities.flatMap((identity) => identity.addresses ?? []))],
     relevant: spec?.type === 'Policy' ? relevantOf(spec.policies) : undefined,
+    announcedBy: spec?.type === 'Announcement' ? spec.announcements[0]?.node : undefined,
+  };
+}
+
+export function poolView(object: KubeObject): PoolView {
+  const { name = '', namespace = '' } = object.metadata;
+  const { ranges, assign } = (object.spec as AddressPoolCubeTableSpec).addressPool;
+  const diagnostics = new Diagnostics(`CubeTable ${namespace}/${name}`);
+  return {
+    name,
+    ranges: rangesOf(ranges, diagnostics),
+    isAutomatic: assign === 'Auto',
+    metadata: trim(object.metadata),
+    diagnostics: diagnostics.list,
   };
 }
 
@@ -183,10 +233,14 @@ function ownerOf(name: string, labels: Readonly<Record<string, string>>): string
   if (TABLE_LABELS.identity in labels) {
     return identityOwner(`${of(TABLE_LABELS.podNamespace)}/${of(TABLE_LABELS.identity)}`);
   }
+  if (TABLE_LABELS.announcedName in labels) {
+    return announcementOwner(`${of(TABLE_LABELS.announcedNamespace)}/${of(TABLE_LABELS.announcedName)}`);
+  }
   return undefined;
 }
 
 export const serviceOwner = (key: string): string => `Service ${key}`;
+export const announcementOwner = (key: string): string => `Announcement ${key}`;
 export const nodeOwner = (name: string): string => `Node ${name}`;
 export const identityOwner = (key: string): string => `Identity ${key}`;
 /** Long names stand in it as in the label of the tables; policies of the cluster have an empty namespace. */

@@ -35,8 +35,10 @@ import {
   namespaceView,
   nodeView,
   type PolicyView,
+  type PoolView,
   podView,
   policyView,
+  poolView,
   serviceKeyOf,
   serviceView,
   sliceView,
@@ -63,6 +65,8 @@ export class World {
   readonly namespaces = new Cache<NamespaceInput>();
   readonly pods = new Cache<PodInput>({ namespace: (pod) => [pod.metadata.namespace ?? ''] });
   readonly tables = new Cache<TableView>(TABLE_INDEXES);
+  /** Tables of type AddressPool, which people write. */
+  readonly pools = new Cache<PoolView>();
   readonly chains = new Cache<ServiceChain>();
   readonly cubes = new Cache<MemberView>(MEMBER_INDEXES);
   readonly links = new Cache<MemberView>(MEMBER_INDEXES);
@@ -92,6 +96,7 @@ export class World {
     this.#watch(NAMESPACES, this.namespaces, namespaceView, { same: sameJson });
     this.#watch(PODS, this.pods, podView, { fieldSelector: PODS_WITH_ADDRESSES, same: sameJson });
     this.#watch(CUBE_TABLES, this.tables, tableView, { namespace, ...own });
+    this.#watch(CUBE_TABLES, this.pools, poolView, { namespace, fieldSelector: 'spec.type=AddressPool' });
     this.#watch(SERVICE_CHAINS, this.chains, chainView);
     this.#watch(CUBES, this.cubes, (object) => memberView('Cube', object));
     this.#watch(CUBE_LINKS, this.links, (object) => memberView('CubeLink', object));
@@ -111,6 +116,7 @@ export class World {
       this.namespaces,
       this.pods,
       this.tables,
+      this.pools,
       this.chains,
       this.cubes,
       this.links,

@@ -25,6 +25,7 @@ import type { DualStack, Pod } from '../harness/topology.ts';
 import { setUnderlayOffload } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
 import { answers, eventually } from '../netns/support/answers.ts';
+import { connectTcp } from '../netns/support/sockets.ts';
 import { eventuallyWays, expectWays, type Way } from '../netns/support/ways.ts';
 
 jest.setTimeout(300_000);
@@ -424,6 +425,167 @@ describe('a pod that starts, while the operator is stopped', () => {
     const beside = await podOf('beside');
     expect(await firstDatagrams('closed', beside)).toBe(0);
     expect(await firstDatagrams('open', beside)).toBeGreaterThan(0);
+  });
+});
+
+describe('a Service of type LoadBalancer with an address pool', () => {
+  const LB = { ipv4: '198.18.0.200', ipv6: 'fd00:18::200' };
+  const balancer = (more: object = {}) => {
+    const { spec, ...rest } = service('web', { type: 'LoadBalancer', ...more });
+    const ports = spec.ports.map(({ nodePort: _, ...port }) => port);
+    return { ...rest, metadata: { name: 'lb', namespace: 'default' }, spec: { ...spec, ports } };
+  };
+  const pool = {
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'CubeTable',
+    metadata: { name: 'pool', namespace: SYSTEM_NAMESPACE },
+    spec: {
+      type: 'AddressPool',
+      addressPool: {
+        // the first of each is a node's, which no Service gets
+        ranges: [
+          { first: '198.18.0.11', last: '198.18.0.11' },
+          { first: LB.ipv4, last: '198.18.0.210' },
+          { first: LB.ipv6, last: 'fd00:18::210' },
+        ],
+      },
+    },
+  };
+  const EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
+
+  async function addresses(): Promise<string> {
+    return await kubectl('get', 'service', 'lb', '-o', 'jsonpath={.status.loadBalancer.ingress[*].ip}');
+  }
+
+  /** Index of the node that the operator names. */
+  async function holder(): Promise<number> {
+    const path = 'jsonpath={.spec.announcements[*].node}';
+    const names = await kubectl(
+      '-n',
+      SYSTEM_NAMESPACE,
+      'get',
+      'cubetable',
+      'announcement.default.lb.0',
+      '-o',
+      path,
+    );
+    expect(new Set(names.split(' ')).size).toBe(1);
+    return light.nodes.findIndex(({ node: { name } }) => names.startsWith(name));
+  }
+
+  /** Index of the node whose MAC the Internet's host has for each address; -1: of none. */
+  async function heardOf(): Promise<number[]> {
+    const macs = await Promise.all(
+      light.nodes.map(async ({ node }) =>
+        String((await node.namespace.ipJson('link show eth0'))[0]?.address),
+      ),
+    );
+    const found = await light.internet.namespace.ipJson('neigh show');
+    return Object.values(LB).map((address) =>
+      macs.indexOf(String(found.find(({ dst }) => dst === address)?.lladdr)),
+    );
+  }
+
+  async function until(what: () => Promise<boolean>): Promise<void> {
+    for (const deadline = Date.now() + 60_000; !(await what()); await sleep(50))
+      if (Date.now() > deadline) throw new Error('it did not come about');
+  }
+
+  const outside = async (more: Partial<Way> = {}): Promise<Way> => ({
+    name: 'Internet',
+    from: light.internet.namespace,
+    to: LB,
+    port: PORT,
+    by: (await podsOf('web')).map(({ name }) => name),
+    sees: (await standIns())[(await holder()) as 0 | 1].fictitiousPod,
+    ...more,
+  });
+
+  test('waits without a pool; with one it has an address a family, which a node answers for', async () => {
+    await apply(balancer());
+    await sleep(500);
+    expect(await addresses()).toBe('');
+    await apply(pool);
+    await kubectl('wait', '--for=jsonpath={.status.loadBalancer.ingress}', '--timeout=60s', 'service/lb');
+    expect((await addresses()).split(' ').sort()).toEqual(Object.values(LB).sort());
+    await until(async () =>
+      (await kubectl('-n', SYSTEM_NAMESPACE, 'get', 'cubetables')).includes('announcement.'),
+    );
+    await eventuallyWays([await outside()]);
+    const index = await holder();
+    expect(await heardOf()).toEqual([index, index]);
+  });
+
+  test('is reached from pods and nodes, too; a port that it does not serve is refused', async () => {
+    const client = await podOf('client');
+    const by = (await podsOf('web')).map(({ name }) => name);
+    const node = { from: nodeOf(0).namespace, sees: (await standIns())[0].gateway };
+    await expectWays([
+      { name: 'pod', from: client.namespace, to: LB, port: PORT, by, sees: client.addresses },
+      { ...node, name: 'node', to: LB, port: PORT, by },
+    ]);
+    for (const address of Object.values(LB))
+      expect((await connectTcp(light.internet.namespace, address, 81)).error).toBe('ECONNREFUSED');
+  });
+
+  test('is answered for while the agent is dead, and by another agent after it', async () => {
+    const { agent } = light.nodes[await holder()] as LightCluster['nodes'][number];
+    await agent.kill();
+    await light.internet.namespace.ip('neigh flush dev eth0');
+    await expectWays([await outside()]);
+    await agent.start();
+    await light.internet.namespace.ip('neigh flush dev eth0');
+    await expectWays([await outside()]);
+  });
+
+  test('moves at once from a node that may not have it, and neighbours hear of it by themselves', async () => {
+    const before = await holder();
+    expect(await heardOf()).toEqual([before, before]);
+    await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}=`);
+    const began = Date.now();
+    const after = 1 - before;
+    await until(async () => (await heardOf()).join() === [after, after].join());
+    light.lab.log(`a load balancer's addresses: another node after ${Date.now() - began} ms`);
+    expect(await holder()).toBe(after);
+    await expectWays([await outside()]);
+    await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
+    await sleep(500);
+    expect(await holder()).toBe(after); // it stays where it is
+  });
+
+  test('with policy Local a node with a pod answers, and the pod sees the client', async () => {
+    await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app: 'beside' } }));
+    const local = { by: ['beside'], sees: light.internet.addresses };
+    await until(async () => (await holder()) === 0);
+    await eventuallyWays([await outside(local)]);
+    await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app: 'away' } }));
+    await until(async () => (await heardOf()).join() === '1,1');
+    await eventuallyWays([await outside({ ...local, by: ['away'] })]);
+  });
+
+  test('keeps its address without the pool, and gives it back with its type', async () => {
+    await kubectl('-n', SYSTEM_NAMESPACE, 'delete', 'cubetable', 'pool');
+    await sleep(500);
+    expect((await addresses()).split(' ')).toHaveLength(2);
+    const events = await kubectl('get', 'events', '-o', 'jsonpath={range .items[*]}{.reason}{"\\n"}{end}');
+    expect(events.split('\n')).toEqual(
+      expect.arrayContaining(['AddressAssigned', 'Announced', 'AddressNotInPool']),
+    );
+    await kubectl(
+      'patch',
+      'service',
+      'lb',
+      '-p',
+      '{"spec":{"type":"ClusterIP","externalTrafficPolicy":null}}',
+    );
+    await until(
+      async () => !(await kubectl('-n', SYSTEM_NAMESPACE, 'get', 'cubetables')).includes('announcement.'),
+    );
+    expect(await addresses()).toBe('');
+    await light.internet.namespace.ip('neigh flush dev eth0');
+    for (const address of Object.values(LB))
+      expect((await connectTcp(light.internet.namespace, address, PORT)).error).not.toBeNull();
+    await kubectl('delete', 'service', 'lb');
   });
 });
 

@@ -55,7 +55,7 @@ export async function until(what: string, holds: () => Promise<boolean>, timeout
 }
 
 /** Queues that come to rest; that of the Leases never does. */
-const QUEUES = ['tables', 'identities', 'policies', 'chains', 'chain-status'];
+const QUEUES = ['tables', 'identities', 'policies', 'chains', 'chain-status', 'addresses', 'announcements'];
 
 /** Waits until the operator has nothing left to do, and did nothing for half a second. */
 export async function settled(operator: OperatorProcess, timeoutMs = 60_000): Promise<void> {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CubeNode, ServiceChain } from '../../src/api/generated/types.ts';
 import { Applier } from '../../src/k8s/apply.ts';
 import { KubeClient } from '../../src/k8s/client.ts';
-import { CUBES, type KubeObject, NODES } from '../../src/k8s/resource.ts';
+import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, NODES } from '../../src/k8s/resource.ts';
 import { installApi, operatorKubeconfig } from '../harness/kube/access.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { FakeKubelet } from '../harness/kube/fake-kubelet.ts';
@@ -104,12 +104,36 @@ async function chainOnAllNodes(): Promise<void> {
   await applyChain();
 }
 
-async function applyService(name: string, port = 80): Promise<void> {
+/** Addresses of load balancers. */
+async function applyPool(): Promise<void> {
+  await cluster.api.apply(`${TABLES}/pool`, {
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'CubeTable',
+    metadata: { name: 'pool', namespace: SYSTEM },
+    spec: {
+      type: 'AddressPool',
+      addressPool: { ranges: [{ prefix: '198.18.0.192/28' }, { prefix: 'fd00:18::8:0/112' }] },
+    },
+  });
+}
+
+async function applyService(name: string, port = 80, type = 'ClusterIP'): Promise<void> {
   await cluster.api.apply(`/api/v1/namespaces/default/services/${name}`, {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, namespace: 'default' },
-    spec: { ipFamilyPolicy: 'PreferDualStack', ports: [{ name: 'http', port, protocol: 'TCP' }] },
+    spec: { type, ipFamilyPolicy: 'PreferDualStack', ports: [{ name: 'http', port, protocol: 'TCP' }] },
+  });
+}
+
+/** Addresses in the statuses of all Services: those of load balancers, two each; of others none. */
+async function balancers(): Promise<string[]> {
+  type Item = KubeObject & { status: { loadBalancer?: { ingress?: { ip: string }[] } } };
+  const items = await cluster.api.list<Item>('/api/v1/namespaces/default/services');
+  return items.flatMap(({ spec, status }) => {
+    const ips = (status.loadBalancer?.ingress ?? []).map(({ ip }) => ip);
+    expect(ips).toHaveLength((spec as { type: string }).type === 'LoadBalancer' ? 2 : 0);
+    return ips;
   });
 }
 
@@ -355,7 +379,7 @@ describe('killed at any instruction', () => {
       const links = (chainManifest() as unknown as ServiceChain).spec.links ?? [];
       switch (random(6)) {
         case 0:
-          return await applyService(service, 80 + random(3));
+          return await applyService(service, 80 + random(3), random(2) === 0 ? 'LoadBalancer' : 'ClusterIP');
         case 1:
           await cluster.api.delete(`/api/v1/namespaces/default/services/${service}`);
           return;
@@ -382,6 +406,7 @@ describe('killed at any instruction', () => {
         }
       }
     };
+    await applyPool();
     const changing = (async () => {
       while (!stop) {
         await change();
@@ -412,17 +437,23 @@ describe('killed at any instruction', () => {
     }
     stop = true;
     await changing;
+    for (const service of ['kill-0', 'kill-1', 'kill-2']) await applyService(service, 80, 'LoadBalancer');
     // Where the random changes have taken the chain from both nodes, there would be nothing to compare.
     await chainOnAllNodes();
     const last = await startOperator();
     await settled(last);
     const disturbed = await output();
     await last.running.stop();
+    const addresses = await balancers();
+    expect(addresses.length).toBeGreaterThanOrEqual(6);
+    expect(new Set(addresses).size).toBe(addresses.length);
 
     await removeOutput();
+    await applyPool();
     const undisturbed = await startOperator();
     await settled(undisturbed);
     expect(disturbed).toEqual(await output());
+    expect(await balancers()).toEqual(addresses);
     await undisturbed.running.stop();
     console.log(
       `operator: ${KILLS} kills over ${changes} changes and at least ${writes} writes: same objects`,
@@ -483,6 +514,35 @@ describe('leader election', () => {
 });
 
 describe('an agent that died', () => {
+  /** The node that answers for the address of a load balancer; undefined: nobody. */
+  async function announcer(): Promise<string | undefined> {
+    const tables = await cluster.api.list<KubeObject>(TABLES);
+    const table = tables.find(({ metadata: { name } }) => name === 'announcement.default.kill-0.0');
+    return (table?.spec as { announcements?: { node: string }[] } | undefined)?.announcements?.[0]?.node;
+  }
+
+  async function applyReady(node: string, status: string): Promise<void> {
+    type NodeObject = KubeObject & { status: { conditions: { type: string }[] } };
+    const { conditions: said } = (await cluster.api.get<NodeObject>(`/api/v1/nodes/${node}`)).status;
+    const ready = { type: 'Ready', status, reason: 'Test', message: 'said by a test' };
+    const conditions = [...said.filter(({ type }) => type !== 'Ready'), ready];
+    await cluster.api.mergePatch(`/api/v1/nodes/${node}/status`, { status: { conditions } });
+  }
+
+  /** All that the chain put on the nodes, in the name of their agents. */
+  async function sayProgrammed(agent: Applier, conditions: object[]): Promise<void> {
+    for (const [type, plural] of [
+      [CUBES, 'cubes'],
+      [CUBE_LINKS, 'cubelinks'],
+      [CUBE_NODES, 'cubenodes'],
+    ] as const)
+      for (const { metadata } of await cluster.api.list<KubeObject>(`${GROUP}/${plural}`)) {
+        const { namespace, name = '' } = metadata;
+        const at = namespace === undefined ? { name } : { namespace, name };
+        await agent.applyStatus(type, at, { observedGeneration: metadata.generation, conditions });
+      }
+  }
+
   it('has its objects marked Unknown after 40 s of silence, and only what it had said', async () => {
     const client = directClient();
     const agent = new Applier({ client, fieldManager: 'cubeplane-agent' });
@@ -507,9 +567,16 @@ describe('an agent that died', () => {
       undefined,
     );
     await agent.applyStatus(CUBES, metadata, { observedGeneration: 1, conditions });
+    await sayProgrammed(agent, conditions);
     const start = Date.now();
     const operator = await startOperator();
     await settled(operator);
+    await until('a node answers for the address', async () => (await announcer()) !== undefined);
+    const before = (await announcer()) as string;
+    const after = before === 'node-a' ? 'node-b' : 'node-a';
+    await applyReady(before, 'Unknown'); // its kubelet is silent, its agent is not yet known to be
+    await settled(operator);
+    expect(await announcer()).toBe(before);
     await until(
       'it is marked',
       async () => {
@@ -526,6 +593,11 @@ describe('an agent that died', () => {
       60_000,
     );
     expect(Date.now() - start).toBeGreaterThan(35_000);
+    // The node of which nobody speaks answers no more; the other one, whose agent alone is silent, does.
+    await until('the other node answers', async () => (await announcer()) === after);
+    await applyReady(before, 'True');
+    await settled(operator);
+    expect(await announcer()).toBe(after);
     // The agent comes back and says the same again: its word counts.
     await agent.applyStatus(CUBES, metadata, { observedGeneration: 1, conditions });
     const cube = await client.get<
