@@ -261,6 +261,8 @@ export interface CubeImage {
    * neighbours on the link of an Interface there whenever one comes.
    */
   announced?(): { readonly port: string; readonly addresses: readonly string[] };
+  /** Whether sockets may have lost their peer since the last call, so that `socketSweep` of the type is due. */
+  sweeps?(): boolean;
   /** Services about which the node has to answer load balancers outside. */
   health?(): Iterable<ServiceHealth>;
   /** Rows that each map should hold, for pressure and for printing. */
@@ -285,6 +287,16 @@ export interface CubeType<Spec = unknown> {
   readonly cgroupPrograms?: readonly string[];
   /** 3: packets leave an Interface endpoint by the neighbour table; 2: frames leave as they are. */
   readonly layer: 2 | 3;
+  /**
+   * An object file with an iterator over sockets (`SEC("iter/…")`) that ends those whose peer is gone, and the state maps of the
+   * cube that it shares. It writes two words for each socket that it looked at, the first of them 1 where it ended it. The
+   * agent runs it when the image says `sweeps()`; a kernel that cannot load it goes without.
+   */
+  readonly socketSweep?: {
+    readonly object: string;
+    readonly program: string;
+    readonly maps: readonly string[];
+  };
   /**
    * What it is to a broadcast on one of its ports. `joins`: it copies the frame to its other ports, so that a ring of
    * links through it is a loop. `ends`: no frame crosses it as it is, so that a ring through it is none. Absent: it

@@ -374,6 +374,7 @@ export class Agent {
     try {
       const { upkeep } = this.#reconciler;
       if ((await upkeep.look()) && !this.#stopped) this.#report();
+      await upkeep.sweepSockets();
       await upkeep.reclaim(performance.now());
     } catch (error) {
       if (!this.#stopped) this.#options.log.debug({}, `looking after the maps: ${textOf(error)}`);

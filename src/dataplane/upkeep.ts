@@ -7,6 +7,7 @@ import type { Running } from './images.ts';
 import { runReclaim } from './kernel/helper-program.ts';
 import { type MapIdentity, mapIdentity, UsageReader } from './kernel/map-usage.ts';
 import type { Pins } from './kernel/pins.ts';
+import { sweepSockets } from './kernel/socket-sweep.ts';
 import { type MapUsage, pressureOf } from './pressure.ts';
 import { Reclaimer, type ReclaimTask, type ReclaimTotal } from './reclaimer.ts';
 
@@ -15,6 +16,8 @@ const NODE_MAPS = ['attachments', 'pods', 'overlay_sources', 'host_addresses'] a
 
 /** Paths of instances that are gone are forgotten now and then. */
 const MOST_IDENTITIES = 4096;
+
+const SWEPT = 'sockets were ended whose backend is gone: their processes connect again';
 
 export class Upkeep {
   readonly #pins: Pins;
@@ -25,6 +28,7 @@ export class Upkeep {
   #reader: UsageReader | undefined;
   #opening: Promise<void> | undefined;
   #isRunning = false;
+  #cannotSweep = false;
   #usage: readonly MapUsage[] = [];
   /** Of pinned maps, by path: a number is never given to another map, so the path is opened once. */
   #identities = new Map<string, MapIdentity>();
@@ -84,6 +88,25 @@ export class Upkeep {
       this.#isRunning = false;
     }
     return true;
+  }
+
+  /** Ends sockets that have lost their peer, where a cube says that there may be some. Throws KernelError. */
+  async sweepSockets(): Promise<void> {
+    for (const { key, instance, image, plan } of this.#running.values()) {
+      const { socketSweep } = plan.cube.type;
+      if (socketSweep === undefined || image.sweeps?.() !== true || this.#cannotSweep) continue;
+      const maps = socketSweep.maps.map((map) => [map, this.#pins.mapOf(key, instance, map)]);
+      try {
+        const { seen, ended } = await sweepSockets(this.#objects, socketSweep, Object.fromEntries(maps));
+        if (ended > 0) this.#log.info({ cube: instance.cubeKey, seen, ended }, SWEPT);
+      } catch (error) {
+        this.#cannotSweep = true;
+        this.#log.warn(
+          { cube: instance.cubeKey },
+          `connected UDP sockets stay with a backend that is gone, since the kernel cannot end them (Linux 6.5): ${textOf(error)}`,
+        );
+      }
+    }
   }
 
   close(): void {

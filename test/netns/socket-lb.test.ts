@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A chain with a SocketLB on two nodes: processes of a node reach services whose backends are pods here and there, and nodes. */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { CgroupLink, loadObject } from '../../src/dataplane/kernel/addon/index.ts';
 import { Caller, type Place, type Proto } from '../harness/calls.ts';
 import type { Node, Pod } from '../harness/topology.ts';
@@ -125,6 +125,74 @@ describe.each(FAMILIES)('%s', (family) => {
     await until(async () => (await exchange()) === 'near', 'another backend');
     scale([far]);
     await until(async () => (await ask('udp', to)).text?.startsWith('far') === true, 'the first backend');
+    await caller.closeSocket(id);
+  });
+});
+
+describe.each(FAMILIES)('%s: a connected UDP socket whose backend is gone', (family) => {
+  const kind = family === 'ipv6' ? 6 : 4;
+  const scale = (backends: readonly Pod[]) =>
+    lab.writeService({ name: 'far', number: NUMBER.far, ports: named, backends });
+
+  async function connected(by: Caller, proto: Proto, to: Place): Promise<number> {
+    const id = await by.open(proto, kind);
+    expect(await by.connect(id, to)).toBeNull();
+    expect(await heard(by, id)).toBeTruthy();
+    return id;
+  }
+
+  /** Who answers. */
+  async function heard(by: Caller, id: number): Promise<string | undefined> {
+    expect(await by.send(id)).toBeNull();
+    const { error, text = '' } = await by.receive(id);
+    expect(error).toBeNull();
+    return text.split(/[\s,]/)[0];
+  }
+
+  afterEach(async () => {
+    scale([far]);
+    await until(
+      async () => (await ask('udp', place(NUMBER.far, family))).text?.startsWith('far') === true,
+      'the first backend',
+    );
+  });
+
+  test('is ended, and its process connects again; all other sockets go on', async () => {
+    const waiting = Caller.start(lab.worker(0).node.namespace);
+    const to = place(NUMBER.far, family);
+    const lost = await connected(waiting, 'udp', to);
+    const others = [
+      await connected(caller, 'udp', place(NUMBER.near, family)),
+      await connected(caller, 'udp', [far.addresses[family] ?? '', TARGET]),
+      await connected(caller, 'tcp', to),
+    ];
+    const moved = await connected(caller, 'udp', to);
+    expect(await caller.connect(moved, [far.addresses[family] ?? '', TARGET])).toBeNull();
+    const end = waiting.receive(lost); // it sleeps in the call
+    const began = Date.now();
+    scale([near]);
+    expect((await end).error).toBe('ECONNABORTED');
+    lab.lab.log(`a connected UDP socket is ended ${Date.now() - began} ms after its backend is gone`);
+    expect(await waiting.connect(lost, to)).toBeNull();
+    expect(await heard(waiting, lost)).toBe('near');
+    expect(await Promise.all([...others, moved].map((id) => heard(caller, id)))).toEqual([
+      'near',
+      'far',
+      'far',
+      'far',
+    ]);
+    for (const id of [...others, moved]) await caller.closeSocket(id);
+    waiting.close();
+  });
+
+  test('is ended by the agent that starts, where none ran when the backend went', async () => {
+    const { agent } = lab.worker(0);
+    const id = await connected(caller, 'udp', place(NUMBER.far, family));
+    await agent.kill();
+    scale([near]);
+    await agent.start();
+    // a send finds it without a peer, before it looks for an error
+    await until(async () => (await caller.send(id)) === 'EDESTADDRREQ', 'its end');
     await caller.closeSocket(id);
   });
 });

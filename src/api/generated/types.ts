@@ -970,7 +970,9 @@ export interface SocketLB {
    * What a process meets where a service has no backend. Reject: ECONNREFUSED. Drop: EHOSTUNREACH, as where the traffic policy is Local and the node has none.
    */
   noBackends: 'Reject' | 'Drop';
-  /** How long UDP sockets go on with a backend that was removed. */
+  /**
+   * How long UDP sockets go on with a backend that was removed. Then those that are not connected get another one with the next datagram, and connected ones of the node end (ECONNABORTED; Linux 6.5).
+   */
   udpDrainSeconds: number;
   /** Sizes of the tables in the kernel. */
   sessions: SocketSessions;

@@ -76,6 +76,8 @@ export class Backends {
   readonly #draining = new Map<number, number>();
   #adopting = true;
   now = 0;
+  /** How many rows of UDP have been freed: sockets that stay connected to them hear nobody. */
+  ended = 0;
 
   constructor(max: number, drain: Drain) {
     this.max = max;
@@ -278,6 +280,7 @@ export class Backends {
       }
       this.#draining.delete(id);
       const at = this.#at(id);
+      if (this.#chunk(id)[at + 18] === UDP) this.ended++;
       this.#index.remove(hashOf(this.#chunk(id), at), id);
       const generation = (this.#word(id, GENERATION) + 1) >>> 0;
       this.#chunk(id).fill(0, at, at + ROW);

@@ -12,6 +12,8 @@ import { isForSockets, withLoopback, withoutAlgorithms } from './frontends.ts';
 
 export class SocketLBImage implements CubeImage {
   readonly services: LoadBalancerImage;
+  /** Backends that had ended at the last sweep. */
+  #swept: number | undefined;
 
   constructor(spec: SocketLB, node: NodeInput, previous?: SocketLBImage) {
     this.services = new LoadBalancerImage(settingsOf(spec), withLoopback(node), previous?.services);
@@ -40,6 +42,14 @@ export class SocketLBImage implements CubeImage {
 
   tick(now: number): number | undefined {
     return this.services.tick(now);
+  }
+
+  /** At first, too: backends may have gone while no agent ran. */
+  sweeps(): boolean {
+    const { ended } = this.services.backends;
+    const isDue = ended !== this.#swept;
+    this.#swept = ended;
+    return isDue;
   }
 
   take(): ImageChange {

@@ -32,10 +32,15 @@ export const schema: CubeTypeSchema = {
         NO_BACKENDS,
         { default: 'Reject' },
       ),
-      udpDrainSeconds: integer('How long UDP sockets go on with a backend that was removed.', 0, 86400, {
-        default: 0,
-        unit: 'seconds',
-      }),
+      udpDrainSeconds: integer(
+        'How long UDP sockets go on with a backend that was removed. Then those that are not connected get another one with the next datagram, and connected ones of the node end (ECONNABORTED; Linux 6.5).',
+        0,
+        86400,
+        {
+          default: 0,
+          unit: 'seconds',
+        },
+      ),
       sessions: object(
         'Sizes of the tables in the kernel.',
         {

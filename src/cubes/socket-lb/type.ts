@@ -45,6 +45,7 @@ export const socketLB: CubeType<SocketLB> = {
     'getpeername6',
   ],
   layer: 3,
+  socketSweep: { object: 'socket-sweep', program: 'sweep_udp', maps: ['peers', 'backends'] },
   fixedPorts: {},
   firstNamedPort: 0,
   tableTypes: ['Service'],
