@@ -21,6 +21,7 @@ import {
 } from './objects.ts';
 import { closedRings } from './rings.ts';
 import { resolveSplices } from './splice.ts';
+import { UPLINK } from './uplink.ts';
 import { type PortsAtXdp, type XdpPrefixes, xdpPrefixes } from './xdp-prefix.ts';
 
 export interface GraphInput {
@@ -46,7 +47,6 @@ export interface Refused {
   readonly message: string;
 }
 
-const UPLINK = '$(node.uplink)';
 const MAX_PORTS = 64;
 
 export function resolveGraph(input: GraphInput): Graph {

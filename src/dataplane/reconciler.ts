@@ -36,6 +36,7 @@ import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import type { TableChange } from './tables.ts';
 import { Upkeep } from './upkeep.ts';
+import { lacksUplink } from './uplink.ts';
 
 export class Reconciler {
   readonly #options: AgentOptions;
@@ -185,7 +186,8 @@ export class Reconciler {
     const missing = [...desired.instances].filter(
       ([key]) => this.#observed.instances.get(key)?.complete !== true,
     );
-    const isKnown = this.inForce.effective.cubes.size > 0 && missing.length === 0;
+    const isWhole = missing.length === 0 && !lacksUplink(accepted.graph);
+    const isKnown = this.inForce.effective.cubes.size > 0 && isWhole;
     if (this.#store.isSynced && this.#observed.ready)
       for (const [key, instance] of missing) this.#executor.loadAhead(key, instance);
     const next = this.#store.isSynced ? await this.#images(desired, plans, changes) : undefined;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The interface that $(node.uplink) stands for. Pure. */
+import type { Graph } from './graph-model.ts';
 import type { NetworkView } from './kernel/netlink.ts';
+
+export const UPLINK = '$(node.uplink)';
 
 /**
  * That of the default route; where there is none, because all that the node speaks to is on its own network or the route is
@@ -17,4 +20,11 @@ export function uplinkOf(
     if (holding !== undefined) return holding.name;
   }
   return undefined;
+}
+
+/** Whether a link ends in the uplink and nothing says which interface that is. */
+export function lacksUplink({ links }: Pick<Graph, 'links'>): boolean {
+  return [...links.values()].some(({ ends }) =>
+    ends.some((end) => end.type === 'Interface' && end.name === UPLINK),
+  );
 }
