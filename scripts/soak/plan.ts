@@ -99,6 +99,14 @@ export const SOAKS: readonly Soak[] = [
     times: 1,
   },
   {
+    name: 'upgrades',
+    what: 'agents of both nodes of the provider replaced by those of the commit before and back, all programs with them, under load through pods, Services, node ports and NAT: no connection lost or refused, pods come and go with each',
+    part: 'netns',
+    files: ['test/netns/upgrade.test.ts'],
+    env: { CUBEPLANE_UPGRADES: '25' },
+    times: 1,
+  },
+  {
     name: 'flood',
     what: 'established connections through a balancer, a NAT and a firewall under forged SYNs and datagrams, ten times the tables of unconfirmed sessions: none lost',
     part: 'netns',

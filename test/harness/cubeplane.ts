@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ROOT } from './checkout.ts';
 import { labPins } from './lab.ts';
 import { type Result, type Running, type RunOptions, run } from './process.ts';
 import type { Node, Pod } from './topology.ts';
 
-const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
-const OBJECTS = new URL('../../build/bpf', import.meta.url).pathname;
 const OPERATOR = new URL('../../src/operators/main.ts', import.meta.url).pathname;
 
 /** Where an agent reads its objects: a directory of manifests, or an API server. */
@@ -23,6 +22,8 @@ export class Agent {
   readonly flags: readonly string[];
   /** Another release: a folder that the agent finds in the place of build/bpf from its next start on. */
   release: string | undefined;
+  /** Another commit: a folder that has it built, which agent and command line are taken from, from the next start on. */
+  checkout = ROOT;
   #running: Running | undefined;
   #starts = 0;
 
@@ -48,8 +49,7 @@ export class Agent {
         ? ['--manifests', this.source.manifests]
         : ['--kubeconfig', this.source.kubeconfig];
     const argv = [
-      process.execPath,
-      CLI,
+      ...this.#program(),
       'up',
       '--node',
       this.node.name,
@@ -65,7 +65,7 @@ export class Agent {
         ? argv
         : [
             ...['unshare', '--mount', 'sh', '-c', 'mount --bind "$1" "$2" && shift 2 && exec "$@"', 'sh'],
-            ...[this.release, OBJECTS, ...argv],
+            ...[this.release, join(this.checkout, 'build/bpf'), ...argv],
           ];
     this.#running = await this.node.namespace.start(`agent-${++this.#starts}`, swapped);
     await this.#running.waitForOutput(/ready/, timeoutMs);
@@ -84,7 +84,7 @@ export class Agent {
 
   /** `cubeplane ARGS…` in the node's namespace, with this agent's state and pins. @throws CommandError */
   async cli(args: readonly string[], options: RunOptions = {}): Promise<Result> {
-    return await run(this.node.namespace.wrap([process.execPath, CLI, ...args]), {
+    return await run(this.node.namespace.wrap([...this.#program(), ...args]), {
       ...options,
       env: {
         CUBEPLANE_STATE: this.stateDir,
@@ -122,6 +122,11 @@ export class Agent {
   /** Removes everything that the agent ever made on the node. */
   async down(): Promise<void> {
     await this.cli(['down', '--node', this.node.name, ...this.#places()]);
+  }
+
+  #program(): string[] {
+    const node = this.checkout === ROOT ? process.execPath : join(this.checkout, 'node_modules/.bin/node');
+    return [node, join(this.checkout, 'src/cli/main.ts')];
   }
 
   #places(): string[] {

@@ -44,6 +44,8 @@ export interface TwoNodesOptions {
   readonly flags?: readonly string[];
   /** The same for one node. */
   readonly flagsOf?: (node: Node) => readonly string[];
+  /** Another commit that agents and command line are taken from, as `Agent.checkout`. */
+  readonly checkout?: string;
 }
 
 /** One node of the lab with its agent and counters. */
@@ -182,6 +184,7 @@ export async function openTwoNodes(purpose: string, options: TwoNodesOptions = {
     const workers = nodes.map((node, index): Worker => {
       const flags = [...(options.flags ?? []), ...(options.flagsOf?.(node) ?? [])];
       const agent = new Agent(node, { manifests: manifests.directory }, flags);
+      agent.checkout = options.checkout ?? agent.checkout;
       return { index, node, agent, counters: new Counters(agent.bpffs, node.name) };
     });
     for (const { agent } of workers) await agent.start();
