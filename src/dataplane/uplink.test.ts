@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
 import type { GraphLink } from './graph-model.ts';
-import type { LinkInfo } from './kernel/netlink.ts';
 import { lacksUplink, UPLINK, uplinkOf } from './uplink.ts';
 
-const device = (name: string, ...addresses: string[]) =>
-  [name, { name, addresses } as unknown as LinkInfo] as const;
+const device = (name: string, ...addresses: string[]) => [name, { name, addresses }] as const;
 const interfaces = new Map([
   device('lo', '127.0.0.1', '::1'),
   device('eth0', '198.18.0.11', 'fd00:18::11'),
