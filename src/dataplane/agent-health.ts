@@ -21,14 +21,17 @@ export interface AgentHealth {
   readonly failure?: Failure;
   readonly waiting: Readonly<Record<string, string>>;
   readonly slowPath: SlowPathCounts;
+  /** While the node, started anew, runs on what was saved on its disk: as of when (RFC 3339). */
+  readonly restored?: { readonly asOf: string; readonly tables: number; readonly damaged: number };
 }
 
 export function agentHealth(
   { node, source, version }: AgentOptions,
-  { isSynced, tables }: Store,
+  { isSynced, isRestored, tables }: Store,
   { running, inForce }: Reconciler,
   own: Pick<AgentHealth, 'pods' | 'rounds' | 'slowPath' | 'failure'>,
 ): AgentHealth {
+  const { restored } = inForce;
   return {
     node,
     source: source.name,
@@ -38,6 +41,7 @@ export function agentHealth(
     cubes: running.size,
     tables: tables.size,
     waiting: Object.fromEntries(inForce.waiting),
+    ...(isRestored && restored ? { restored: { ...restored, asOf: restored.asOf.toISOString() } } : {}),
     ...own,
   };
 }

@@ -124,7 +124,7 @@ export class Agent {
     await this.#reconciler.writeAfterGrace().catch(() => {});
     await this.#statuses.stop();
     this.inspection.close();
-    this.#reconciler.close();
+    await this.#reconciler.close();
   }
 
   async plug(request: PlugRequest): Promise<PodRecord & { gatewayMac: string }> {
@@ -238,7 +238,7 @@ export class Agent {
       this.#failures = 0;
       this.#failure = undefined;
       this.#failingSince = undefined;
-      if (this.#store.isSynced) this.#health.follow(this.#reconciler.running.values());
+      if (this.#store.isKnown) this.#health.follow(this.#reconciler.running.values());
       this.#listen();
       this.inspection.begin();
       if (this.#store.isSynced) this.#ready.resolve();
@@ -262,13 +262,13 @@ export class Agent {
     if (this.#isWhole) {
       this.#isWhole = false; // who wants another one meanwhile is heard
       await this.#reconciler.reconcile();
-      if (this.#store.isSynced && this.#isLoading) {
+      if (this.#store.isKnown && this.#isLoading) {
         this.#isLoading = false;
         releaseMemory();
       }
       return;
     }
-    if (!this.#store.isSynced) return;
+    if (!this.#store.isKnown) return;
     this.#afterGrace(await this.#reconciler.followTables());
   }
 

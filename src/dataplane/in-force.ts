@@ -21,11 +21,14 @@ import { servicesOfPod } from './host-ports.ts';
 import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
 import { hostAddresses, type NetworkView } from './kernel/netlink.ts';
 import { GATEWAY_MAC } from './layout.ts';
-import { keyOf } from './objects.ts';
+import { keyOf, readsPolicies } from './objects.ts';
 import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tunnelsOf } from './overlay.ts';
 import { PodIdentities } from './pod-identities.ts';
 import { limitsOfPod, limitsTableOf } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
+import { contentOf, isBare, type Restored } from './saved/restored.ts';
+import { TableJournal } from './saved/table-journal.ts';
+import type { KernelState } from './state.ts';
 import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 import { packOwn, type TableChange, unpack } from './tables.ts';
@@ -46,6 +49,7 @@ function portsTableOf(pod: Pick<PodRecord, 'namespace' | 'name'>): string {
 export class InForce {
   readonly #options: AgentOptions;
   readonly #store: Store;
+  #isLookedAt = false;
   readonly #tunnels = new Map<string, readonly TunnelSource[]>();
   /** Cubes that the kernel refused, until they are tried again. */
   readonly refused = new Map<string, Refused>();
@@ -62,11 +66,21 @@ export class InForce {
   readonly identities: PodIdentities;
   /** Lets the next mass removal pass. */
   allowRemoval = false;
+  /** Tables on disk. */
+  readonly journal: TableJournal;
+  /** What the node runs on until its source has shown all objects; undefined: nothing saved is in use. */
+  restored: Restored | undefined;
 
   constructor(options: AgentOptions, store: Store) {
     this.#options = options;
     this.#store = store;
     this.identities = new PodIdentities(store.tables);
+    this.journal = new TableJournal({
+      path: join(options.stateDir, 'tables.journal'),
+      log: options.log,
+      content: () => (store.isSynced && !this.holdsTables ? contentOf(store) : undefined),
+      isCurrent: () => options.source.health().problem === undefined,
+    });
   }
 
   get #savedPath(): string {
@@ -83,6 +97,35 @@ export class InForce {
     }
   }
 
+  /** Before the first round: on a node that has started anew, what is saved comes into force until the source is heard. */
+  restore(kernel: KernelState): void {
+    if (this.#isLookedAt || this.#store.isSynced) return;
+    this.#isLookedAt = true;
+    if (this.effective.cubes.size === 0 || !isBare(kernel)) return;
+    const saved = this.journal.load();
+    if (saved === undefined) return;
+    const { tables, node, damaged, isCut, asOf } = saved;
+    this.#store.restore({ tables: tables.values(), node });
+    this.restored = { asOf, tables: tables.size, damaged };
+    const { log } = this.#options;
+    if (damaged > 0) log.error({ damaged }, 'entries of the saved tables are damaged and were left out');
+    log.warn(
+      { asOf: asOf.toISOString(), tables: tables.size, isCut },
+      'the node has started anew: it runs on the tables that were saved, until the source is heard',
+    );
+  }
+
+  /** Pods that may have a network: of those of a node with damaged tables it is not known which policies they are under. */
+  admitted(pods: Iterable<PodRecord>): PodRecord[] {
+    return this.#store.isRestored && this.isDamaged ? [] : [...pods];
+  }
+
+  /** Whether policies may be missing in what was saved. */
+  get isDamaged(): boolean {
+    const isLost = (this.restored?.damaged ?? 0) > 0;
+    return isLost && [...this.effective.cubes.values()].some(readsPolicies);
+  }
+
   /**
    * Whether the graph depends on what changes without an event: somebody else's program at XDP goes, a directory of cgroup2
    * is made anew.
@@ -95,6 +138,7 @@ export class InForce {
 
   /** The kernel holds this set now. */
   commit(set: EffectiveSet): void {
+    this.journal.note([], this.#store.node);
     const before = JSON.stringify(toSaved(this.effective));
     const now = JSON.stringify(toSaved(set));
     this.effective = set;
@@ -154,7 +198,7 @@ export class InForce {
   /** Until the tables are known, what is there is right. */
   #overlayMtu(network: NetworkView): number {
     const there = network.interfaces.get(OVERLAY_DEVICE);
-    if (!this.#store.isSynced && there !== undefined) return there.mtu;
+    if (!this.#store.isKnown && there !== undefined) return there.mtu;
     return overlayMtu(this.#underlayMtu(network), this.sources.hasIPv6Remote);
   }
 
@@ -171,7 +215,7 @@ export class InForce {
       ? advance(this.#store, this.effective)
       : { set: this.effective, waiting: new Map<string, string>() };
     const set = this.#guard(candidate.set);
-    if (this.#store.isSynced) this.sources = this.#sources(set, network);
+    if (this.#store.isKnown) this.sources = this.#sources(set, network);
     const accepted = accept(set, this.effective, {
       nodeName: this.#options.node,
       types: this.#options.types,
@@ -232,7 +276,9 @@ export class InForce {
       else this.#tunnels.delete(key);
     }
     this.identities.follow(changes);
-    return [...changes, ...this.#store.tables.take()];
+    const all = [...changes, ...this.#store.tables.take()];
+    if (this.#store.isSynced) this.journal.note(all, this.#store.node);
+    return all;
   }
 
   #sources(set: EffectiveSet, network: NetworkView): OverlaySources {

@@ -115,7 +115,8 @@ export class Plugging {
 
   #whyNoPolicies(): string | undefined {
     const { inForce, running } = this.#reconciler;
-    if (!this.#store.isSynced) return 'the objects of the node are not all known yet';
+    if (!this.#store.isKnown) return 'the objects of the node are not all known yet';
+    if (!this.#store.isSynced && inForce.isDamaged) return 'some of the tables that were saved are damaged';
     if (inForce.holdsTables) return inForce.guarded?.message ?? 'many tables disappeared at once';
     const firewalls = [...running.values()].filter(({ plan: { cube } }) => readsPolicies(cube.object));
     return firewalls.flatMap(({ image }) => image.problems?.() ?? [])[0]?.message;

@@ -122,7 +122,8 @@ export class Reconciler {
     return this.#upkeep;
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    await this.inForce.journal.close();
     this.packets.close();
     this.#announcing.close();
     this.#upkeep.close();
@@ -153,7 +154,7 @@ export class Reconciler {
       interfaces: this.network.interfaces,
       cgroup: this.network.cgroup,
       hostAddresses: hostAddresses(this.network),
-      pods: [...this.#pods.values()],
+      pods: this.inForce.admitted(this.#pods.values()),
       sources: this.inForce.sources,
       objectHashes: this.#objectHashes,
     };
@@ -163,9 +164,13 @@ export class Reconciler {
   /** Pods came or went, and nothing else: all else stays as the last whole round resolved it. Throws AgentError. */
   async reconcilePods(): Promise<void> {
     const last = this.#resolved;
-    if (last === undefined || !this.#isObserved || !this.#store.isSynced) return await this.reconcile();
+    if (last === undefined || !this.#isObserved || !this.#store.isKnown) return await this.reconcile();
     const { interfaces } = this.network;
-    const now = withPods(last, { observed: this.#observed, interfaces, pods: [...this.#pods.values()] });
+    const now = withPods(last, {
+      observed: this.#observed,
+      interfaces,
+      pods: this.inForce.admitted(this.#pods.values()),
+    });
     this.#resolved = now;
     await this.#run(plan(this.#observed, now.desired), now.desired.instances, undefined);
   }
@@ -174,9 +179,10 @@ export class Reconciler {
   async reconcile(): Promise<void> {
     this.#resolved = undefined;
     await this.prepare();
+    this.inForce.restore(this.#observed);
     // What waits for a grace goes first: a row that an image wants again must not be removed after it was written.
     if (this.awaitsGrace) await this.writeAfterGrace();
-    const changes = this.#store.isSynced ? this.inForce.takeTables() : [];
+    const changes = this.#store.isKnown ? this.inForce.takeTables() : [];
     const resolved = await this.#resolve().catch((error) => {
       // These changes reach no image any more: they all start anew, from the tables in force.
       if (changes.length > 0) this.running.clear();
@@ -187,15 +193,15 @@ export class Reconciler {
       ([key]) => this.#observed.instances.get(key)?.complete !== true,
     );
     const isWhole = missing.length === 0 && !lacksUplink(accepted.graph);
-    const isKnown = this.inForce.effective.cubes.size > 0 && isWhole;
-    if (this.#store.isSynced && this.#observed.ready)
+    const isInKernel = this.inForce.effective.cubes.size > 0 && isWhole;
+    if (this.#store.isKnown && this.#observed.ready)
       for (const [key, instance] of missing) this.#executor.loadAhead(key, instance);
-    const next = this.#store.isSynced ? await this.#images(desired, plans, changes) : undefined;
+    const next = this.#store.isKnown ? await this.#images(desired, plans, changes) : undefined;
     const fills: Fills = new Map([...(next ?? [])].map(([, running]) => [running.key, takeAll(running)]));
     this.#ports.holdAlso(accepted.graph);
     let actions = plan(this.#observed, desired, fills);
-    if (!this.#store.isSynced) {
-      actions = actions.filter(({ op }) => (isKnown ? !PRUNING.has(op) : PLUGGING.has(op)));
+    if (!this.#store.isKnown) {
+      actions = actions.filter(({ op }) => (isInKernel ? !PRUNING.has(op) : PLUGGING.has(op)));
     }
     await this.#run(actions, desired.instances, next);
     // No event tells of a link at XDP, and its mode is the kernel's choice.
@@ -206,12 +212,13 @@ export class Reconciler {
       for (const [key, running] of next) this.running.set(key, running);
       for (const key of this.rowFailures.keys())
         if (!this.running.get(key)?.image) this.rowFailures.delete(key);
-      this.inForce.commit(accepted.set);
+      // The graph on disk is whole; that of a node that starts may miss what is not up yet.
+      if (this.#store.isSynced) this.inForce.commit(accepted.set);
       this.#resolved = resolved;
     }
     // A device that no link names any more goes last, when nothing leads there.
     const { remove } = this.inForce.devicePlan(this.network);
-    if (remove.length > 0 && this.#store.isSynced) {
+    if (remove.length > 0 && this.#store.isKnown) {
       await ipBatch(remove);
       await this.refreshNetwork();
     }

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type CubeNodeObject, type CubeObject, keyOf, type LinkObject, type NodeObject } from './objects.ts';
 import type { SourceHandler, SourceKind, SourceObject } from './sources/source.ts';
-import { pack, TableStore } from './tables.ts';
+import { type PackedTable, pack, TableStore } from './tables.ts';
 
 /**
  * The objects of this node, by kind. Taking one in is cheap and touches nothing else: it stores, marks what has to be
@@ -18,6 +18,14 @@ export class Store implements SourceHandler {
   node: NodeObject | undefined;
   /** Whether all objects have been seen, as of the beginning of the round: a round that does not yet know ends as one. */
   isSynced = false;
+  /**
+   * Whether a node that has started anew runs on what was saved before: from then on tables of the source wait until all
+   * of them have been seen.
+   */
+  isRestored = false;
+  /** While restored: key → what the source says of it. */
+  readonly #staged = new Map<string, PackedTable | undefined>();
+  #isNodeSaved = false;
   readonly #name: string;
   readonly #wake: () => void;
   #graphChanged = false;
@@ -28,8 +36,14 @@ export class Store implements SourceHandler {
     this.#wake = wake;
   }
 
+  /** Whether it is known what should be in the kernel: from the source, or from what was saved. */
+  get isKnown(): boolean {
+    return this.isSynced || this.isRestored;
+  }
+
   /** Begins a round: says whether anything but tables changed since the last one. */
   beginRound(): boolean {
+    if (this.#sawAll && this.isRestored) this.#replaceSaved();
     this.isSynced = this.#sawAll;
     const changed = this.#graphChanged;
     this.#graphChanged = false;
@@ -40,7 +54,8 @@ export class Store implements SourceHandler {
     const { kind, metadata } = object;
     const key = keyOf(metadata);
     if (kind === 'CubeTable') {
-      if (this.tables.set(pack(object))) this.#wake();
+      if (this.isRestored) this.#staged.set(key, pack(object));
+      else if (this.tables.set(pack(object))) this.#wake();
       return;
     }
     if ((kind === 'CubeNode' || kind === 'Node') && metadata.name !== this.#name) return;
@@ -55,14 +70,38 @@ export class Store implements SourceHandler {
     if (kind === 'Cube') this.#put(this.cubes, key, kept as CubeObject);
     else if (kind === 'CubeLink') this.#put(this.links, key, kept as LinkObject);
     else if (kind === 'CubeNode') this.#single('cubeNode', kept as CubeNodeObject);
-    else this.#single('node', { ...kept, status: object.status } as NodeObject);
+    else {
+      this.#isNodeSaved = false;
+      this.#single('node', { ...kept, status: object.status } as NodeObject);
+    }
+  }
+
+  /** Puts what was saved in the place of what the source has not said yet. Only before it has shown all. */
+  restore(saved: { readonly tables: Iterable<PackedTable>; readonly node: NodeObject | undefined }): void {
+    for (const table of this.tables.drain()) this.#staged.set(table.key, table);
+    this.isRestored = true;
+    for (const table of saved.tables) this.tables.set(table);
+    if (this.node !== undefined || saved.node === undefined) return;
+    this.#isNodeSaved = true;
+    this.node = saved.node;
+  }
+
+  /** All that the source has said comes at once, and what it has not named goes. */
+  #replaceSaved(): void {
+    this.isRestored = false;
+    for (const table of this.#staged.values()) if (table !== undefined) this.tables.set(table);
+    for (const key of this.tables.keys()) if (this.#staged.get(key) === undefined) this.tables.delete(key);
+    this.#staged.clear();
+    if (this.#isNodeSaved) this.#single('node', undefined);
+    this.#isNodeSaved = false;
   }
 
   delete(kind: SourceKind, namespace: string | undefined, name: string): void {
     const key = keyOf({ namespace, name });
     this.statuses.delete(`${kind} ${key}`);
     if (kind === 'CubeTable') {
-      if (this.tables.delete(key)) this.#wake();
+      if (this.isRestored) this.#staged.set(key, undefined);
+      else if (this.tables.delete(key)) this.#wake();
     } else if (kind === 'Cube') {
       if (this.cubes.delete(key)) this.#changed();
     } else if (kind === 'CubeLink') {

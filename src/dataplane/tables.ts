@@ -117,6 +117,18 @@ export class TableStore {
     return this.#stored.size;
   }
 
+  /** Of all tables that objects stand behind. */
+  keys(): string[] {
+    return [...this.#stored.values()].flatMap(({ key, isOwn }) => (isOwn === true ? [] : [key]));
+  }
+
+  /** Takes all tables out that objects stand behind. */
+  drain(): PackedTable[] {
+    const tables = this.keys().flatMap((key) => this.#stored.get(key) ?? []);
+    for (const { key } of tables) this.delete(key);
+    return tables;
+  }
+
   /** Returns whether anything is in force now that was not. */
   set(table: PackedTable): boolean {
     const old = this.#stored.get(table.key);

@@ -76,6 +76,11 @@ function agentMetrics(page: Page, health: AgentHealth, facts: ProcessFacts): voi
     [{ node, version, source }, 1],
   ]);
   one('cubeplane_agent_synced', 'Whether all objects of the source have been seen.', health.synced ? 1 : 0);
+  one(
+    'cubeplane_agent_restored',
+    'Whether the node, started anew, runs on tables saved on its disk.',
+    health.restored === undefined ? 0 : 1,
+  );
   one('cubeplane_agent_failing', 'Whether the last round failed.', health.failure === undefined ? 0 : 1);
   one(
     'cubeplane_agent_rounds_total',
