@@ -43,6 +43,12 @@ export class Agent {
 
   /** Starts the agent and waits until it says that it is ready. */
   async start(timeoutMs = 90_000): Promise<void> {
+    const running = await this.launch();
+    await running.waitForOutput(/ready/, timeoutMs);
+  }
+
+  /** Starts the agent without waiting: its objects may be out of reach. */
+  async launch(): Promise<Running> {
     await mkdir(this.bpffs, { recursive: true });
     const from =
       'manifests' in this.source
@@ -68,7 +74,7 @@ export class Agent {
             ...[this.release, join(this.checkout, 'build/bpf'), ...argv],
           ];
     this.#running = await this.node.namespace.start(`agent-${++this.#starts}`, swapped);
-    await this.#running.waitForOutput(/ready/, timeoutMs);
+    return this.#running;
   }
 
   /** SIGKILL: no chance to tidy up. */

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A node that starts anew while its API server (here: the directory of manifests) is away. It runs on what its agent has
+ * saved, until the objects are there again. How long it takes is told.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { readLines } from '../../src/dataplane/saved/journal-lines.ts';
+import { createMachine, createPod, type Machine, type Pod } from '../harness/topology.ts';
+import { startLoad, startServer } from '../harness/traffic.ts';
+import { answers, eventually, everything } from './support/answers.ts';
+import { Manifests, podNetwork, serviceObjects, toProvider, vipsOf } from './support/manifests.ts';
+import { reboot } from './support/reboot.ts';
+import { named, PORT, TARGET } from './support/services.ts';
+import { connectTcp, holdConnections } from './support/sockets.ts';
+import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+
+jest.setTimeout(300_000);
+
+const NODE_PORT = 30_080;
+/** Bound of the recovery, far above what is seen. */
+const MOST_MS = 20_000;
+
+let lab: TwoNodes;
+let outside: Machine;
+let server: Pod;
+let client: Pod;
+let probe: Pod;
+let far: Pod;
+
+const table = (name: string, spec: object) => ({
+  apiVersion: 'cubeplane.io/v1alpha1',
+  kind: 'CubeTable',
+  metadata: { name, namespace: SYSTEM },
+  spec,
+});
+
+/** In the namespace `shop` clients alone reach the server. */
+function policies(): object[] {
+  const pod = (id: number, app: string, number: number) => {
+    const { addresses } = podNetwork(0, number);
+    const bare = [addresses.ipv4, addresses.ipv6].map((address) => address?.replace(/\/\d+$/, ''));
+    return { id, namespace: 'shop', labels: { app }, addresses: bare };
+  };
+  const allowed = {
+    namespace: 'shop',
+    name: 'clients',
+    podSelector: { matchLabels: { app: 'server' } },
+    types: ['Ingress'],
+    ingress: [{ peers: [{ podSelector: { matchLabels: { app: 'client' } } }] }],
+  };
+  const denied = { namespace: 'shop', name: 'default-deny', types: ['Ingress'] };
+  return [
+    table('policies', { type: 'Policy', policies: [denied, allowed] }),
+    table('identities', {
+      type: 'Identity',
+      identities: [pod(1, 'server', 11), pod(2, 'client', 12), pod(3, 'probe', 13)],
+    }),
+  ];
+}
+
+beforeAll(async () => {
+  lab = await openTwoNodes('reboot', { chain: toProvider });
+  outside = await createMachine(lab.underlay, 'outside', 50);
+  server = await lab.addPod(0, 'server', 11);
+  client = await lab.addPod(0, 'client', 12);
+  probe = await lab.addPod(0, 'probe', 13);
+  far = await lab.addPod(1, 'far', 11);
+  for (const pod of [server, far]) await startServer(pod.namespace, pod.name, TARGET);
+  lab.manifests.write('policies.yaml', ...policies());
+  lab.writeService({ name: 'web', number: 10, ports: named, backends: [server] });
+  const ports = named.map((port) => ({ ...port, nodePort: NODE_PORT }));
+  lab.writeService({ name: 'far', number: 11, ports, backends: [far], spec: { type: 'NodePort' } });
+  lab.writeService({ name: 'gone', number: 12, ports: named, backends: [far] });
+  lab.writeService({ name: 'moved', number: 13, ports: named, backends: [server] });
+  await eventually(probe.namespace, server, [TARGET], []);
+  await untilReached();
+});
+afterAll(async () => {
+  await lab?.close();
+});
+
+const vip = (number: number) => ({ addresses: vipsOf(number) }) as Pod;
+const nodeA = () => lab.worker(0).node as unknown as Pod;
+
+/** All that has to pass: pod, Service of a pod here and there, port of the node. Returns what does not. */
+async function unreached(): Promise<string[]> {
+  const ways: readonly [string, Promise<string[]>, string[]][] = [
+    ['pod of the other node', answers(client.namespace, far, [TARGET]), everything(TARGET)],
+    ['pod of this node', answers(client.namespace, server, [TARGET]), everything(TARGET)],
+    ['Service', answers(client.namespace, vip(10), [PORT]), everything(PORT)],
+    ['Service of the other node', answers(client.namespace, vip(11), [PORT]), everything(PORT)],
+    ['Service from the node', answers(lab.worker(0).node.namespace, vip(11), [PORT]), everything(PORT)],
+    ['node port', answers(outside.namespace, nodeA(), [NODE_PORT]), everything(NODE_PORT)],
+    ['node to its pod', answers(lab.worker(0).node.namespace, server, [TARGET]), everything(TARGET)],
+  ];
+  const lost = ways.map(async ([name, asked, wanted]) => {
+    // Some errors, as that there is no network yet, are none of those that a client tells.
+    const got = await asked.catch(() => []);
+    return got.join() === wanted.join() ? [] : `${name}: only ${got.join(', ')}`;
+  });
+  return (await Promise.all(lost)).flat();
+}
+
+async function untilReached(): Promise<void> {
+  let lost: string[] = [];
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+    lost = await unreached();
+    if (lost.length === 0) return;
+  }
+  expect(lost).toEqual([]);
+}
+
+/** Who is not allowed: a pod of the same namespace, and one without a known identity. */
+async function expectDenied(): Promise<void> {
+  expect(await answers(probe.namespace, server, [TARGET])).toEqual([]);
+  expect(await answers(far.namespace, server, [TARGET])).toEqual([]);
+}
+
+/** Waits until all of it is on disk, which is about a second behind. */
+async function untilSaved(services: number): Promise<void> {
+  const path = join(lab.worker(0).agent.stateDir, lab.worker(0).node.name, 'tables.journal');
+  let types: string[] = [];
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(50)) {
+    types = [...(readLines(readFileSync(path, 'utf8'))?.tables.values() ?? [])].map(({ type }) => type);
+    const isAll = ['Policy', 'Identity', 'Route'].every((type) => types.includes(type));
+    if (isAll && types.filter((type) => type === 'Service').length === services) return;
+  }
+  throw new Error(`on disk are ${types.join(', ')}`);
+}
+
+/** The same pods as kubelet makes them again: new namespaces, the same devices and addresses. */
+async function remakePods(): Promise<void> {
+  const remake = async (old: Pod, number: number) => {
+    const { name, hostDevice, mac } = old;
+    const mtu = lab.worker(0).node.underlay.mtu - 70;
+    return await createPod(lab.worker(0).node, { name, hostDevice, mac, mtu, ...podNetwork(0, number) });
+  };
+  server = await remake(server, 11);
+  client = await remake(client, 12);
+  probe = await remake(probe, 13);
+  await startServer(server.namespace, server.name, TARGET);
+}
+
+/** The directory goes, as an API server does that nobody reaches. Returns where it is. */
+function takeAway(): { readonly away: Manifests; giveBack(): void } {
+  const { directory } = lab.manifests;
+  const hidden = `${directory}.away`;
+  renameSync(directory, hidden);
+  return { away: new Manifests(hidden), giveBack: () => renameSync(hidden, directory) };
+}
+
+test('runs on what was saved: pods, Services and node ports work, and policies are in force from the first packet', async () => {
+  await untilSaved(4);
+  const { agent } = lab.worker(0);
+  await agent.kill();
+  const { away, giveBack } = takeAway();
+  await reboot(lab, 0);
+  await remakePods();
+  // While the agent starts, somebody who is not allowed tries all the time.
+  const intruder = await startLoad(probe.namespace, server.addresses.ipv4 ?? '', TARGET, { every: 20 });
+  const began = performance.now();
+  const running = await agent.launch();
+  await running.waitForOutput(/runs on the tables that were saved/);
+  const isReached = async () => (await connectTcp(client.namespace, vipsOf(10).ipv4, PORT)).error === null;
+  while (!(await isReached()))
+    if (performance.now() - began > MOST_MS) throw new Error(`no Service after ${MOST_MS} ms`);
+  const ms = Math.round(performance.now() - began);
+  process.stderr.write(`a Service answers ${ms} ms after the start of the agent, without its objects\n`);
+  await untilReached();
+  await expectDenied();
+  const { requests, failures } = await intruder.end();
+  expect({ requests, isTried: failures.length > 0 }).toEqual({ requests: 0, isTried: true });
+
+  const plan = (await agent.cli(['plan'])).stdout;
+  expect(plan).toMatch(/nothing to do/);
+  expect(plan).toMatch(/restored: the node started anew and runs on \d+ saved tables of .* \(\d+ min old\)/);
+  // A pod that comes meanwhile, and one that goes.
+  await agent.unplug(probe);
+  await agent.plug(probe);
+  await expectDenied();
+
+  away.remove('service-gone.yaml');
+  away.write(
+    'service-moved.yaml',
+    ...serviceObjects({ name: 'moved', number: 13, ports: named, backends: [far] }),
+  );
+  expect(await answers(client.namespace, vip(12), [PORT])).toEqual(everything(PORT));
+  giveBack();
+  await running.waitForOutput(/^ready/m, 60_000);
+  await eventually(client.namespace, vip(12), [PORT], []);
+  await eventually(probe.namespace, vip(13), [PORT], everything(PORT)); // no policy is about the pod there
+  await untilReached();
+  await expectDenied();
+  await lab.untilReady();
+  expect((await agent.cli(['plan'])).stdout).not.toMatch(/restored/);
+});
+
+test('where only the network namespace is made anew, connections through the node go on', async () => {
+  await untilSaved(3);
+  const { agent, node } = lab.worker(0);
+  const held = [];
+  for (const family of FAMILIES)
+    held.push(await holdConnections(outside.namespace, node.addresses[family], NODE_PORT, 10));
+  await agent.kill();
+  const { giveBack } = takeAway();
+  await reboot(lab, 0, { keepPins: true });
+  await remakePods();
+  const began = performance.now();
+  const running = await agent.launch();
+  await running.waitForOutput(/runs on the tables that were saved/);
+  await untilReached();
+  const ms = Math.round(performance.now() - began);
+  process.stderr.write(`all ways are open ${ms} ms after the start of the agent\n`);
+  await expectDenied();
+  for (const connections of held) expect(await connections.check()).toEqual({ alive: 10, errors: {} });
+  giveBack();
+  await running.waitForOutput(/^ready/m, 60_000);
+  await untilReached();
+  await lab.untilReady();
+  expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/);
+});
+
+test('where a saved table is damaged, pods stay closed: it may have been a policy; the rest of the node works', async () => {
+  await untilSaved(3);
+  const { agent, node } = lab.worker(0);
+  await agent.kill();
+  const { giveBack } = takeAway();
+  const path = join(agent.stateDir, node.name, 'tables.journal');
+  const lines = readFileSync(path, 'utf8').split('\n');
+  const which = lines.findIndex((line) => line.includes('"type":"Policy"'));
+  writeFileSync(
+    path,
+    lines.map((line, i) => (i === which ? line.replace('Policy', 'Polixy') : line)).join('\n'),
+  );
+  await reboot(lab, 0);
+  await remakePods();
+  const running = await agent.launch();
+  await running.waitForOutput(/entries of the saved tables are damaged/);
+  await eventually(outside.namespace, nodeA(), [NODE_PORT], everything(NODE_PORT));
+  await agent.plug(client);
+  expect(await answers(client.namespace, far, [TARGET])).toEqual([]);
+  await expectDenied();
+  expect((await agent.cli(['plan'])).stdout).toMatch(/less 1 damaged entr/);
+  giveBack();
+  await running.waitForOutput(/^ready/m, 60_000);
+  await untilReached();
+  await expectDenied();
+});
