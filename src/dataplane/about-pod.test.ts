@@ -44,6 +44,17 @@ test('a source without pods has nothing to say', async () => {
   expect(await aboutPod({}, which)).toBeUndefined();
 });
 
+test('what was known of a pod counts while nobody can be asked, and only then', async () => {
+  const recorded = { pod: { metadata: { name: 'web' } }, namespace: { metadata: {} }, isRecorded: true };
+  const away = { readPod: async () => await Promise.reject(new Error('connection refused')) };
+  expect(await aboutPod(away, { ...which, uid: 'u-1', recorded })).toBe(recorded);
+  expect(await aboutPod(source, { ...which, uid: 'u-1', recorded })).toMatchObject({
+    pod: { metadata: { labels: { app: 'web' } } },
+  });
+  const none = { readPod: async () => undefined };
+  await expect(aboutPod(none, { ...which, uid: 'u-1', recorded })).rejects.toThrow('no such pod');
+});
+
 test.each([
   ['no such pod', { readPod: async () => undefined }, 'the API server has no such pod'],
   ['one that came in its place', source, 'the API server has one with the UID u-1, not u-0'],

@@ -9,6 +9,8 @@ export interface PodName {
   readonly name: string;
   /** As the runtime was told. */
   readonly uid?: string | undefined;
+  /** What was known of it when the node went down; it counts while nobody can be asked. */
+  readonly recorded?: AboutPod | undefined;
 }
 
 /** UID that a kubelet gives a pod of its own files; the API server's copy of it has another one (Kubernetes, static pods). */
@@ -20,11 +22,12 @@ const STATIC_UID = 'kubernetes.io/config.hash';
  */
 export async function aboutPod(
   source: Pick<Source, 'readPod'>,
-  { namespace, name, uid }: PodName,
+  { namespace, name, uid, recorded }: PodName,
 ): Promise<AboutPod | undefined> {
   if (source.readPod === undefined) return undefined;
   const which = `Pod ${namespace}/${name}`;
   const read = await source.readPod(namespace, name).catch((error) => {
+    if (recorded !== undefined) return recorded;
     throw new AgentError(
       'PodUnreadable',
       `${which}: which policies it is under is not known: ${textOf(error)}`,
@@ -32,6 +35,7 @@ export async function aboutPod(
       error,
     );
   });
+  if (read !== undefined && read === recorded) return recorded;
   const known = [read?.pod.metadata.uid, read?.pod.metadata.annotations?.[STATIC_UID]];
   const isOther = uid !== undefined && uid !== '' && !known.includes(uid);
   if (read === undefined || isOther)

@@ -10,6 +10,8 @@ import type { Failure } from './status.ts';
 import type { Store } from './store.ts';
 
 export interface NodeFacts {
+  /** The source has shown all objects. */
+  readonly isSynced: boolean;
   /** Of the Node object; empty while it is not known. */
   readonly podCIDRs: readonly string[];
   /** Of cubes' ports in force, with prefix length. */
@@ -34,6 +36,7 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
   );
   const servesPods = isLinked && inKernel.ready;
   return {
+    isSynced: store.isSynced,
     podCIDRs: spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR]),
     portAddresses: [...inForce.effective.cubes.values()].flatMap(({ spec: cube }) =>
       (cube.ports ?? []).flatMap((port) => port.addresses ?? []),

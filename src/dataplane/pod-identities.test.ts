@@ -186,3 +186,24 @@ test('whatever happens: where there is a policy, each pod is in a table that is 
     { numRuns: 200 },
   );
 });
+
+test('a pod from before the node started anew is what tables say of its addresses; what was recorded fills the gaps', () => {
+  const node = new Node();
+  node.policy('p', 'app');
+  const pod = podOf(5, 'web');
+  const again = pod.about && { ...pod, about: { ...pod.about, isRecorded: true } };
+  if (again === undefined) throw new Error('nothing is known of the pod');
+  node.written('ids', pod.addresses);
+  node.round();
+  node.identities.add(again);
+  node.round();
+  expect(node.own).toEqual({});
+  // It was given another address than tables know: of that one nothing newer is known.
+  const [first = ''] = pod.addresses;
+  node.identities.add({ ...again, addresses: [first, 'fd00::99'] });
+  node.round();
+  expect(node.own).toMatchObject({ 'pod shop/pod-5': { labels: { app: 'web' }, addresses: ['fd00::99'] } });
+  node.written('more', ['fd00::99']);
+  node.round();
+  expect(node.own).toEqual({});
+});

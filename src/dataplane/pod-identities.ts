@@ -29,12 +29,18 @@ export class PodIdentities {
     if (record.about === undefined) return;
     const key = keyOf(record);
     this.#waiting.set(key, record);
+    const looks = this.#looks();
+    if (record.about.isRecorded === true) {
+      if (this.#unwritten(record).length === 0) this.#waiting.delete(key);
+      else this.#place(key, record, looks);
+      return;
+    }
     // What is written of these addresses is of a pod that had them before.
     for (const [table, addresses] of this.#written) {
       const others = addresses.filter((address) => !record.addresses.includes(address));
       if (others.length < addresses.length) this.#written.set(table, others);
     }
-    this.#place(key, record, this.#looks());
+    this.#place(key, record, looks);
   }
 
   remove(record: Pick<PodRecord, 'namespace' | 'name'>): void {
@@ -60,11 +66,16 @@ export class PodIdentities {
     }
     if (!isOther || this.#waiting.size === 0) return;
     const looks = this.#looks();
-    const written = new Set([...this.#written.values()].flat());
     for (const [key, record] of this.#waiting) {
-      if (record.addresses.every((address) => written.has(address))) this.remove(record);
+      if (this.#unwritten(record).length === 0) this.remove(record);
       else this.#place(key, record, looks);
     }
+  }
+
+  /** Its addresses that no table of the operator has. */
+  #unwritten({ addresses }: PodRecord): string[] {
+    const written = this.addresses();
+    return addresses.filter((address) => !written.has(address));
   }
 
   /** Addresses that tables give to pods: of pods that are gone, too, until the operator has heard of it. */
@@ -77,7 +88,9 @@ export class PodIdentities {
     return this.#relevant.size === 0 ? undefined : unionOf([...this.#relevant.values()]);
   }
 
-  #place(key: string, { about, addresses }: PodRecord, looks: Relevant | undefined): void {
+  #place(key: string, record: PodRecord, looks: Relevant | undefined): void {
+    const { about } = record;
+    const addresses = about?.isRecorded === true ? this.#unwritten(record) : record.addresses;
     const identity = looks && about && identityOf(about.pod, about.namespace, looks);
     const row: Identity[] = identity ? [{ ...identity.row, addresses: [...addresses] }] : [];
     if (row.length === 0) this.#tables.delete(tableOf(key));

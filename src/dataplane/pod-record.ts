@@ -6,6 +6,8 @@ import type { NamespaceInput, PodInput } from '../operators/inputs.ts';
 export interface AboutPod {
   readonly pod: PodInput;
   readonly namespace: NamespaceInput;
+  /** From before the node started anew: what tables say of the pod's addresses is newer. */
+  readonly isRecorded?: boolean;
 }
 
 /** A port of the node that leads to a pod. */

@@ -131,6 +131,11 @@ async function untilSaved(services: number): Promise<void> {
   throw new Error(`on disk are ${types.join(', ')}`);
 }
 
+async function restart(keepPins = false): Promise<void> {
+  const { node, counters } = lab.worker(0);
+  await reboot(node, 0, { pins: counters.pins.nodeRoot, keepPins });
+}
+
 /** The same pods as kubelet makes them again: new namespaces, the same devices and addresses. */
 async function remakePods(): Promise<void> {
   const remake = async (old: Pod, number: number) => {
@@ -157,7 +162,7 @@ test('runs on what was saved: pods, Services and node ports work, and policies a
   const { agent } = lab.worker(0);
   await agent.kill();
   const { away, giveBack } = takeAway();
-  await reboot(lab, 0);
+  await restart();
   await remakePods();
   // While the agent starts, somebody who is not allowed tries all the time.
   const intruder = await startLoad(probe.namespace, server.addresses.ipv4 ?? '', TARGET, { every: 20 });
@@ -206,7 +211,7 @@ test('where only the network namespace is made anew, connections through the nod
     held.push(await holdConnections(outside.namespace, node.addresses[family], NODE_PORT, 10));
   await agent.kill();
   const { giveBack } = takeAway();
-  await reboot(lab, 0, { keepPins: true });
+  await restart(true);
   await remakePods();
   const began = performance.now();
   const running = await agent.launch();
@@ -235,7 +240,7 @@ test('where a saved table is damaged, pods stay closed: it may have been a polic
     path,
     lines.map((line, i) => (i === which ? line.replace('Policy', 'Polixy') : line)).join('\n'),
   );
-  await reboot(lab, 0);
+  await restart();
   await remakePods();
   const running = await agent.launch();
   await running.waitForOutput(/entries of the saved tables are damaged/);

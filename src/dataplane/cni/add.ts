@@ -9,7 +9,8 @@ import { CniError, CODE, toCniError } from './cni-error.ts';
 import type { CniNode } from './cni-node.ts';
 import { attachmentKey, type Configuration } from './configuration.ts';
 import type { Target } from './environment.ts';
-import { type AddressRange, pickAddress, rangeOf } from './ranges.ts';
+import type { KnownPod } from './known-pods.ts';
+import { type AddressRange, isInside, pickAddress, rangeOf } from './ranges.ts';
 import { type CniResult, resultOf } from './result.ts';
 import type { Steps } from './steps.ts';
 import { tearDown } from './teardown.ts';
@@ -96,10 +97,20 @@ export async function add(
 }
 
 /** Nothing is known of containers that no orchestrator has named: no policy selects them. */
-async function aboutPodOf({ agent }: CniNode, { args }: Target): Promise<AboutPod | undefined> {
-  const [namespace, name] = [args.get('K8S_POD_NAMESPACE'), args.get('K8S_POD_NAME')];
+async function aboutPodOf(node: CniNode, target: Target): Promise<AboutPod | undefined> {
+  const [namespace, name, uid] = namesOf(target);
   if (!namespace || !name) return undefined;
-  return await agent.about({ namespace, name, uid: args.get('K8S_POD_UID') });
+  return await node.agent.about({ namespace, name, uid, recorded: knownPod(node, target)?.about });
+}
+
+/** As the runtime tells them. */
+function namesOf({ args }: Target): (string | undefined)[] {
+  return ['K8S_POD_NAMESPACE', 'K8S_POD_NAME', 'K8S_POD_UID'].map((name) => args.get(name));
+}
+
+function knownPod({ known }: CniNode, target: Target): KnownPod | undefined {
+  const [namespace, name, uid] = namesOf(target);
+  return known.find(namespace, name, uid);
 }
 
 /** Chooses addresses and writes them down, in one go: two ADDs never choose the same. */
@@ -107,6 +118,8 @@ function write(node: CniNode, configuration: Configuration, target: Target): Att
   const { mtu } = node.agent.facts;
   const key = attachmentKey(target.containerId, target.ifname);
   const ranges = configuration.ranges ?? rangesOfNode(node);
+  const before = knownPod(node, target);
+  const [, , uid] = namesOf(target);
   const attachment: Attachment = {
     phase: 'Making',
     network: configuration.name,
@@ -115,10 +128,11 @@ function write(node: CniNode, configuration: Configuration, target: Target): Att
     netns: target.netns,
     device: deviceOf(key),
     mac: macOf(key),
-    addresses: ranges.map((range) => choose(node, range)),
+    addresses: ranges.map((range) => again(node, range, before) ?? choose(node, range)),
     gateways: ranges.map(({ gateway }) => gateway),
     mtu: { device: Math.max(mtu.device, configuration.mtu ?? 0), route: configuration.mtu ?? mtu.route },
     pod: podNameOf(target, node.agent.pods()),
+    ...(uid ? { uid } : {}),
     createdAt: Date.now(),
   };
   node.attachments.put(attachment);
@@ -140,7 +154,17 @@ export function rangesOfNode(node: CniNode): AddressRange[] {
   );
 }
 
-function choose({ agent, attachments }: CniNode, range: AddressRange): string {
+/** The address that the pod had before the node started anew, unless it is somebody's by now. */
+function again(
+  { agent, attachments }: CniNode,
+  range: AddressRange,
+  before: KnownPod | undefined,
+): string | undefined {
+  const taken = new Set([...attachments.addresses(), ...agent.pods().flatMap(({ addresses }) => addresses)]);
+  return before?.addresses.find((address) => isInside(range, address) && !taken.has(address));
+}
+
+function choose({ agent, attachments, known }: CniNode, range: AddressRange): string {
   const now = Date.now();
   const ports = agent.facts.portAddresses.map((text) => text.replace(/\/\d+$/, ''));
   const pods = agent.pods().flatMap(({ addresses }) => addresses);
@@ -148,7 +172,13 @@ function choose({ agent, attachments }: CniNode, range: AddressRange): string {
     {
       range,
       // An address that policies still take for another pod's would give its rights to this one.
-      taken: new Set([...ports, ...pods, ...attachments.addresses(), ...agent.policyAddresses()]),
+      taken: new Set([
+        ...ports,
+        ...pods,
+        ...attachments.addresses(),
+        ...known.addresses(),
+        ...agent.policyAddresses(),
+      ]),
       released: attachments.released(now),
       last: attachments.lastAddress(range.family === 6),
     },

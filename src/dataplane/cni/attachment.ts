@@ -28,6 +28,8 @@ export interface Attachment {
   readonly mtu: { readonly device: number; readonly route: number };
   /** As what it is plugged. */
   readonly pod: { readonly namespace: string; readonly name: string };
+  /** Of the pod, where the runtime told it. */
+  readonly uid?: string;
   /** Milliseconds of the wall clock. */
   readonly createdAt: number;
 }

@@ -8,6 +8,7 @@ import type { NodeFacts } from '../node-facts.ts';
 import type { PlugRequest } from '../plug-request.ts';
 import type { AboutPod, PodRecord } from '../pod-record.ts';
 import type { Attachments } from './attachments.ts';
+import type { KnownPods } from './known-pods.ts';
 
 export interface CniAgent {
   plug(request: PlugRequest): Promise<unknown>;
@@ -26,6 +27,8 @@ export interface CniAgent {
 export interface CniNode {
   readonly agent: CniAgent;
   readonly attachments: Attachments;
+  /** Pods of the node's life before this one. */
+  readonly known: KnownPods;
   readonly log: AgentLog;
   /** Folder of the runtime's network configurations. */
   readonly confDir: string;

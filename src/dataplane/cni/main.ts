@@ -8,6 +8,7 @@ import { readJson, writeAtomically } from '../files.ts';
 import { Attachments } from './attachments.ts';
 import type { CniAgent, CniNode } from './cni-node.ts';
 import { type CniOptions, Installation } from './installation.ts';
+import { KnownPods } from './known-pods.ts';
 import { recover } from './recover.ts';
 import { CniServer } from './server.ts';
 import { CniService } from './service.ts';
@@ -16,6 +17,7 @@ export class Cni {
   readonly #agent: CniAgent;
   readonly #log: AgentLog;
   readonly #attachments: Attachments;
+  readonly #known: KnownPods;
   readonly #node: CniNode;
   readonly #server: CniServer;
   readonly #installation: Installation;
@@ -30,9 +32,11 @@ export class Cni {
     this.#attachments = new Attachments(stateDir);
     this.#installation = new Installation(options, stateDir);
     this.#rangesPath = join(stateDir, 'cni', 'ranges.json');
+    this.#known = new KnownPods(stateDir);
     this.#node = {
       agent,
       attachments: this.#attachments,
+      known: this.#known,
       log,
       confDir: options.confDir,
       ranges: () => this.#ranges,
@@ -43,7 +47,7 @@ export class Cni {
   /** Throws AgentError. Call it when the agent has read its own state. */
   async start(): Promise<void> {
     await this.#server.claim();
-    this.#attachments.load((message) => this.#log.warn({}, message));
+    for (const one of [this.#attachments, this.#known]) one.load((message) => this.#log.warn({}, message));
     this.#ranges = this.#savedRanges();
     this.#installation.installPlugin();
     await recover(this.#node);
@@ -61,7 +65,8 @@ export class Cni {
   afterRound(): void {
     if (!this.#isStarted) return;
     try {
-      const { podCIDRs, notReady } = this.#agent.facts;
+      const { podCIDRs, notReady, isSynced } = this.#agent.facts;
+      if (isSynced) this.#known.clear();
       // Without the API server the last ones are right.
       if (podCIDRs.length > 0 && !isDeepStrictEqual(podCIDRs, this.#ranges)) {
         this.#ranges = podCIDRs;

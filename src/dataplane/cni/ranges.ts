@@ -104,7 +104,7 @@ export function pickAddress({ range, taken, released, last }: Pool, now: number)
   return { ok: false, why: 'Exhausted', message: `range ${range.subnet}: no address is free` };
 }
 
-function isInside(range: AddressRange, text: string): boolean {
+export function isInside(range: AddressRange, text: string): boolean {
   const [prefix, address] = [parsePrefix(range.subnet), parseAddress(text)];
   if (prefix === undefined || address === undefined || !contains(prefix, address)) return false;
   const host = address.value & hostMask(prefix);

@@ -23,6 +23,7 @@ export async function recover(node: CniNode): Promise<void> {
   try {
     const devices = new Set((await lookAtDevices()).keys());
     const lost = attachments.values().filter((one) => isLost(one, devices, existsSync));
+    node.known.remember(lost, node.agent.pods());
     for (const attachment of lost)
       await tearDown(node, attachment).catch((error) =>
         log.warn({ attachment: keyOf(attachment), error: textOf(error) }, 'an interface stays for now'),

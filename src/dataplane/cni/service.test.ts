@@ -8,6 +8,7 @@ import type { NodeFacts } from '../node-facts.ts';
 import { Attachments } from './attachments.ts';
 import { impossiblePlugins } from './chained.ts';
 import { CONFLIST, renderConflist } from './conflist.ts';
+import { KnownPods } from './known-pods.ts';
 import { CniService } from './service.ts';
 import { Turns } from './turns.ts';
 import { answerText, type CniCall, readCall } from './wire.ts';
@@ -106,6 +107,7 @@ describe('calls', () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'cubeplane-service-'));
     facts = {
+      isSynced: true,
       podCIDRs: ['10.1.0.0/24'],
       portAddresses: ['10.1.0.1/24'],
       mtu: { device: 1500, route: 1450 },
@@ -128,7 +130,15 @@ describe('calls', () => {
         return facts;
       },
     };
-    service = new CniService({ agent, attachments, log, confDir: folder, ranges: () => facts.podCIDRs });
+    const known = new KnownPods(folder);
+    service = new CniService({
+      agent,
+      attachments,
+      known,
+      log,
+      confDir: folder,
+      ranges: () => facts.podCIDRs,
+    });
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 

@@ -190,6 +190,7 @@ export async function callPlugins(
   { metadata }: Pick<PodObject, 'metadata'>,
   namespace: Namespace,
   command: 'ADD' | 'DEL',
+  containerId = metadata.uid,
 ): Promise<DualStack> {
   const { confDir, binDir } = cniPlaces(node);
   const list = readNetworkList(confDir);
@@ -202,11 +203,11 @@ export async function callPlugins(
     const { name, cniVersion } = list;
     const variables = {
       CNI_COMMAND: command,
-      CNI_CONTAINERID: metadata.uid,
+      CNI_CONTAINERID: containerId,
       CNI_NETNS: namespace.path,
       CNI_IFNAME: 'eth0',
       CNI_PATH: binDir,
-      CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${metadata.namespace};K8S_POD_NAME=${metadata.name};K8S_POD_INFRA_CONTAINER_ID=${metadata.uid};K8S_POD_UID=${metadata.uid}`,
+      CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${metadata.namespace};K8S_POD_NAME=${metadata.name};K8S_POD_INFRA_CONTAINER_ID=${containerId};K8S_POD_UID=${metadata.uid}`,
     };
     const input = JSON.stringify({ ...plugin, name, cniVersion });
     const child = startPlugin(node.namespace, join(binDir, plugin.type), variables, input);
