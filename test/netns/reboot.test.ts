@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { readLines } from '../../src/dataplane/saved/journal-lines.ts';
+import type { Running } from '../harness/process.ts';
 import { createMachine, createPod, type Machine, type Pod } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
 import { answers, eventually, everything } from './support/answers.ts';
@@ -157,6 +158,19 @@ function takeAway(): { readonly away: Manifests; giveBack(): void } {
   return { away: new Manifests(hidden), giveBack: () => renameSync(hidden, directory) };
 }
 
+/** Starts the agent; resolves when a pod reaches a Service, and tells how long that took. */
+async function startWithoutObjects(what: string): Promise<Running> {
+  const began = performance.now();
+  const running = await lab.worker(0).agent.launch();
+  await running.waitForOutput(/runs on the tables that were saved/);
+  const isReached = async () => (await connectTcp(client.namespace, vipsOf(10).ipv4, PORT)).error === null;
+  while (!(await isReached()))
+    if (performance.now() - began > MOST_MS) throw new Error(`no Service after ${MOST_MS} ms`);
+  const ms = Math.round(performance.now() - began);
+  process.stderr.write(`${what}: a Service answers ${ms} ms after the start of the agent\n`);
+  return running;
+}
+
 test('runs on what was saved: pods, Services and node ports work, and policies are in force from the first packet', async () => {
   await untilSaved(4);
   const { agent } = lab.worker(0);
@@ -166,14 +180,12 @@ test('runs on what was saved: pods, Services and node ports work, and policies a
   await remakePods();
   // While the agent starts, somebody who is not allowed tries all the time.
   const intruder = await startLoad(probe.namespace, server.addresses.ipv4 ?? '', TARGET, { every: 20 });
-  const began = performance.now();
-  const running = await agent.launch();
-  await running.waitForOutput(/runs on the tables that were saved/);
-  const isReached = async () => (await connectTcp(client.namespace, vipsOf(10).ipv4, PORT)).error === null;
-  while (!(await isReached()))
-    if (performance.now() - began > MOST_MS) throw new Error(`no Service after ${MOST_MS} ms`);
-  const ms = Math.round(performance.now() - began);
-  process.stderr.write(`a Service answers ${ms} ms after the start of the agent, without its objects\n`);
+  // One that is killed while it loads programs leaves nothing in force, and the next one begins again.
+  const first = await agent.launch();
+  await first.waitForOutput(/runs on the tables that were saved/);
+  await sleep(200);
+  await agent.kill();
+  const running = await startWithoutObjects('the node was started anew');
   await untilReached();
   await expectDenied();
   const { requests, failures } = await intruder.end();
@@ -213,12 +225,8 @@ test('where only the network namespace is made anew, connections through the nod
   const { giveBack } = takeAway();
   await restart(true);
   await remakePods();
-  const began = performance.now();
-  const running = await agent.launch();
-  await running.waitForOutput(/runs on the tables that were saved/);
+  const running = await startWithoutObjects('its network namespace was made anew');
   await untilReached();
-  const ms = Math.round(performance.now() - began);
-  process.stderr.write(`all ways are open ${ms} ms after the start of the agent\n`);
   await expectDenied();
   for (const connections of held) expect(await connections.check()).toEqual({ alive: 10, errors: {} });
   giveBack();
