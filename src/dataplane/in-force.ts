@@ -26,7 +26,7 @@ import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tun
 import { PodIdentities } from './pod-identities.ts';
 import { limitsOfPod, limitsTableOf } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
-import { contentOf, isBare, type Restored } from './saved/restored.ts';
+import { contentOf, isBare, isRestorable, type Restored } from './saved/restored.ts';
 import { TableJournal } from './saved/table-journal.ts';
 import type { KernelState } from './state.ts';
 import type { Failure } from './status.ts';
@@ -104,13 +104,14 @@ export class InForce {
     if (this.effective.cubes.size === 0 || !isBare(kernel)) return;
     const saved = this.journal.load();
     if (saved === undefined) return;
-    const { tables, node, damaged, isCut, asOf } = saved;
-    this.#store.restore({ tables: tables.values(), node });
-    this.restored = { asOf, tables: tables.size, damaged };
+    const { node, damaged, isCut, asOf } = saved;
+    const tables = [...saved.tables.values()].filter(isRestorable);
+    this.#store.restore({ tables, node });
+    this.restored = { asOf, tables: tables.length, damaged };
     const { log } = this.#options;
     if (damaged > 0) log.error({ damaged }, 'entries of the saved tables are damaged and were left out');
     log.warn(
-      { asOf: asOf.toISOString(), tables: tables.size, isCut },
+      { asOf: asOf.toISOString(), tables: tables.length, isCut },
       'the node has started anew: it runs on the tables that were saved, until the source is heard',
     );
   }

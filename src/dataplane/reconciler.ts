@@ -44,7 +44,7 @@ export class Reconciler {
   readonly #pods: PodStore;
   readonly #pins: Pins;
   readonly #executor: Executor;
-  readonly #upkeep: Upkeep;
+  readonly upkeep: Upkeep;
   readonly #ports: HeldPorts;
   readonly #objectHashes: ReadonlyMap<string, string>;
   readonly #announcing: Announcing;
@@ -83,7 +83,7 @@ export class Reconciler {
     this.packets = new AgentPackets(this.#pins, objects, options.redirectPeer ?? true);
     this.#announcing = new Announcing(this.packets, options.log);
     this.#ports = new HeldPorts(options.stateDir, options.log);
-    this.#upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
+    this.upkeep = new Upkeep(this.#pins, objects, this.running, options.log);
   }
 
   /** Reads the kernel before the first round, and again after something failed. */
@@ -118,15 +118,11 @@ export class Reconciler {
     return running && this.#executor.tagOf(running.key);
   }
 
-  get upkeep(): Upkeep {
-    return this.#upkeep;
-  }
-
   async close(): Promise<void> {
     await this.inForce.journal.close();
     this.packets.close();
     this.#announcing.close();
-    this.#upkeep.close();
+    this.upkeep.close();
     this.#executor.close();
   }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
 import { EMPTY_KERNEL, type KernelState } from '../state.ts';
-import { isBare } from './restored.ts';
+import { packOwn } from '../tables.ts';
+import { isBare, isRestorable } from './restored.ts';
 
 const link = (ifindex: number) => ({ ifindex, entry: 'e' });
 const whole: KernelState = {
@@ -24,4 +25,9 @@ test.each<[string, KernelState, boolean]>([
   ['one that an agent of another ABI serves', { ...EMPTY_KERNEL, older }, false],
 ])('%s', (_, kernel, expected) => {
   expect(isBare(kernel)).toBe(expected);
+});
+
+test('an address that the node answered for may be another one’s by now', () => {
+  const types = ['Service', 'Policy', 'Announcement', 'Route'].map((type) => packOwn(type, type, []));
+  expect(types.filter(isRestorable).map(({ type }) => type)).toEqual(['Service', 'Policy', 'Route']);
 });

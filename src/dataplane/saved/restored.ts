@@ -2,6 +2,7 @@
 /** Whether a node runs on what was saved. Pure. */
 import type { KernelState } from '../state.ts';
 import type { Store } from '../store.ts';
+import type { PackedTable } from '../tables.ts';
 import type { JournalContent } from './table-journal.ts';
 
 /** Of the tables that a node runs on while its source is silent. */
@@ -21,6 +22,11 @@ export function isBare({ ready, epoch, links, older }: KernelState): boolean {
   if (older !== undefined) return false;
   if (!ready || epoch === 0) return true;
   return links.size > 0 && [...links.values()].every(({ ifindex }) => ifindex === 0);
+}
+
+/** Whether a table may come into force again: the node that answers for an address may be another one by now. */
+export function isRestorable({ type }: PackedTable): boolean {
+  return type !== 'Announcement';
 }
 
 /** What of a store belongs on disk: what follows from pods is made anew. */
