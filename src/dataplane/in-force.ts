@@ -26,6 +26,7 @@ import { NO_SOURCES, type OverlaySources, overlaySources, type TunnelSource, tun
 import { PodIdentities } from './pod-identities.ts';
 import { limitsOfPod, limitsTableOf } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
+import { NodeFile } from './saved/node-file.ts';
 import { contentOf, isBare, isRestorable, type Restored } from './saved/restored.ts';
 import { TableJournal } from './saved/table-journal.ts';
 import type { KernelState } from './state.ts';
@@ -49,6 +50,7 @@ function portsTableOf(pod: Pick<PodRecord, 'namespace' | 'name'>): string {
 export class InForce {
   readonly #options: AgentOptions;
   readonly #store: Store;
+  readonly #nodeFile: NodeFile;
   #isLookedAt = false;
   readonly #tunnels = new Map<string, readonly TunnelSource[]>();
   /** Cubes that the kernel refused, until they are tried again. */
@@ -75,6 +77,7 @@ export class InForce {
     this.#options = options;
     this.#store = store;
     this.identities = new PodIdentities(store.tables);
+    this.#nodeFile = new NodeFile(join(options.stateDir, 'node.json'), options.log);
     this.journal = new TableJournal({
       path: join(options.stateDir, 'tables.journal'),
       log: options.log,
@@ -89,6 +92,7 @@ export class InForce {
 
   /** Reads what was in force when the last agent ended. */
   loadCommitted(): void {
+    this.#store.restoreNode(this.#nodeFile.load());
     try {
       const saved = readJson(this.#savedPath);
       if (saved !== undefined) this.effective = fromSaved(saved);
@@ -104,9 +108,9 @@ export class InForce {
     if (this.effective.cubes.size === 0 || !isBare(kernel)) return;
     const saved = this.journal.load();
     if (saved === undefined) return;
-    const { node, damaged, isCut, asOf } = saved;
+    const { damaged, isCut, asOf } = saved;
     const tables = [...saved.tables.values()].filter(isRestorable);
-    this.#store.restore({ tables, node });
+    this.#store.restore(tables);
     this.restored = { asOf, tables: tables.length, damaged };
     const { log } = this.#options;
     if (damaged > 0) log.error({ damaged }, 'entries of the saved tables are damaged and were left out');
@@ -139,7 +143,8 @@ export class InForce {
 
   /** The kernel holds this set now. */
   commit(set: EffectiveSet): void {
-    this.journal.note([], this.#store.node);
+    this.journal.note([]);
+    this.#nodeFile.save(this.#store.node);
     const before = JSON.stringify(toSaved(this.effective));
     const now = JSON.stringify(toSaved(set));
     this.effective = set;
@@ -278,7 +283,7 @@ export class InForce {
     }
     this.identities.follow(changes);
     const all = [...changes, ...this.#store.tables.take()];
-    if (this.#store.isSynced) this.journal.note(all, this.#store.node);
+    if (this.#store.isSynced) this.journal.note(all);
     return all;
   }
 

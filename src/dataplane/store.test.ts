@@ -24,10 +24,8 @@ describe('a store that was restored', () => {
   test('keeps what was saved until the source has shown all, then has what the source said alone', () => {
     const store = new Store('node-a', () => {});
     store.set(table('early', 'new'));
-    store.restore({
-      tables: ['early', 'kept', 'changed', 'gone', 'removed'].map((name) => pack(table(name, 'saved'))),
-      node: node('saved'),
-    });
+    store.restoreNode(node('saved'));
+    store.restore(['early', 'kept', 'changed', 'gone', 'removed'].map((name) => pack(table(name, 'saved'))));
     store.tables.set(packOwn('ports ns/p', 'Service', ['own']));
     const saved = { early: 'saved', kept: 'saved', changed: 'saved', gone: 'saved', removed: 'saved' };
     const keys = (of: Record<string, unknown>) =>
@@ -56,7 +54,7 @@ describe('a store that was restored', () => {
 
   test('believes the source of the node at once', () => {
     const store = new Store('node-a', () => {});
-    store.restore({ tables: [], node: node('saved') });
+    store.restoreNode(node('saved'));
     store.set({ kind: 'Node', ...node('new') });
     store.synced();
     store.beginRound();

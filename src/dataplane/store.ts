@@ -44,6 +44,10 @@ export class Store implements SourceHandler {
   /** Begins a round: says whether anything but tables changed since the last one. */
   beginRound(): boolean {
     if (this.#sawAll && this.isRestored) this.#replaceSaved();
+    if (this.#sawAll && this.#isNodeSaved) {
+      this.#isNodeSaved = false;
+      this.#single('node', undefined);
+    }
     this.isSynced = this.#sawAll;
     const changed = this.#graphChanged;
     this.#graphChanged = false;
@@ -76,14 +80,18 @@ export class Store implements SourceHandler {
     }
   }
 
-  /** Puts what was saved in the place of what the source has not said yet. Only before it has shown all. */
-  restore(saved: { readonly tables: Iterable<PackedTable>; readonly node: NodeObject | undefined }): void {
+  /** The Node as it was when the last agent ended, until the source has shown it. */
+  restoreNode(node: NodeObject | undefined): void {
+    if (node === undefined || this.node !== undefined) return;
+    this.#isNodeSaved = true;
+    this.node = node;
+  }
+
+  /** Puts saved tables in the place of what the source has not said yet. Only before it has shown all. */
+  restore(saved: Iterable<PackedTable>): void {
     for (const table of this.tables.drain()) this.#staged.set(table.key, table);
     this.isRestored = true;
-    for (const table of saved.tables) this.tables.set(table);
-    if (this.node !== undefined || saved.node === undefined) return;
-    this.#isNodeSaved = true;
-    this.node = saved.node;
+    for (const table of saved) this.tables.set(table);
   }
 
   /** All that the source has said comes at once, and what it has not named goes. */
@@ -92,8 +100,6 @@ export class Store implements SourceHandler {
     for (const table of this.#staged.values()) if (table !== undefined) this.tables.set(table);
     for (const key of this.tables.keys()) if (this.#staged.get(key) === undefined) this.tables.delete(key);
     this.#staged.clear();
-    if (this.#isNodeSaved) this.#single('node', undefined);
-    this.#isNodeSaved = false;
   }
 
   delete(kind: SourceKind, namespace: string | undefined, name: string): void {

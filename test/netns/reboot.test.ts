@@ -171,6 +171,19 @@ async function startWithoutObjects(what: string): Promise<Running> {
   return running;
 }
 
+test('an agent alone that starts without its objects leaves the uplink where it is', async () => {
+  const { agent, node } = lab.worker(0);
+  const load = await startLoad(outside.namespace, node.addresses.ipv4, NODE_PORT, { every: 10, long: 2 });
+  await agent.kill();
+  const { giveBack } = takeAway();
+  const running = await agent.launch();
+  await expect(running.waitForOutput(/the graph changed|runs on the tables/, 5_000)).rejects.toThrow();
+  giveBack();
+  await running.waitForOutput(/^ready/m, 60_000);
+  const { failures, requests } = await load.end();
+  expect({ failures, isDone: requests > 100 }).toEqual({ failures: [], isDone: true });
+});
+
 test('runs on what was saved: pods, Services and node ports work, and policies are in force from the first packet', async () => {
   await untilSaved(4);
   const { agent } = lab.worker(0);

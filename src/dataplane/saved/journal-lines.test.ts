@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { NodeObject } from '../objects.ts';
 import { type PackedTable, packOwn } from '../tables.ts';
-import { END, goneLine, HEADER, nodeLine, readLines, tableLine } from './journal-lines.ts';
+import { END, goneLine, HEADER, readLines, tableLine } from './journal-lines.ts';
 
 const packed = (name: string, rows: unknown[], over: Partial<PackedTable> = {}): PackedTable => {
   const { isOwn: _, ...table } = packOwn(`ns/${name}`, 'Service', rows);
   return { ...table, namespace: 'ns', ...over };
-};
-
-const node: NodeObject = {
-  metadata: { name: 'node-a', uid: 'u', generation: 1, labels: { zone: 'z' }, annotations: { long: 'x' } },
-  spec: { podCIDRs: ['10.244.1.0/24', 'fd00:244:0:1::/64'], taints: [{ key: 'k' }] },
-  status: { addresses: [{ type: 'InternalIP', address: '198.18.0.11' }] },
 };
 
 const table = fc
@@ -119,18 +112,10 @@ test('a damaged line costs its own entry alone, and is told', () => {
   );
 });
 
-test('the node comes back as the agent looks at it, or not at all', () => {
-  expect(readLines([HEADER, nodeLine(node), END].join(''))?.node).toEqual({
-    ...node,
-    metadata: { name: 'node-a', uid: 'u', generation: 1, labels: { zone: 'z' } },
-  });
-  expect(readLines([HEADER, nodeLine(node), END, nodeLine(undefined), END].join(''))?.node).toBeUndefined();
-});
-
 test('neither nothing nor another version is a journal', () => {
   expect(readLines('')).toBeUndefined();
   expect(readLines(HEADER)).toBeUndefined();
   expect(readLines('\0\0\0\0')).toBeUndefined();
   expect(readLines(`5a1dc9f0 {"version":2}\n${tableLine(packed('a', []))}${END}`)).toBeUndefined();
-  expect(readLines(HEADER + END)).toEqual({ tables: new Map(), node: undefined, damaged: 0, isCut: false });
+  expect(readLines(HEADER + END)).toEqual({ tables: new Map(), damaged: 0, isCut: false });
 });

@@ -5,14 +5,12 @@
  * a table are in force together or not at all. Pure.
  */
 import { crc32 } from 'node:zlib';
-import type { NodeObject } from '../objects.ts';
 import type { PackedTable, Slice } from '../tables.ts';
 
 export const JOURNAL_VERSION = 1;
 
 export interface SavedState {
   readonly tables: ReadonlyMap<string, PackedTable>;
-  readonly node: NodeObject | undefined;
   /** Lines of a complete write that cannot be read. */
   readonly damaged: number;
   /** The last write did not end. */
@@ -23,7 +21,6 @@ interface Entry {
   readonly version?: number;
   /** What stands since the last one is complete. */
   readonly end?: true;
-  readonly node?: NodeObject | null;
   readonly gone?: string;
   readonly table?: Omit<PackedTable, 'rows' | 'isOwn'>;
   /** Base64. */
@@ -50,15 +47,6 @@ export function goneLine(key: string): string {
   return lineOf({ gone: key });
 }
 
-/** Of the Node object what the agent looks at. */
-export function nodeLine(node: NodeObject | undefined): string {
-  if (node === undefined) return lineOf({ node: null });
-  const { annotations: _, ...metadata } = node.metadata;
-  const { podCIDR, podCIDRs, taints } = node.spec;
-  const spec = JSON.parse(JSON.stringify({ podCIDR, podCIDRs, taints })) as NodeObject['spec'];
-  return lineOf({ node: { metadata, spec, status: { addresses: node.status?.addresses ?? [] } } });
-}
-
 function entryOf(line: string): Entry | undefined {
   const text = line.slice(9);
   if (line[8] !== ' ' || Number.parseInt(line.slice(0, 8), 16) !== crc32(text)) return undefined;
@@ -68,7 +56,6 @@ function entryOf(line: string): Entry | undefined {
 /** Undefined: of another version, or no journal at all. */
 export function readLines(content: string): SavedState | undefined {
   const tables = new Map<string, PackedTable>();
-  let node: NodeObject | undefined;
   let [damaged, bad, isJournal] = [0, 0, false];
   let together: Entry[] = [];
   const lines = content.split('\n');
@@ -80,8 +67,7 @@ export function readLines(content: string): SavedState | undefined {
     else if (entry.version !== undefined && entry.version !== JOURNAL_VERSION) return undefined;
     else if (entry.end !== true) together.push(entry);
     else {
-      for (const { node: saved, gone, table, rows = '' } of together) {
-        if (saved !== undefined) node = saved ?? undefined;
+      for (const { gone, table, rows = '' } of together) {
         if (gone !== undefined) tables.delete(gone);
         if (table !== undefined) tables.set(table.key, packedOf(table, rows));
       }
@@ -89,7 +75,7 @@ export function readLines(content: string): SavedState | undefined {
       [isJournal, bad, together] = [true, 0, []];
     }
   }
-  return isJournal ? { tables, node, damaged, isCut: bad + together.length > 0 || rest !== '' } : undefined;
+  return isJournal ? { tables, damaged, isCut: bad + together.length > 0 || rest !== '' } : undefined;
 }
 
 function packedOf(table: NonNullable<Entry['table']>, rows: string): PackedTable {

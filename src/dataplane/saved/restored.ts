@@ -3,7 +3,6 @@
 import type { KernelState } from '../state.ts';
 import type { Store } from '../store.ts';
 import type { PackedTable } from '../tables.ts';
-import type { JournalContent } from './table-journal.ts';
 
 /** Of the tables that a node runs on while its source is silent. */
 export interface Restored {
@@ -30,6 +29,6 @@ export function isRestorable({ type }: PackedTable): boolean {
 }
 
 /** What of a store belongs on disk: what follows from pods is made anew. */
-export function contentOf({ tables, node }: Store): JournalContent {
-  return { tables: [...tables.applied.values()].filter(({ isOwn }) => isOwn !== true), node };
+export function contentOf({ tables }: Store): PackedTable[] {
+  return [...tables.applied.values()].filter(({ isOwn }) => isOwn !== true);
 }

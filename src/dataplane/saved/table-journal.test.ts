@@ -26,17 +26,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const node = {
-  metadata: { name: 'node-a', uid: 'u', generation: 1 },
-  spec: {},
-  status: { addresses: [] },
-};
-
 function journal(leastAppended?: number): TableJournal {
   return new TableJournal({
     path: join(folder, 'tables.journal'),
     log,
-    content: () => (isKnown ? { tables: store.applied.values(), node } : undefined),
+    content: () => (isKnown ? [...store.applied.values()] : undefined),
     isCurrent: () => true,
     delayMs: 5,
     ...(leastAppended === undefined ? {} : { leastAppended }),
@@ -63,22 +57,22 @@ test('what was in force comes back: first all of it, then change by change', asy
   const one = journal();
   for (let i = 0; i < 300; i++) set(`t${i}`, [i]);
   store.set(packOwn('pod ns/p', 'Identity', [1]));
-  const whole = await written(() => one.note(store.take().slice(0, 3), node));
+  const whole = await written(() => one.note(store.take().slice(0, 3)));
   set('t1', ['changed']);
   store.delete('ns/t2');
-  const after = await written(() => one.note(store.take(), node));
+  const after = await written(() => one.note(store.take()));
   expect(after - whole).toBeLessThan(1000);
   await one.close();
   store.delete('pod ns/p');
   const loaded = journal().load();
   expect(Object.fromEntries(loaded?.tables ?? [])).toMatchObject(Object.fromEntries(store.applied));
-  expect(loaded).toMatchObject({ damaged: 0, isCut: false, node });
+  expect(loaded).toMatchObject({ damaged: 0, isCut: false });
 });
 
 test('the end writes what waits, and the time of the file says until when it was right', async () => {
   const one = journal();
   set('a', [1]);
-  one.note(store.take(), node);
+  one.note(store.take());
   await one.close();
   utimesSync(join(folder, 'tables.journal'), 1000, 1000);
   expect(journal().load()?.asOf).toEqual(new Date(1_000_000));
@@ -90,7 +84,7 @@ test('changes that outgrow what there is are written anew, and nothing is lost',
   const sizes: number[] = [];
   for (let i = 0; i < 40; i++) {
     set(`t${i % 3}`, [i, 'x'.repeat(i)]);
-    sizes.push(await written(() => one.note(store.take(), node)));
+    sizes.push(await written(() => one.note(store.take())));
   }
   await one.close();
   expect(sizes.some((each, i) => each < (sizes[i - 1] ?? 0))).toBe(true);
@@ -102,13 +96,13 @@ test('changes that outgrow what there is are written anew, and nothing is lost',
 test('while it is not known what there is, nothing is written over', async () => {
   const one = journal();
   set('a', [1]);
-  one.note(store.take(), node);
+  one.note(store.take());
   await one.close();
   const before = readFileSync(join(folder, 'tables.journal'), 'utf8');
   isKnown = false;
   store.delete('ns/a');
   const two = journal();
-  two.note(store.take(), node);
+  two.note(store.take());
   await sleep(30);
   await two.close();
   expect(readFileSync(join(folder, 'tables.journal'), 'utf8')).toBe(before);
@@ -117,7 +111,7 @@ test('while it is not known what there is, nothing is written over', async () =>
 test('a write that did not end is left out, and the next agent makes the file whole', async () => {
   const one = journal();
   set('a', [1]);
-  one.note(store.take(), node);
+  one.note(store.take());
   await one.close();
   set('b', [2]);
   const [b] = store.take();
@@ -128,7 +122,7 @@ test('a write that did not end is left out, and the next agent makes the file wh
   const two = journal();
   expect(two.load()).toMatchObject({ isCut: true, damaged: 0 });
   expect([...(two.load()?.tables.keys() ?? [])]).toEqual(['ns/a']);
-  two.note([], node);
+  two.note([]);
   await two.close();
   expect(journal().load()).toMatchObject({ isCut: false });
   expect([...(journal().load()?.tables.keys() ?? [])]).toEqual(['ns/a', 'ns/b']);
@@ -139,7 +133,7 @@ test('a folder that cannot be written is said once, and harms nobody', async () 
   const one = journal();
   expect(one.load()).toBeUndefined();
   set('a', [1]);
-  one.note(store.take(), node);
+  one.note(store.take());
   await one.close();
   expect(said).toEqual(['the tables could not be saved; trying again']);
   folder = mkdtempSync(join(tmpdir(), 'journal-'));

@@ -9,9 +9,8 @@ import { type FileHandle, open, rename, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AgentLog } from '../agent-options.ts';
 import { textOf } from '../errors.ts';
-import type { NodeObject } from '../objects.ts';
 import type { PackedTable, TableChange } from '../tables.ts';
-import { END, goneLine, HEADER, nodeLine, readLines, type SavedState, tableLine } from './journal-lines.ts';
+import { END, goneLine, HEADER, readLines, type SavedState, tableLine } from './journal-lines.ts';
 
 /** Changes of so long are one write. */
 const DELAY_MS = 1000;
@@ -23,17 +22,11 @@ const CHUNK = 128;
 /** Less than so many bytes of changes are never worth writing all anew. */
 const LEAST_APPENDED = 1 << 20;
 
-/** All that belongs into the journal now. */
-export interface JournalContent {
-  readonly tables: Iterable<PackedTable>;
-  readonly node: NodeObject | undefined;
-}
-
 export interface JournalOptions {
   readonly path: string;
   readonly log: AgentLog;
-  /** Undefined while it is not known, or somebody has to say first that it is meant. */
-  readonly content: () => JournalContent | undefined;
+  /** All that belongs into it now; undefined while that is not known, or somebody has to say first that it is meant. */
+  readonly content: () => readonly PackedTable[] | undefined;
   /** Whether the source is heard from, so that what is written down is what there is. */
   readonly isCurrent: () => boolean;
   readonly delayMs?: number;
@@ -48,8 +41,6 @@ export interface Loaded extends SavedState {
 export class TableJournal {
   readonly #options: JournalOptions;
   readonly #pending = new Map<string, PackedTable | undefined>();
-  #node: NodeObject | undefined;
-  #isNodePending = false;
   /** For appending; undefined: the file is of another life, and is written anew as a whole. */
   #file: FileHandle | undefined;
   /** Bytes of the last whole one, and behind it. */
@@ -80,12 +71,10 @@ export class TableJournal {
   }
 
   /** Cheap: the work is done later. Tables of the agent's own stay out. */
-  note(changes: readonly TableChange[], node: NodeObject | undefined): void {
+  note(changes: readonly TableChange[]): void {
     for (const { key, before, after } of changes)
       if ((after ?? before)?.isOwn !== true) this.#pending.set(key, after);
-    if (node !== this.#node) this.#isNodePending = true;
-    this.#node = node;
-    if (this.#file === undefined || this.#isNodePending || this.#pending.size > 0) this.#schedule();
+    if (this.#file === undefined || this.#pending.size > 0) this.#schedule();
   }
 
   /** Writes what is left to write. */
@@ -127,31 +116,26 @@ export class TableJournal {
 
   async #append(file: FileHandle): Promise<void> {
     const changes = [...this.#pending];
-    if (changes.length === 0 && !this.#isNodePending) return;
+    if (changes.length === 0) return;
     const lines = changes.flatMap(([, table]) => (table === undefined ? [] : tableLine(table)));
     const gone = changes.flatMap(([key, table]) => (table === undefined ? goneLine(key) : []));
-    const node = this.#isNodePending ? nodeLine(this.#node) : '';
     this.#pending.clear();
-    this.#isNodePending = false;
-    const bytes = Buffer.from([node, ...lines, ...gone, END].join(''));
+    const bytes = Buffer.from([...lines, ...gone, END].join(''));
     await file.appendFile(bytes);
     await file.datasync();
     this.#size.appended += bytes.length;
   }
 
-  async #writeAll({ tables, node }: JournalContent): Promise<void> {
+  async #writeAll(all: readonly PackedTable[]): Promise<void> {
     const { path } = this.#options;
-    const all = [...tables];
     this.#pending.clear();
-    this.#isNodePending = false;
-    this.#node = node;
     const beside = `${path}.tmp`;
     const file = await open(beside, 'w', 0o600);
     let whole = 0;
     try {
       for (let at = 0; at === 0 || at < all.length; at += CHUNK) {
         const lines = all.slice(at, at + CHUNK).map(tableLine);
-        const bytes = Buffer.from([...(at === 0 ? [HEADER, nodeLine(node)] : []), ...lines].join(''));
+        const bytes = Buffer.from([at === 0 ? HEADER : '', ...lines].join(''));
         await file.appendFile(bytes);
         whole += bytes.length;
       }
