@@ -15,7 +15,7 @@ import { answers, eventually, everything } from './support/answers.ts';
 import { Manifests, podNetwork, serviceObjects, toProvider, vipsOf } from './support/manifests.ts';
 import { reboot } from './support/reboot.ts';
 import { named, PORT, TARGET } from './support/services.ts';
-import { connectTcp, holdConnections } from './support/sockets.ts';
+import { holdConnections } from './support/sockets.ts';
 import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
@@ -163,7 +163,10 @@ async function startWithoutObjects(what: string): Promise<Running> {
   const began = performance.now();
   const running = await lab.worker(0).agent.launch();
   await running.waitForOutput(/runs on the tables that were saved/);
-  const isReached = async () => (await connectTcp(client.namespace, vipsOf(10).ipv4, PORT)).error === null;
+  // A SYN that is lost would be sent again after a second only.
+  const script = `exec 3<>/dev/tcp/${vipsOf(10).ipv4}/${PORT}`;
+  const connect = ['timeout', '0.3', 'bash', '--norc', '-c', script];
+  const isReached = async () => (await client.namespace.exec(connect, { anyStatus: true })).status === 0;
   while (!(await isReached()))
     if (performance.now() - began > MOST_MS) throw new Error(`no Service after ${MOST_MS} ms`);
   const ms = Math.round(performance.now() - began);
