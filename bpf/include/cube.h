@@ -199,6 +199,9 @@ static __always_inline int cube_follow(struct cube_ctx *c, u64 edge)
 		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_tunnel(c, edge_target(edge));
 	case EDGE_NEIGH:
 		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_neighbour(c, edge_target(edge));
+	case EDGE_ROUTE:
+		return cube_is_dry(c) ? TC_ACT_SHOT
+				      : cube_output_neighbour(c, cube_route(skb, c->work, edge_target(edge)));
 	case EDGE_DEVICE:
 		return cube_is_dry(c) ? TC_ACT_SHOT : bpf_redirect(edge_target(edge), 0);
 	case EDGE_STACK:

@@ -74,6 +74,48 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 	return bpf_redirect(ifindex, 0);
 }
 
+#define AF_INET_NUMBER	    2
+#define AF_INET6_NUMBER	    10
+#define FIB_LOOKUP_NO_NEIGH 4 /* BPF_FIB_LOOKUP_SKIP_NEIGH, linux/bpf.h of Linux 6.4 */
+
+/* Whether two interfaces lead to one port of a cube. */
+static __always_inline bool cube_shares_port(u32 ifindex, u32 other)
+{
+	struct attachment *a = bpf_map_lookup_elem(&attachments, &ifindex);
+	struct attachment *b = bpf_map_lookup_elem(&attachments, &other);
+
+	return a && b && a->port == b->port;
+}
+
+/*
+ * By which of the interfaces of an EDGE_ROUTE a packet leaves; `ifindex` is the first of them. A finished frame is an answer to
+ * who asked, and leaves where it came in. Else the routes of the host say, with its policy rules and from the packet's
+ * source; what they send elsewhere, or nowhere, leaves by the first.
+ */
+static __noinline __attribute__((unused)) u32 cube_route(struct __sk_buff *skb, struct cube_work *w,
+							 u32 ifindex)
+{
+	struct bpf_fib_lookup fib = {.ifindex = ifindex};
+	const addr_t *src = packet_src(w), *dst = packet_dst(w), *hop = &w->next_hop;
+
+	if (w->flags & PKT_FRAME_READY)
+		return cube_shares_port(ifindex, skb->ifindex) ? skb->ifindex : ifindex;
+	if (hop->halves[0] | hop->halves[1])
+		dst = hop;
+	if (addr_is_v4(dst)) {
+		fib.family = AF_INET_NUMBER;
+		fib.ipv4_src = src->words[3];
+		fib.ipv4_dst = dst->words[3];
+	} else {
+		fib.family = AF_INET6_NUMBER;
+		__builtin_memcpy(fib.ipv6_src, src->words, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, dst->words, sizeof(fib.ipv6_dst));
+	}
+	/* where it finds no way it leaves the number as it was */
+	bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_NO_NEIGH);
+	return fib.ifindex != ifindex && cube_shares_port(ifindex, fib.ifindex) ? fib.ifindex : ifindex;
+}
+
 static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex)
 {
 	const addr_t *hop = &c->work->next_hop;

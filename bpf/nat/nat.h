@@ -88,6 +88,7 @@ struct {
 
 #define SOURCE_EXCLUDE 0 /* packets pass unchanged */
 #define SOURCE_POOL    1 /* packets get a source of the pool */
+#define SOURCE_ROUTED  2 /* packets get the source that the host's routes say, else one of the pool */
 
 struct source_rule {
 	u32 type;     /* SOURCE_* */

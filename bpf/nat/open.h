@@ -134,6 +134,55 @@ __noinline int claim_source(struct __sk_buff *skb, u32 base, u32 size)
 	return -EEXIST;
 }
 
+#define FIB_LOOKUP_SOURCE 16 /* BPF_FIB_LOOKUP_SRC, linux/bpf.h of Linux 6.7 */
+
+/*
+ * Chooses the source that the host itself would take on its way there, where that is by an interface of the port. Returns 0, or
+ * -ENOENT where it is not, or the kernel does not say.
+ */
+__noinline int choose_routed_source(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup fib = {.ifindex = skb ? skb->ifindex : 0};
+	struct cube_ctx context = {}, *c = &context;
+	struct scratch *x = get_scratch();
+	struct attachment *out;
+	const addr_t *dst;
+	addr_t addr = {};
+	u32 ifindex;
+
+	if (!x || !get_context(skb, c))
+		return -ENOENT;
+	dst = packet_dst(c->work);
+	if (addr_is_v4(dst)) {
+		fib.family = AF_INET_NUMBER;
+		fib.ipv4_dst = dst->words[3];
+	} else {
+		fib.family = AF_INET6_NUMBER;
+		__builtin_memcpy(fib.ipv6_dst, dst->words, sizeof(fib.ipv6_dst));
+	}
+	if (bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_NO_NEIGH | FIB_LOOKUP_SOURCE))
+		return -ENOENT;
+	if (addr_is_v4(dst))
+		addr_set_v4(&addr, fib.ipv4_src);
+	else
+		__builtin_memcpy(addr.words, fib.ipv6_src, sizeof(fib.ipv6_src));
+	ifindex = fib.ifindex;
+	out = bpf_map_lookup_elem(&attachments, &ifindex);
+	if (!out || !(out->flags & ATTACH_ALL) || !bpf_map_lookup_elem(&host_addresses, &addr))
+		return -ENOENT;
+	x->half.src = addr;
+	return 0;
+}
+
+/* Claims the source that is chosen; a port of the range where it can be another one. */
+static __always_inline int claim_chosen(struct cube_ctx *c, struct scratch *x)
+{
+	if (has_free_port(c->work))
+		return claim_port(c->skb);
+	mirror(x);
+	return claim(c->skb);
+}
+
 /* Fills the scratch for a new session whose packets leave by `port`, as yet unchanged. */
 static __always_inline struct scratch *prepare(struct cube_ctx *c, u32 port, u8 chunk)
 {
@@ -215,6 +264,7 @@ static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 	u32 family = c->work->flags & PKT_IPV4 ? 0 : 1;
 	int refused;
 	struct scratch *x;
+	int error;
 
 	if (r && r->type == SOURCE_EXCLUDE) {
 		count(c, COUNT_EXCLUDED);
@@ -226,9 +276,13 @@ static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 	if (refused)
 		return refused;
 	x = prepare(c, PORT_OUTSIDE, chunk);
-	if (!r || !x || claim_source(c->skb, r->base[family], r->count[family]))
+	if (!r || !x)
 		return VERDICT_DROP | DROP_PORTS_EXHAUSTED;
-	return store(c, x);
+	if (r->type == SOURCE_ROUTED && !choose_routed_source(c->skb))
+		error = claim_chosen(c, x);
+	else
+		error = claim_source(c->skb, r->base[family], r->count[family]);
+	return error ? VERDICT_DROP | DROP_PORTS_EXHAUSTED : store(c, x);
 }
 
 /* No established session: an embryonic one, a new one, or a packet that is not to be translated. */

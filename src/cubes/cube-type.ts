@@ -44,6 +44,8 @@ export interface CubePort {
   readonly mtu?: number;
   /** What the port's link ends in; absent while it is not linked. */
   readonly endpoint?: 'Cube' | 'Interface' | 'Pods' | 'Overlay' | 'Stack';
+  /** Of an Interface: more than one, of which the host's routes choose. Absent: one. */
+  readonly isSeveral?: boolean;
   /** Of a cube there: whether an Ethernet segment ends at it. */
   readonly endsSegment?: boolean;
 }

@@ -234,7 +234,8 @@ function edgeTo(
   }
   if (to.type === 'Pods') return edgeWord(EdgeKind.Pod, 0);
   if (to.type === 'Interface') {
-    return to.info && edgeWord(layer === 2 ? EdgeKind.Device : EdgeKind.Neigh, to.info.ifindex);
+    const routed = to.others === undefined ? EdgeKind.Neigh : EdgeKind.Route;
+    return to.info && edgeWord(layer === 2 ? EdgeKind.Device : routed, to.info.ifindex);
   }
   if (to.type === 'Host') return edgeWord(EdgeKind.Pass, 0);
   if (to.type === 'Cut') return edgeWord(EdgeKind.Cut, 0);
@@ -270,7 +271,9 @@ function attachmentsOf(input: DesiredInput): Map<number, Attached> {
     for (const [i, end] of ends.entries()) {
       if (end.type === 'Interface' && end.info !== undefined) {
         const all = sharesHost(ends[1 - i], input.graph);
-        add(end.info, { port: numbers.port(end.info.ifindex), open: end.open, mac: end.info.mac, all });
+        const port = numbers.port(end.info.ifindex);
+        for (const info of [end.info, ...(end.others ?? [])])
+          add(info, { port, open: end.open, mac: info.mac, all });
       } else if (end.type === 'Overlay') {
         add(input.interfaces.get(OVERLAY_DEVICE), { port: AttachPort.Overlay, open: end.open });
       } else if (end.type === 'Stack') {

@@ -44,6 +44,8 @@ export type LinkEnd =
       readonly type: 'Interface';
       readonly name: string;
       readonly info: InterfaceInfo | undefined;
+      /** Further ones that lead to the same port; the host's routes say by which a packet leaves. Absent: none is there. */
+      readonly others?: readonly InterfaceInfo[];
       readonly open: boolean;
     }
   | { readonly type: 'Pods' | 'Overlay' | 'Stack' | 'Next'; readonly open: boolean };

@@ -8,8 +8,9 @@ import type { Cube, CubeLink } from '../api/generated/types.ts';
 import { type NotSupported, notSupported } from '../api/not-supported.ts';
 import type { CubeInput, CubePort, CubeType } from '../cubes/cube-type.ts';
 import { broadcastLoops } from './broadcast-loops.ts';
-import { claimOf } from './claim.ts';
+import { type Claim, claimsOf } from './claim.ts';
 import type { Cgroup, Finding, Graph, GraphCube, GraphLink, InterfaceInfo, LinkEnd } from './graph-model.ts';
+import { interfaceEnd, mtuOf } from './interface-end.ts';
 import {
   type AnyCubeSpec,
   byAge,
@@ -159,13 +160,16 @@ class Resolver {
     const ends: LinkEnd[] = [];
     for (const [i, endpoint] of object.spec.endpoints.entries()) {
       const end = this.#end(endpoint, object.metadata.namespace ?? '');
-      const claim =
-        object.spec.splice === undefined || end.type === 'Cube' ? this.#claimOf(end, ends[0]) : undefined;
-      ends.push(end);
       // Many chains go to one place.
-      if (claim === undefined) continue;
-      const holder = this.#taken.get(claim.id);
-      if (holder !== undefined || claims.includes(claim.id)) {
+      const wanted =
+        object.spec.splice === undefined || end.type === 'Cube' ? this.#claimsOf(end, ends[0]) : [];
+      ends.push(end);
+      for (const claim of wanted) {
+        const holder = this.#taken.get(claim.id);
+        if (holder === undefined && !claims.includes(claim.id)) {
+          claims.push(claim.id);
+          continue;
+        }
         this.#find(
           ref,
           'Accepted',
@@ -174,7 +178,6 @@ class Resolver {
         );
         return undefined;
       }
-      claims.push(claim.id);
     }
     const [a, b] = ends;
     if (a === undefined || b === undefined) return undefined;
@@ -188,24 +191,15 @@ class Resolver {
       return { type: 'Cube', cube, port: this.#portOf(cube, endpoint.cube.port) };
     }
     const open = endpoint.failurePolicy === 'Open';
-    if (endpoint.type === 'Interface') {
-      const asked = endpoint.interface.name;
-      const name = asked === UPLINK ? (this.#input.uplink ?? UPLINK) : asked;
-      return {
-        type: 'Interface',
-        name,
-        info: this.#input.interfaces.get(name),
-        open: endpoint.failurePolicy !== 'Closed',
-      };
-    }
+    if (endpoint.type === 'Interface')
+      return interfaceEnd(endpoint, this.#input.uplink, this.#input.interfaces);
     if (endpoint.type === 'Stack') return { type: 'Stack', open: endpoint.failurePolicy !== 'Closed' };
     return { type: endpoint.type, open };
   }
 
   /** Behind cubes at XDP the Stack is the host as it receives on that interface, and there are many of those. */
-  #claimOf(end: LinkEnd, other: LinkEnd | undefined): ReturnType<typeof claimOf> {
-    if (end.type === 'Stack' && other?.type === 'Cube' && this.#atXdp(other.cube)) return undefined;
-    return claimOf(end);
+  #claimsOf(end: LinkEnd, other: LinkEnd | undefined): Claim[] {
+    return end.type === 'Stack' && other?.type === 'Cube' && this.#atXdp(other.cube) ? [] : claimsOf(end);
   }
 
   #atXdp: PortsAtXdp = (key) => {
@@ -339,6 +333,7 @@ class Resolver {
         ...(mtu === undefined ? {} : { mtu }),
         // What is spliced in next to it comes and goes: the program must not depend on it.
         ...(peer === undefined ? {} : { endpoint: peer.type === 'Next' ? 'Cube' : peer.type }),
+        ...(peer?.type === 'Interface' && peer.others !== undefined ? { isSeveral: true } : {}),
         ...(peer?.type === 'Cube' && this.#cubes.get(peer.cube)?.type.segment === 'ends'
           ? { endsSegment: true }
           : {}),
@@ -351,7 +346,7 @@ class Resolver {
   }
 
   #mtuOf(peer: LinkEnd | undefined): number | undefined {
-    if (peer?.type === 'Interface') return peer.info?.mtu;
+    if (peer?.type === 'Interface') return mtuOf(peer);
     return peer?.type === 'Overlay' ? this.#input.overlayMtu : undefined;
   }
 

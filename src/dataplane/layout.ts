@@ -28,6 +28,7 @@ export const EdgeKind = {
   Stack: 6,
   Pass: 7,
   Cut: 8,
+  Route: 9,
 } as const;
 export const AttachPort = { Pod: 1, Overlay: 2, Stack: 3, Copies: 4, Interface: 8 } as const;
 

@@ -753,6 +753,7 @@ export const LISTS = {
         { "path": ["spec", "socketLB", "scopes"], "keys": [] },
     ],
     CubeLink: [
+        { "path": ["spec", "endpoints", "*", "interface", "others"], "keys": [] },
         { "path": ["spec", "spliceFrom"], "keys": [] },
     ],
     ServiceChain: [
@@ -776,6 +777,8 @@ export const LISTS = {
         { "path": ["spec", "cubes", "*", "router", "neighbours", "ports"], "keys": [] },
         { "path": ["spec", "cubes", "*", "socketLB", "scopes"], "keys": [] },
         { "path": ["spec", "links"], "keys": ["name"] },
+        { "path": ["spec", "links", "*", "endpoints", "*", "interface", "others"], "keys": [] },
+        { "path": ["spec", "path", "*", "interface", "others"], "keys": [] },
     ],
     CubeTable: [
         { "path": ["spec", "services", "*", "frontends", "*", "addresses"], "keys": [] },

@@ -1121,6 +1121,10 @@ export interface InterfaceName {
    * Name of the interface, or $(node.uplink): the interface of the default route, or without one that which has an address of the Node object, found by the agent of the node.
    */
   name: string;
+  /**
+   * Further interfaces that lead to the same port of the cube, as other uplinks of the node. Those that a node does not have are left out. What leaves takes the one that the routes of the host say, of all of these; without such a route the first. Not for cubes of layer 2 and at XDP, which know the first alone.
+     */
+  others?: string[];
 }
 /** Which pods of the node; without a selector all that were plugged. */
 export interface PodsSelection {

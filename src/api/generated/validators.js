@@ -11167,15 +11167,16 @@ return errors === 0;
 }
 
 export const CubeLink = validate71;
-const schema83 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_4714cc05"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_812bb62a":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"Splice_c81e8642":{"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false},"CubeLinkSpec_4714cc05":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_812bb62a"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false}}};
-const schema84 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_812bb62a"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false};
+const schema83 = {"$id":"CubeLink","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/CubeLinkSpec_fa29b299"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"CubePort_bb5b078d":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_582794dd":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64},"others":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$","minLength":1,"maxLength":15}}},"additionalProperties":false},"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_dcadbc99":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"Splice_c81e8642":{"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false},"CubeLinkSpec_fa29b299":{"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_dcadbc99"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false}}};
+const schema84 = {"type":"object","required":["nodeName","endpoints"],"properties":{"nodeName":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_dcadbc99"}},"splice":{"$ref":"#/definitions/Splice_c81e8642"},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}}},"additionalProperties":false};
 const schema92 = {"type":"object","properties":{"link":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"since":{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$","maxLength":20}},"additionalProperties":false};
-const pattern26 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "u");
-const schema85 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const pattern27 = new RegExp("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", "u");
+const schema85 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_bb5b078d"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema86 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema87 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
+const schema87 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64},"others":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$","minLength":1,"maxLength":15}}},"additionalProperties":false};
 const schema91 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false};
 const pattern23 = new RegExp("^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$", "u");
+const pattern24 = new RegExp("^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$", "u");
 const schema88 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 const schema89 = {"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false};
 const schema90 = {"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false};
@@ -11672,7 +11673,7 @@ if(data.interface !== undefined){
 let data4 = data.interface;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.name === undefined){
-const err16 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err16 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -11682,8 +11683,8 @@ vErrors.push(err16);
 errors++;
 }
 for(const key2 in data4){
-if(!(key2 === "name")){
-const err17 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(!((key2 === "name") || (key2 === "others"))){
+const err17 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -11697,7 +11698,7 @@ if(data4.name !== undefined){
 let data5 = data4.name;
 if(typeof data5 === "string"){
 if(data5.length > 64){
-const err18 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
+const err18 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -11707,7 +11708,7 @@ vErrors.push(err18);
 errors++;
 }
 if(data5.length < 1){
-const err19 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err19 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -11717,7 +11718,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!pattern23.test(data5)){
-const err20 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
+const err20 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -11728,7 +11729,7 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -11738,14 +11739,85 @@ vErrors.push(err21);
 errors++;
 }
 }
-}
-else {
-const err22 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data4.others !== undefined){
+let data6 = data4.others;
+if(Array.isArray(data6)){
+if(data6.length > 8){
+const err22 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/maxItems",keyword:"maxItems",params:{limit: 8},message:"must NOT have more than 8 items"};
 if(vErrors === null){
 vErrors = [err22];
 }
 else {
 vErrors.push(err22);
+}
+errors++;
+}
+const len0 = data6.length;
+for(let i0=0; i0<len0; i0++){
+let data7 = data6[i0];
+if(typeof data7 === "string"){
+if(data7.length > 15){
+const err23 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/maxLength",keyword:"maxLength",params:{limit: 15},message:"must NOT have more than 15 characters"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+if(data7.length < 1){
+const err24 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+if(!pattern24.test(data7)){
+const err25 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"},message:"must match pattern \""+"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"+"\""};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+else {
+const err26 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+}
+}
+else {
+const err28 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
 }
 errors++;
 }
@@ -11757,89 +11829,23 @@ errors = vErrors.length;
 }
 }
 if(data.overlay !== undefined){
-let data7 = data.overlay;
-if(data7 && typeof data7 == "object" && !Array.isArray(data7)){
-if(data7.protocol === undefined){
-data7.protocol = "VXLAN";
+let data9 = data.overlay;
+if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+if(data9.protocol === undefined){
+data9.protocol = "VXLAN";
 }
-if(data7.vni === undefined){
-data7.vni = 1;
+if(data9.vni === undefined){
+data9.vni = 1;
 }
-if(data7.port === undefined){
-data7.port = 4789;
+if(data9.port === undefined){
+data9.port = 4789;
 }
-if(data7.directRouting === undefined){
-data7.directRouting = "Never";
+if(data9.directRouting === undefined){
+data9.directRouting = "Never";
 }
-for(const key3 in data7){
+for(const key3 in data9){
 if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
-const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err23];
-}
-else {
-vErrors.push(err23);
-}
-errors++;
-}
-}
-let data8 = data7.protocol;
-if(typeof data8 !== "string"){
-const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err24];
-}
-else {
-vErrors.push(err24);
-}
-errors++;
-}
-if(!(data8 === "VXLAN")){
-const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema91.properties.protocol.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err25];
-}
-else {
-vErrors.push(err25);
-}
-errors++;
-}
-let data9 = data7.vni;
-if(!((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9)))){
-const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
-if(vErrors === null){
-vErrors = [err26];
-}
-else {
-vErrors.push(err26);
-}
-errors++;
-}
-if(typeof data9 == "number"){
-if(data9 > 16777215 || isNaN(data9)){
-const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
-if(vErrors === null){
-vErrors = [err27];
-}
-else {
-vErrors.push(err27);
-}
-errors++;
-}
-if(data9 < 1 || isNaN(data9)){
-const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
-if(vErrors === null){
-vErrors = [err28];
-}
-else {
-vErrors.push(err28);
-}
-errors++;
-}
-}
-let data10 = data7.port;
-if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err29 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -11848,9 +11854,10 @@ vErrors.push(err29);
 }
 errors++;
 }
-if(typeof data10 == "number"){
-if(data10 > 65535 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+let data10 = data9.protocol;
+if(typeof data10 !== "string"){
+const err30 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -11859,8 +11866,8 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(!(data10 === "VXLAN")){
+const err31 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema91.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -11869,10 +11876,9 @@ vErrors.push(err31);
 }
 errors++;
 }
-}
-let data11 = data7.directRouting;
-if(typeof data11 !== "string"){
-const err32 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data11 = data9.vni;
+if(!((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11)))){
+const err32 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -11881,8 +11887,9 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(!((data11 === "Never") || (data11 === "SameSubnet"))){
-const err33 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema91.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(typeof data11 == "number"){
+if(data11 > 16777215 || isNaN(data11)){
+const err33 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -11891,9 +11898,8 @@ vErrors.push(err33);
 }
 errors++;
 }
-}
-else {
-const err34 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data11 < 1 || isNaN(data11)){
+const err34 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -11903,10 +11909,9 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data.failurePolicy !== undefined){
-let data12 = data.failurePolicy;
-if(typeof data12 !== "string"){
-const err35 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data12 = data9.port;
+if(!((typeof data12 == "number") && (!(data12 % 1) && !isNaN(data12)))){
+const err35 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -11915,8 +11920,9 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(!((data12 === "Open") || (data12 === "Closed"))){
-const err36 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema85.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(typeof data12 == "number"){
+if(data12 > 65535 || isNaN(data12)){
+const err36 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -11925,15 +11931,81 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-}
-else {
-const err37 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12 < 1 || isNaN(data12)){
+const err37 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err37];
 }
 else {
 vErrors.push(err37);
+}
+errors++;
+}
+}
+let data13 = data9.directRouting;
+if(typeof data13 !== "string"){
+const err38 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err38];
+}
+else {
+vErrors.push(err38);
+}
+errors++;
+}
+if(!((data13 === "Never") || (data13 === "SameSubnet"))){
+const err39 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema91.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err39];
+}
+else {
+vErrors.push(err39);
+}
+errors++;
+}
+}
+else {
+const err40 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err40];
+}
+else {
+vErrors.push(err40);
+}
+errors++;
+}
+}
+if(data.failurePolicy !== undefined){
+let data14 = data.failurePolicy;
+if(typeof data14 !== "string"){
+const err41 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err41];
+}
+else {
+vErrors.push(err41);
+}
+errors++;
+}
+if(!((data14 === "Open") || (data14 === "Closed"))){
+const err42 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema85.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err42];
+}
+else {
+vErrors.push(err42);
+}
+errors++;
+}
+}
+}
+else {
+const err43 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err43];
+}
+else {
+vErrors.push(err43);
 }
 errors++;
 }
@@ -12219,7 +12291,7 @@ vErrors.push(err22);
 }
 errors++;
 }
-if(!pattern26.test(data7)){
+if(!pattern27.test(data7)){
 const err23 = {instancePath:instancePath+"/splice/since",schemaPath:"#/definitions/Splice_c81e8642/properties/since/pattern",keyword:"pattern",params:{pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"},message:"must match pattern \""+"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"+"\""};
 if(vErrors === null){
 vErrors = [err23];
@@ -12439,8 +12511,8 @@ return errors === 0;
 }
 
 export const ServiceChain = validate80;
-const schema93 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_a1cd474d"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_f34b75e8":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_1d431f3c":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_bc5ba192":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix","Limit","Announcement"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"AccessVlan_06222805":{"type":"object","required":["vlan"],"properties":{"vlan":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"VlanRange_137b03cc":{"type":"object","required":["first"],"properties":{"first":{"type":"integer","minimum":1,"maximum":4094},"last":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"TrunkVlans_59a2817b":{"type":"object","properties":{"vlans":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/VlanRange_137b03cc"},"default":[]},"native":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"PortVlan_9596b1d3":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Access","Trunk"]},"access":{"$ref":"#/definitions/AccessVlan_06222805"},"trunk":{"$ref":"#/definitions/TrunkVlans_59a2817b"}},"additionalProperties":false},"PortFlood_9cad2026":{"type":"object","properties":{"broadcast":{"type":"boolean","default":true},"multicast":{"type":"boolean","default":true},"unknownUnicast":{"type":"boolean","default":true}},"additionalProperties":false},"StormLimit_6b716637":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"StormControl_3b358c68":{"type":"object","properties":{"broadcast":{"$ref":"#/definitions/StormLimit_6b716637"},"multicast":{"$ref":"#/definitions/StormLimit_6b716637"},"unknownUnicast":{"$ref":"#/definitions/StormLimit_6b716637"}},"additionalProperties":false},"BridgePort_df3105c1":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"$ref":"#/definitions/PortVlan_9596b1d3"},"learning":{"type":"boolean","default":true},"isolated":{"type":"boolean","default":false},"flood":{"$ref":"#/definitions/PortFlood_9cad2026","default":{}},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"StaticEntry_f7e095ae":{"type":"object","required":["mac","port"],"properties":{"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"type":"integer","minimum":1,"maximum":4094,"default":1}},"additionalProperties":false},"Bridge_b7a78a01":{"type":"object","properties":{"agingSeconds":{"type":"integer","minimum":10,"maximum":1000000,"default":300},"maxAddresses":{"type":"integer","minimum":1024,"maximum":1048576,"default":16384},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/BridgePort_df3105c1"}},"staticEntries":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/StaticEntry_f7e095ae"},"default":[]},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"DefaultActions_8835a560":{"type":"object","properties":{"ingress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Drop"},"egress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Allow"},"log":{"type":"boolean","default":false}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_7ed325c1":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"FirewallRejects_7a7f6fb1":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"FirewallLogs_75828ad0":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":10000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":10000,"default":100}},"additionalProperties":false},"FirewallTimeouts_5eafaf14":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"other":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"FirewallSessions_82a1abbd":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"timeouts":{"$ref":"#/definitions/FirewallTimeouts_5eafaf14","default":{}}},"additionalProperties":false},"Firewall_db5e8eb5":{"type":"object","properties":{"defaultActions":{"$ref":"#/definitions/DefaultActions_8835a560","default":{}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_7ed325c1"},"default":[]},"handshake":{"type":"string","enum":["Loose","Strict"],"default":"Loose"},"otherFrames":{"type":"string","enum":["Allow","Drop"],"default":"Drop"},"rejects":{"$ref":"#/definitions/FirewallRejects_7a7f6fb1","default":{}},"logs":{"$ref":"#/definitions/FirewallLogs_75828ad0","default":{}},"maxRules":{"type":"integer","minimum":16,"maximum":5120,"default":512},"sessions":{"$ref":"#/definitions/FirewallSessions_82a1abbd","default":{}}},"additionalProperties":false},"PacketMark_d97aed73":{"type":"object","required":["value"],"properties":{"value":{"type":"integer","minimum":0,"maximum":4294967295},"mask":{"type":"integer","minimum":1,"maximum":4294967295,"default":4294967295}},"additionalProperties":false},"ForwarderOutput_706bb377":{"type":"object","required":["port"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ForwarderAction_c2862a0f":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Output","Drop","Punt"]},"output":{"$ref":"#/definitions/ForwarderOutput_706bb377"}},"additionalProperties":false},"ForwarderRule_ba61977d":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"inPorts":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"action":{"$ref":"#/definitions/ForwarderAction_c2862a0f"}},"additionalProperties":false},"Forwarder_8159f467":{"type":"object","properties":{"rules":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/ForwarderRule_ba61977d"},"default":[]},"defaultAction":{"$ref":"#/definitions/ForwarderAction_c2862a0f","default":{"type":"Drop"}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_380cada0":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"maxSourceRanges":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_8522f876":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"clients":{"type":"string","enum":["Any","Pods"],"default":"Any"},"clusterSources":{"type":"array","maxItems":2,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_380cada0","default":{}}},"additionalProperties":false},"MirrorRule_9d875094":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Both"},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"oneIn":{"type":"integer","minimum":1,"maximum":1000000,"default":1},"truncate":{"type":"integer","minimum":64,"maximum":65535},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Mirror_3857bb9e":{"type":"object","properties":{"rules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/MirrorRule_9d875094"},"default":[]}},"additionalProperties":false},"SnatAddresses_aabbe238":{"type":"object","required":["addresses"],"properties":{"addresses":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"NatSourceRule_bc7ba5b5":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Masquerade","SNAT","Exclude"]},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"destinations":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"snat":{"$ref":"#/definitions/SnatAddresses_aabbe238"}},"additionalProperties":false},"ForwardTarget_fe82ef01":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"NatForwardRule_0fbf9fc9":{"type":"object","required":["target"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"target":{"$ref":"#/definitions/ForwardTarget_fe82ef01"}},"additionalProperties":false},"NatPortRange_d7f236e7":{"type":"object","properties":{"first":{"type":"integer","minimum":1024,"maximum":65535,"default":49152},"last":{"type":"integer","minimum":1024,"maximum":65535,"default":65535}},"additionalProperties":false},"NatRejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"NatTimeouts_a4edc8bb":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":60}},"additionalProperties":false},"NatSessions_33219f5a":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":8388608,"default":131072},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":8388608,"default":32768},"timeouts":{"$ref":"#/definitions/NatTimeouts_a4edc8bb","default":{}}},"additionalProperties":false},"Nat_5ea85cf0":{"type":"object","properties":{"role":{"type":"string","enum":["Gateway","Discriminator"],"default":"Gateway"},"maxServices":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"sourceRules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NatSourceRule_bc7ba5b5"},"default":[]},"forwardRules":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/NatForwardRule_0fbf9fc9"},"default":[]},"exclusions":{"type":"array","maxItems":128,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"portRange":{"$ref":"#/definitions/NatPortRange_d7f236e7","default":{}},"rejects":{"$ref":"#/definitions/NatRejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/NatSessions_33219f5a","default":{}}},"additionalProperties":false},"Bandwidth_86c7784b":{"type":"object","required":["bitsPerSecond"],"properties":{"bitsPerSecond":{"type":"integer","minimum":1000,"maximum":1000000000000000},"burst":{"type":"integer","minimum":1,"maximum":34359738368}},"additionalProperties":false},"Limit_433c76aa":{"type":"object","required":["addresses"],"properties":{"name":{"type":"string","minLength":1,"maxLength":253},"addresses":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","minLength":2,"maxLength":45}},"ingress":{"$ref":"#/definitions/Bandwidth_86c7784b"},"egress":{"$ref":"#/definitions/Bandwidth_86c7784b"}},"additionalProperties":false},"RateLimiter_a7bc3114":{"type":"object","properties":{"limits":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Limit_433c76aa"},"default":[]},"maxLimits":{"type":"integer","minimum":16,"maximum":65536,"default":1024}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"StaticNeighbour_4996e459":{"type":"object","required":["port","address","mac"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"address":{"type":"string","minLength":2,"maxLength":45},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17}},"additionalProperties":false},"RouterNeighbours_1fef1ebe":{"type":"object","properties":{"ports":{"type":"array","maxItems":32,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"default":[]},"static":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/StaticNeighbour_4996e459"},"default":[]},"reachableSeconds":{"type":"integer","minimum":1,"maximum":3600,"default":30},"maxNeighbours":{"type":"integer","minimum":16,"maximum":16384,"default":1024}},"additionalProperties":false},"Router_76c6e57b":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384},"neighbours":{"$ref":"#/definitions/RouterNeighbours_1fef1ebe","default":{}}},"additionalProperties":false},"SocketSessions_d3e95b3f":{"type":"object","properties":{"maxFlows":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"flowTimeout":{"type":"integer","minimum":1,"maximum":604800,"default":180},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576}},"additionalProperties":false},"SocketLB_c1bb75e4":{"type":"object","properties":{"scope":{"type":"string","enum":["Host","All"],"default":"Host"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"sessions":{"$ref":"#/definitions/SocketSessions_d3e95b3f","default":{}}},"additionalProperties":false},"CubeTemplate_c5f4f966":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["Bridge","DDoSMitigator","Firewall","Forwarder","LoadBalancer","Mirror","Nat","RateLimiter","Router","SocketLB"]},"hook":{"type":"string","enum":["TC","XDP","Cgroup"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":7,"items":{"$ref":"#/definitions/TableSelection_bc5ba192"}},"bridge":{"$ref":"#/definitions/Bridge_b7a78a01"},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"firewall":{"$ref":"#/definitions/Firewall_db5e8eb5"},"forwarder":{"$ref":"#/definitions/Forwarder_8159f467"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_8522f876"},"mirror":{"$ref":"#/definitions/Mirror_3857bb9e"},"nat":{"$ref":"#/definitions/Nat_5ea85cf0"},"rateLimiter":{"$ref":"#/definitions/RateLimiter_a7bc3114"},"router":{"$ref":"#/definitions/Router_76c6e57b"},"socketLB":{"$ref":"#/definitions/SocketLB_c1bb75e4"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_ef2817b7":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_e5428fb0":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_23818558":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_e5428fb0"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_fca60418":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_a1cd474d":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_c5f4f966"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_23818558"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_fca60418"}}},"additionalProperties":false}}};
-const schema94 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_c5f4f966"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_23818558"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_fca60418"}}},"additionalProperties":false};
+const schema93 = {"$id":"ServiceChain","type":"object","required":["spec"],"properties":{"apiVersion":{"type":"string"},"kind":{"type":"string"},"metadata":{"type":"object"},"spec":{"$ref":"#/definitions/ServiceChainSpec_4fc63144"},"status":{"type":"object"}},"additionalProperties":false,"definitions":{"LabelSelectorRequirement_1c971d75":{"type":"object","required":["key","operator"],"properties":{"key":{"type":"string","minLength":1,"maxLength":317},"operator":{"type":"string","enum":["In","NotIn","Exists","DoesNotExist"]},"values":{"type":"array","maxItems":64,"items":{"type":"string","maxLength":63}}},"additionalProperties":false},"LabelSelector_480a4724":{"type":"object","properties":{"matchLabels":{"type":"object","maxProperties":32,"additionalProperties":{"type":"string","maxLength":63}},"matchExpressions":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/LabelSelectorRequirement_1c971d75"}}},"additionalProperties":false},"NodesTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"PodsTarget_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"LinkTarget_f34b75e8":{"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ChainTarget_1d431f3c":{"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false},"RollingUpdate_3823c1e5":{"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false},"UpdateStrategy_9a051e2e":{"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false},"Port_c14b6c74":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"addresses":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49}},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"TableSelection_bc5ba192":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Service","Route","Policy","Identity","Rule","Prefix","Limit","Announcement"]},"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"AccessVlan_06222805":{"type":"object","required":["vlan"],"properties":{"vlan":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"VlanRange_137b03cc":{"type":"object","required":["first"],"properties":{"first":{"type":"integer","minimum":1,"maximum":4094},"last":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"TrunkVlans_59a2817b":{"type":"object","properties":{"vlans":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/VlanRange_137b03cc"},"default":[]},"native":{"type":"integer","minimum":1,"maximum":4094}},"additionalProperties":false},"PortVlan_9596b1d3":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Access","Trunk"]},"access":{"$ref":"#/definitions/AccessVlan_06222805"},"trunk":{"$ref":"#/definitions/TrunkVlans_59a2817b"}},"additionalProperties":false},"PortFlood_9cad2026":{"type":"object","properties":{"broadcast":{"type":"boolean","default":true},"multicast":{"type":"boolean","default":true},"unknownUnicast":{"type":"boolean","default":true}},"additionalProperties":false},"StormLimit_6b716637":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"StormControl_3b358c68":{"type":"object","properties":{"broadcast":{"$ref":"#/definitions/StormLimit_6b716637"},"multicast":{"$ref":"#/definitions/StormLimit_6b716637"},"unknownUnicast":{"$ref":"#/definitions/StormLimit_6b716637"}},"additionalProperties":false},"BridgePort_df3105c1":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"$ref":"#/definitions/PortVlan_9596b1d3"},"learning":{"type":"boolean","default":true},"isolated":{"type":"boolean","default":false},"flood":{"$ref":"#/definitions/PortFlood_9cad2026","default":{}},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"StaticEntry_f7e095ae":{"type":"object","required":["mac","port"],"properties":{"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"vlan":{"type":"integer","minimum":1,"maximum":4094,"default":1}},"additionalProperties":false},"Bridge_b7a78a01":{"type":"object","properties":{"agingSeconds":{"type":"integer","minimum":10,"maximum":1000000,"default":300},"maxAddresses":{"type":"integer","minimum":1024,"maximum":1048576,"default":16384},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/BridgePort_df3105c1"}},"staticEntries":{"type":"array","maxItems":1000,"items":{"$ref":"#/definitions/StaticEntry_f7e095ae"},"default":[]},"stormControl":{"$ref":"#/definitions/StormControl_3b358c68"}},"additionalProperties":false},"SourceRate_ec8da958":{"type":"object","required":["packetsPerSecond"],"properties":{"packetsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"SynGuard_6a23bc04":{"type":"object","required":["synsPerSecond"],"properties":{"synsPerSecond":{"type":"integer","minimum":1,"maximum":10000000},"burst":{"type":"integer","minimum":1,"maximum":10000000,"default":1000}},"additionalProperties":false},"MitigatorSizes_49f0c25d":{"type":"object","properties":{"maxSourceHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":131072},"maxSourcePrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxDestinationHosts":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxDestinationPrefixes":{"type":"integer","minimum":16,"maximum":4194304,"default":16384},"maxSourceBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxSynBuckets":{"type":"integer","minimum":16,"maximum":16777216,"default":16384}},"additionalProperties":false},"DDoSMitigator_782c4455":{"type":"object","properties":{"denySources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"denyDestinations":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"allowSources":{"type":"array","maxItems":500,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"sourceRate":{"$ref":"#/definitions/SourceRate_ec8da958"},"synGuard":{"$ref":"#/definitions/SynGuard_6a23bc04"},"sizes":{"$ref":"#/definitions/MitigatorSizes_49f0c25d","default":{}}},"additionalProperties":false},"DefaultActions_8835a560":{"type":"object","properties":{"ingress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Drop"},"egress":{"type":"string","enum":["Allow","Drop","Reject"],"default":"Allow"},"log":{"type":"boolean","default":false}},"additionalProperties":false},"PortRange_6fadb17a":{"type":"object","properties":{"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"IcmpType_22a8f94c":{"type":"object","required":["family","type"],"properties":{"family":{"type":"string","enum":["IPv4","IPv6"]},"type":{"type":"integer","minimum":0,"maximum":255},"code":{"type":"integer","minimum":0,"maximum":255}},"additionalProperties":false},"TcpFlags_56bb72ce":{"type":"object","required":["mask"],"properties":{"mask":{"type":"array","minItems":1,"maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]}},"set":{"type":"array","maxItems":8,"items":{"type":"string","enum":["FIN","SYN","RST","PSH","ACK","URG","ECE","CWR"]},"default":[]}},"additionalProperties":false},"FirewallRule_7ed325c1":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Ingress"},"action":{"type":"string","enum":["Allow","Drop","Reject"]},"log":{"type":"boolean","default":false},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":8,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"icmp":{"type":"array","maxItems":16,"items":{"$ref":"#/definitions/IcmpType_22a8f94c"}},"tcpFlags":{"$ref":"#/definitions/TcpFlags_56bb72ce"},"states":{"type":"array","maxItems":4,"items":{"type":"string","enum":["New","Established","Related","Invalid"]}}},"additionalProperties":false},"FirewallRejects_7a7f6fb1":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":100}},"additionalProperties":false},"FirewallLogs_75828ad0":{"type":"object","properties":{"perSecond":{"type":"integer","minimum":0,"maximum":10000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":10000,"default":100}},"additionalProperties":false},"FirewallTimeouts_5eafaf14":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"other":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"FirewallSessions_82a1abbd":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"timeouts":{"$ref":"#/definitions/FirewallTimeouts_5eafaf14","default":{}}},"additionalProperties":false},"Firewall_db5e8eb5":{"type":"object","properties":{"defaultActions":{"$ref":"#/definitions/DefaultActions_8835a560","default":{}},"rules":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/FirewallRule_7ed325c1"},"default":[]},"handshake":{"type":"string","enum":["Loose","Strict"],"default":"Loose"},"otherFrames":{"type":"string","enum":["Allow","Drop"],"default":"Drop"},"rejects":{"$ref":"#/definitions/FirewallRejects_7a7f6fb1","default":{}},"logs":{"$ref":"#/definitions/FirewallLogs_75828ad0","default":{}},"maxRules":{"type":"integer","minimum":16,"maximum":5120,"default":512},"sessions":{"$ref":"#/definitions/FirewallSessions_82a1abbd","default":{}}},"additionalProperties":false},"PacketMark_d97aed73":{"type":"object","required":["value"],"properties":{"value":{"type":"integer","minimum":0,"maximum":4294967295},"mask":{"type":"integer","minimum":1,"maximum":4294967295,"default":4294967295}},"additionalProperties":false},"ForwarderOutput_706bb377":{"type":"object","required":["port"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"ForwarderAction_c2862a0f":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Output","Drop","Punt"]},"output":{"$ref":"#/definitions/ForwarderOutput_706bb377"}},"additionalProperties":false},"ForwarderRule_ba61977d":{"type":"object","required":["action"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"priority":{"type":"integer","minimum":0,"maximum":65535,"default":1000},"inPorts":{"type":"array","maxItems":64,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"action":{"$ref":"#/definitions/ForwarderAction_c2862a0f"}},"additionalProperties":false},"Forwarder_8159f467":{"type":"object","properties":{"rules":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/ForwarderRule_ba61977d"},"default":[]},"defaultAction":{"$ref":"#/definitions/ForwarderAction_c2862a0f","default":{"type":"Drop"}}},"additionalProperties":false},"Hairpin_93c9d091":{"type":"object","properties":{"ipv4":{"type":"string","minLength":2,"maxLength":45,"default":"169.254.99.1"},"ipv6":{"type":"string","minLength":2,"maxLength":45,"default":"fd00:c0be::1"}},"additionalProperties":false},"RejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"SessionTimeouts_33b789a0":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":30}},"additionalProperties":false},"Sessions_380cada0":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":16777216,"default":262144},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576},"maxSourceRanges":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"timeouts":{"$ref":"#/definitions/SessionTimeouts_33b789a0","default":{}}},"additionalProperties":false},"LoadBalancer_8522f876":{"type":"object","properties":{"algorithm":{"type":"string","enum":["Random","Maglev"],"default":"Random"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"clients":{"type":"string","enum":["Any","Pods"],"default":"Any"},"clusterSources":{"type":"array","maxItems":2,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"drainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":60},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"hairpin":{"$ref":"#/definitions/Hairpin_93c9d091","default":{}},"rejects":{"$ref":"#/definitions/RejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/Sessions_380cada0","default":{}}},"additionalProperties":false},"MirrorRule_9d875094":{"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"direction":{"type":"string","enum":["Ingress","Egress","Both"],"default":"Both"},"sources":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"destinations":{"type":"array","maxItems":4,"items":{"type":"string","minLength":4,"maxLength":49}},"protocols":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^(TCP|UDP|SCTP|ICMP|ICMPv6|[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])$","maxLength":6}},"ports":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"sourcePorts":{"type":"array","maxItems":4,"items":{"$ref":"#/definitions/PortRange_6fadb17a"}},"dscp":{"type":"integer","minimum":0,"maximum":63},"mark":{"$ref":"#/definitions/PacketMark_d97aed73"},"oneIn":{"type":"integer","minimum":1,"maximum":1000000,"default":1},"truncate":{"type":"integer","minimum":64,"maximum":65535},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Mirror_3857bb9e":{"type":"object","properties":{"rules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/MirrorRule_9d875094"},"default":[]}},"additionalProperties":false},"SnatAddresses_aabbe238":{"type":"object","required":["addresses"],"properties":{"addresses":{"type":"array","minItems":1,"maxItems":16,"items":{"type":"string","minLength":2,"maxLength":45}}},"additionalProperties":false},"NatSourceRule_bc7ba5b5":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Masquerade","SNAT","Exclude"]},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"destinations":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"snat":{"$ref":"#/definitions/SnatAddresses_aabbe238"}},"additionalProperties":false},"ForwardTarget_fe82ef01":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"integer","minimum":1,"maximum":65535}},"additionalProperties":false},"NatForwardRule_0fbf9fc9":{"type":"object","required":["target"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"sources":{"type":"array","maxItems":16,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"protocol":{"type":"string","enum":["TCP","UDP","SCTP","ICMP"]},"port":{"type":"integer","minimum":1,"maximum":65535},"endPort":{"type":"integer","minimum":1,"maximum":65535},"target":{"$ref":"#/definitions/ForwardTarget_fe82ef01"}},"additionalProperties":false},"NatPortRange_d7f236e7":{"type":"object","properties":{"first":{"type":"integer","minimum":1024,"maximum":65535,"default":49152},"last":{"type":"integer","minimum":1024,"maximum":65535,"default":65535}},"additionalProperties":false},"NatRejectLimit_faab23a4":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":1000000,"default":1000},"burst":{"type":"integer","minimum":1,"maximum":1000000,"default":1000}},"additionalProperties":false},"NatTimeouts_a4edc8bb":{"type":"object","properties":{"tcpSyn":{"type":"integer","minimum":1,"maximum":604800,"default":60},"tcpEstablished":{"type":"integer","minimum":1,"maximum":604800,"default":86400},"tcpClosing":{"type":"integer","minimum":1,"maximum":604800,"default":120},"udp":{"type":"integer","minimum":1,"maximum":604800,"default":30},"udpStream":{"type":"integer","minimum":1,"maximum":604800,"default":180},"sctp":{"type":"integer","minimum":1,"maximum":604800,"default":3600},"icmp":{"type":"integer","minimum":1,"maximum":604800,"default":60}},"additionalProperties":false},"NatSessions_33219f5a":{"type":"object","properties":{"maxEstablished":{"type":"integer","minimum":16,"maximum":8388608,"default":131072},"maxEmbryonic":{"type":"integer","minimum":16,"maximum":8388608,"default":32768},"timeouts":{"$ref":"#/definitions/NatTimeouts_a4edc8bb","default":{}}},"additionalProperties":false},"Nat_5ea85cf0":{"type":"object","properties":{"role":{"type":"string","enum":["Gateway","Discriminator"],"default":"Gateway"},"maxServices":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"sourceRules":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/NatSourceRule_bc7ba5b5"},"default":[]},"forwardRules":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/NatForwardRule_0fbf9fc9"},"default":[]},"exclusions":{"type":"array","maxItems":128,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"portRange":{"$ref":"#/definitions/NatPortRange_d7f236e7","default":{}},"rejects":{"$ref":"#/definitions/NatRejectLimit_faab23a4","default":{}},"sessions":{"$ref":"#/definitions/NatSessions_33219f5a","default":{}}},"additionalProperties":false},"Bandwidth_86c7784b":{"type":"object","required":["bitsPerSecond"],"properties":{"bitsPerSecond":{"type":"integer","minimum":1000,"maximum":1000000000000000},"burst":{"type":"integer","minimum":1,"maximum":34359738368}},"additionalProperties":false},"Limit_433c76aa":{"type":"object","required":["addresses"],"properties":{"name":{"type":"string","minLength":1,"maxLength":253},"addresses":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","minLength":2,"maxLength":45}},"ingress":{"$ref":"#/definitions/Bandwidth_86c7784b"},"egress":{"$ref":"#/definitions/Bandwidth_86c7784b"}},"additionalProperties":false},"RateLimiter_a7bc3114":{"type":"object","properties":{"limits":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Limit_433c76aa"},"default":[]},"maxLimits":{"type":"integer","minimum":16,"maximum":65536,"default":1024}},"additionalProperties":false},"NextHop_950e9c50":{"type":"object","required":["address"],"properties":{"address":{"type":"string","minLength":2,"maxLength":45},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"Tunnel_fce8c01e":{"type":"object","required":["remote"],"properties":{"remote":{"type":"string","minLength":2,"maxLength":45},"vni":{"type":"integer","minimum":1,"maximum":16777215}},"additionalProperties":false},"Route_ae120f43":{"type":"object","required":["destination","type"],"properties":{"destination":{"type":"string","minLength":4,"maxLength":49},"type":{"type":"string","enum":["Port","NextHop","Tunnel","Blackhole","Unreachable"]},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"nextHop":{"$ref":"#/definitions/NextHop_950e9c50"},"tunnel":{"$ref":"#/definitions/Tunnel_fce8c01e"},"mtu":{"type":"integer","minimum":1280,"maximum":65535}},"additionalProperties":false},"IcmpLimit_072f37c5":{"type":"object","properties":{"errorsPerSecond":{"type":"integer","minimum":0,"maximum":100000,"default":100},"burst":{"type":"integer","minimum":1,"maximum":100000,"default":50}},"additionalProperties":false},"StaticNeighbour_4996e459":{"type":"object","required":["port","address","mac"],"properties":{"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"address":{"type":"string","minLength":2,"maxLength":45},"mac":{"type":"string","pattern":"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$","minLength":17,"maxLength":17}},"additionalProperties":false},"RouterNeighbours_1fef1ebe":{"type":"object","properties":{"ports":{"type":"array","maxItems":32,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"default":[]},"static":{"type":"array","maxItems":256,"items":{"$ref":"#/definitions/StaticNeighbour_4996e459"},"default":[]},"reachableSeconds":{"type":"integer","minimum":1,"maximum":3600,"default":30},"maxNeighbours":{"type":"integer","minimum":16,"maximum":16384,"default":1024}},"additionalProperties":false},"Router_76c6e57b":{"type":"object","properties":{"routes":{"type":"array","maxItems":500,"items":{"$ref":"#/definitions/Route_ae120f43"},"default":[]},"icmp":{"$ref":"#/definitions/IcmpLimit_072f37c5","default":{}},"mtu":{"type":"integer","minimum":1280,"maximum":65535},"maxRoutes":{"type":"integer","minimum":16,"maximum":1048576,"default":16384},"neighbours":{"$ref":"#/definitions/RouterNeighbours_1fef1ebe","default":{}}},"additionalProperties":false},"SocketSessions_d3e95b3f":{"type":"object","properties":{"maxFlows":{"type":"integer","minimum":16,"maximum":16777216,"default":65536},"flowTimeout":{"type":"integer","minimum":1,"maximum":604800,"default":180},"maxAffinity":{"type":"integer","minimum":16,"maximum":16777216,"default":16384},"maxBackends":{"type":"integer","minimum":16,"maximum":4194304,"default":65536},"maxFrontends":{"type":"integer","minimum":16,"maximum":4194304,"default":32768},"maxPicks":{"type":"integer","minimum":16,"maximum":67108864,"default":1048576}},"additionalProperties":false},"SocketLB_c1bb75e4":{"type":"object","properties":{"scope":{"type":"string","enum":["Host","All"],"default":"Host"},"scopes":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"]},"default":["ClusterIP","External","LoadBalancer","NodePort"]},"noBackends":{"type":"string","enum":["Reject","Drop"],"default":"Reject"},"udpDrainSeconds":{"type":"integer","minimum":0,"maximum":86400,"default":0},"sessions":{"$ref":"#/definitions/SocketSessions_d3e95b3f","default":{}}},"additionalProperties":false},"CubeTemplate_c5f4f966":{"type":"object","required":["name","type"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"type":{"type":"string","enum":["Bridge","DDoSMitigator","Firewall","Forwarder","LoadBalancer","Mirror","Nat","RateLimiter","Router","SocketLB"]},"hook":{"type":"string","enum":["TC","XDP","Cgroup"],"default":"TC"},"ports":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/Port_c14b6c74"}},"tables":{"type":"array","maxItems":7,"items":{"$ref":"#/definitions/TableSelection_bc5ba192"}},"bridge":{"$ref":"#/definitions/Bridge_b7a78a01"},"ddosMitigator":{"$ref":"#/definitions/DDoSMitigator_782c4455"},"firewall":{"$ref":"#/definitions/Firewall_db5e8eb5"},"forwarder":{"$ref":"#/definitions/Forwarder_8159f467"},"loadBalancer":{"$ref":"#/definitions/LoadBalancer_8522f876"},"mirror":{"$ref":"#/definitions/Mirror_3857bb9e"},"nat":{"$ref":"#/definitions/Nat_5ea85cf0"},"rateLimiter":{"$ref":"#/definitions/RateLimiter_a7bc3114"},"router":{"$ref":"#/definitions/Router_76c6e57b"},"socketLB":{"$ref":"#/definitions/SocketLB_c1bb75e4"}},"additionalProperties":false},"CubePort_c07d890e":{"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false},"InterfaceName_582794dd":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64},"others":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$","minLength":1,"maxLength":15}}},"additionalProperties":false},"PodsSelection_295a08e0":{"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false},"OverlaySettings_cc895fb9":{"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false},"Endpoint_de9e4aad":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"LinkTemplate_33319174":{"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_de9e4aad"}}},"additionalProperties":false},"PathCube_3be35998":{"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false},"PathStep_f8e4e5aa":{"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false},"ServiceChainSpec_4fc63144":{"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_c5f4f966"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_33319174"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_f8e4e5aa"}}},"additionalProperties":false}}};
+const schema94 = {"type":"object","required":["cubes"],"properties":{"target":{"$ref":"#/definitions/ChainTarget_1d431f3c","default":{"type":"Nodes"}},"mode":{"type":"string","enum":["Terminating","Transparent"],"default":"Terminating"},"priority":{"type":"integer","minimum":0,"maximum":1000,"default":500},"spliceFrom":{"type":"array","maxItems":16,"items":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"failurePolicy":{"type":"string","enum":["Open","Closed"]},"paused":{"type":"boolean","default":false},"updateStrategy":{"$ref":"#/definitions/UpdateStrategy_9a051e2e","default":{"type":"AllAtOnce"}},"cubes":{"type":"array","minItems":1,"maxItems":32,"items":{"$ref":"#/definitions/CubeTemplate_c5f4f966"}},"links":{"type":"array","maxItems":64,"items":{"$ref":"#/definitions/LinkTemplate_33319174"}},"path":{"type":"array","minItems":2,"maxItems":34,"items":{"$ref":"#/definitions/PathStep_f8e4e5aa"}}},"additionalProperties":false};
 const schema95 = {"type":"object","properties":{"type":{"type":"string","enum":["Nodes","Pods","Link"],"default":"Nodes"},"nodes":{"$ref":"#/definitions/NodesTarget_295a08e0"},"pods":{"$ref":"#/definitions/PodsTarget_295a08e0"},"link":{"$ref":"#/definitions/LinkTarget_f34b75e8"}},"additionalProperties":false};
 const schema100 = {"type":"object","required":["chain","name"],"properties":{"chain":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
 const schema96 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
@@ -13039,7 +13111,7 @@ return errors === 0;
 
 const schema101 = {"type":"object","properties":{"type":{"type":"string","enum":["AllAtOnce","RollingUpdate","OnDelete"],"default":"AllAtOnce"},"rollingUpdate":{"$ref":"#/definitions/RollingUpdate_3823c1e5"}},"additionalProperties":false};
 const schema102 = {"type":"object","properties":{"maxUnavailable":{"type":["integer","string"],"minimum":0,"pattern":"^(100|[1-9]?[0-9])%$","maxLength":4,"default":1},"minReadySeconds":{"type":"integer","minimum":0,"maximum":3600,"default":0}},"additionalProperties":false};
-const pattern32 = new RegExp("^(100|[1-9]?[0-9])%$", "u");
+const pattern33 = new RegExp("^(100|[1-9]?[0-9])%$", "u");
 
 function validate91(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -13136,7 +13208,7 @@ vErrors.push(err6);
 }
 errors++;
 }
-if(!pattern32.test(data2)){
+if(!pattern33.test(data2)){
 const err7 = {instancePath:instancePath+"/rollingUpdate/maxUnavailable",schemaPath:"#/definitions/RollingUpdate_3823c1e5/properties/maxUnavailable/pattern",keyword:"pattern",params:{pattern: "^(100|[1-9]?[0-9])%$"},message:"must match pattern \""+"^(100|[1-9]?[0-9])%$"+"\""};
 if(vErrors === null){
 vErrors = [err7];
@@ -24000,10 +24072,10 @@ validate93.errors = vErrors;
 return errors === 0;
 }
 
-const schema172 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_e5428fb0"}}},"additionalProperties":false};
-const schema173 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema172 = {"type":"object","required":["name","endpoints"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"endpoints":{"type":"array","minItems":2,"maxItems":2,"items":{"$ref":"#/definitions/Endpoint_de9e4aad"}}},"additionalProperties":false};
+const schema173 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/CubePort_c07d890e"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema174 = {"type":"object","required":["name","port"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"port":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63}},"additionalProperties":false};
-const schema175 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64}},"additionalProperties":false};
+const schema175 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$","minLength":1,"maxLength":64},"others":{"type":"array","maxItems":8,"items":{"type":"string","pattern":"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$","minLength":1,"maxLength":15}}},"additionalProperties":false};
 const schema177 = {"type":"object","properties":{"protocol":{"type":"string","enum":["VXLAN"],"default":"VXLAN"},"vni":{"type":"integer","minimum":1,"maximum":16777215,"default":1},"port":{"type":"integer","minimum":1,"maximum":65535,"default":4789},"directRouting":{"type":"string","enum":["Never","SameSubnet"],"default":"Never"}},"additionalProperties":false};
 const schema176 = {"type":"object","properties":{"selector":{"$ref":"#/definitions/LabelSelector_480a4724"}},"additionalProperties":false};
 
@@ -24235,7 +24307,7 @@ if(data.interface !== undefined){
 let data4 = data.interface;
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 if(data4.name === undefined){
-const err16 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err16 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -24245,8 +24317,8 @@ vErrors.push(err16);
 errors++;
 }
 for(const key2 in data4){
-if(!(key2 === "name")){
-const err17 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(!((key2 === "name") || (key2 === "others"))){
+const err17 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -24260,7 +24332,7 @@ if(data4.name !== undefined){
 let data5 = data4.name;
 if(typeof data5 === "string"){
 if(data5.length > 64){
-const err18 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
+const err18 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -24270,7 +24342,7 @@ vErrors.push(err18);
 errors++;
 }
 if(data5.length < 1){
-const err19 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err19 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -24280,7 +24352,7 @@ vErrors.push(err19);
 errors++;
 }
 if(!pattern23.test(data5)){
-const err20 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
+const err20 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -24291,7 +24363,7 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -24301,14 +24373,85 @@ vErrors.push(err21);
 errors++;
 }
 }
-}
-else {
-const err22 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data4.others !== undefined){
+let data6 = data4.others;
+if(Array.isArray(data6)){
+if(data6.length > 8){
+const err22 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/maxItems",keyword:"maxItems",params:{limit: 8},message:"must NOT have more than 8 items"};
 if(vErrors === null){
 vErrors = [err22];
 }
 else {
 vErrors.push(err22);
+}
+errors++;
+}
+const len0 = data6.length;
+for(let i0=0; i0<len0; i0++){
+let data7 = data6[i0];
+if(typeof data7 === "string"){
+if(data7.length > 15){
+const err23 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/maxLength",keyword:"maxLength",params:{limit: 15},message:"must NOT have more than 15 characters"};
+if(vErrors === null){
+vErrors = [err23];
+}
+else {
+vErrors.push(err23);
+}
+errors++;
+}
+if(data7.length < 1){
+const err24 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err24];
+}
+else {
+vErrors.push(err24);
+}
+errors++;
+}
+if(!pattern24.test(data7)){
+const err25 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"},message:"must match pattern \""+"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"+"\""};
+if(vErrors === null){
+vErrors = [err25];
+}
+else {
+vErrors.push(err25);
+}
+errors++;
+}
+}
+else {
+const err26 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+}
+}
+else {
+const err27 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+}
+}
+else {
+const err28 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
 }
 errors++;
 }
@@ -24320,89 +24463,23 @@ errors = vErrors.length;
 }
 }
 if(data.overlay !== undefined){
-let data7 = data.overlay;
-if(data7 && typeof data7 == "object" && !Array.isArray(data7)){
-if(data7.protocol === undefined){
-data7.protocol = "VXLAN";
+let data9 = data.overlay;
+if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+if(data9.protocol === undefined){
+data9.protocol = "VXLAN";
 }
-if(data7.vni === undefined){
-data7.vni = 1;
+if(data9.vni === undefined){
+data9.vni = 1;
 }
-if(data7.port === undefined){
-data7.port = 4789;
+if(data9.port === undefined){
+data9.port = 4789;
 }
-if(data7.directRouting === undefined){
-data7.directRouting = "Never";
+if(data9.directRouting === undefined){
+data9.directRouting = "Never";
 }
-for(const key3 in data7){
+for(const key3 in data9){
 if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
-const err23 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err23];
-}
-else {
-vErrors.push(err23);
-}
-errors++;
-}
-}
-let data8 = data7.protocol;
-if(typeof data8 !== "string"){
-const err24 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err24];
-}
-else {
-vErrors.push(err24);
-}
-errors++;
-}
-if(!(data8 === "VXLAN")){
-const err25 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema177.properties.protocol.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err25];
-}
-else {
-vErrors.push(err25);
-}
-errors++;
-}
-let data9 = data7.vni;
-if(!((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9)))){
-const err26 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
-if(vErrors === null){
-vErrors = [err26];
-}
-else {
-vErrors.push(err26);
-}
-errors++;
-}
-if(typeof data9 == "number"){
-if(data9 > 16777215 || isNaN(data9)){
-const err27 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
-if(vErrors === null){
-vErrors = [err27];
-}
-else {
-vErrors.push(err27);
-}
-errors++;
-}
-if(data9 < 1 || isNaN(data9)){
-const err28 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
-if(vErrors === null){
-vErrors = [err28];
-}
-else {
-vErrors.push(err28);
-}
-errors++;
-}
-}
-let data10 = data7.port;
-if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err29 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -24411,9 +24488,10 @@ vErrors.push(err29);
 }
 errors++;
 }
-if(typeof data10 == "number"){
-if(data10 > 65535 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+let data10 = data9.protocol;
+if(typeof data10 !== "string"){
+const err30 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -24422,8 +24500,8 @@ vErrors.push(err30);
 }
 errors++;
 }
-if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(!(data10 === "VXLAN")){
+const err31 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema177.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -24432,10 +24510,9 @@ vErrors.push(err31);
 }
 errors++;
 }
-}
-let data11 = data7.directRouting;
-if(typeof data11 !== "string"){
-const err32 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data11 = data9.vni;
+if(!((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11)))){
+const err32 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -24444,8 +24521,9 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(!((data11 === "Never") || (data11 === "SameSubnet"))){
-const err33 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema177.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(typeof data11 == "number"){
+if(data11 > 16777215 || isNaN(data11)){
+const err33 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -24454,9 +24532,8 @@ vErrors.push(err33);
 }
 errors++;
 }
-}
-else {
-const err34 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data11 < 1 || isNaN(data11)){
+const err34 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -24466,10 +24543,9 @@ vErrors.push(err34);
 errors++;
 }
 }
-if(data.failurePolicy !== undefined){
-let data12 = data.failurePolicy;
-if(typeof data12 !== "string"){
-const err35 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data12 = data9.port;
+if(!((typeof data12 == "number") && (!(data12 % 1) && !isNaN(data12)))){
+const err35 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -24478,8 +24554,9 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(!((data12 === "Open") || (data12 === "Closed"))){
-const err36 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema173.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(typeof data12 == "number"){
+if(data12 > 65535 || isNaN(data12)){
+const err36 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -24488,15 +24565,81 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-}
-else {
-const err37 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12 < 1 || isNaN(data12)){
+const err37 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err37];
 }
 else {
 vErrors.push(err37);
+}
+errors++;
+}
+}
+let data13 = data9.directRouting;
+if(typeof data13 !== "string"){
+const err38 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err38];
+}
+else {
+vErrors.push(err38);
+}
+errors++;
+}
+if(!((data13 === "Never") || (data13 === "SameSubnet"))){
+const err39 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema177.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err39];
+}
+else {
+vErrors.push(err39);
+}
+errors++;
+}
+}
+else {
+const err40 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err40];
+}
+else {
+vErrors.push(err40);
+}
+errors++;
+}
+}
+if(data.failurePolicy !== undefined){
+let data14 = data.failurePolicy;
+if(typeof data14 !== "string"){
+const err41 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err41];
+}
+else {
+vErrors.push(err41);
+}
+errors++;
+}
+if(!((data14 === "Open") || (data14 === "Closed"))){
+const err42 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema173.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err42];
+}
+else {
+vErrors.push(err42);
+}
+errors++;
+}
+}
+}
+else {
+const err43 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err43];
+}
+else {
+vErrors.push(err43);
 }
 errors++;
 }
@@ -24643,7 +24786,7 @@ validate152.errors = vErrors;
 return errors === 0;
 }
 
-const schema178 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_ef2817b7"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
+const schema178 = {"type":"object","required":["type"],"properties":{"type":{"type":"string","enum":["Cube","Interface","Pods","Overlay","Stack","Next"]},"cube":{"$ref":"#/definitions/PathCube_3be35998"},"interface":{"$ref":"#/definitions/InterfaceName_582794dd"},"pods":{"$ref":"#/definitions/PodsSelection_295a08e0"},"overlay":{"$ref":"#/definitions/OverlaySettings_cc895fb9"},"failurePolicy":{"type":"string","enum":["Open","Closed"]}},"additionalProperties":false};
 const schema179 = {"type":"object","required":["name"],"properties":{"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"in":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"in"},"out":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63,"default":"out"}},"additionalProperties":false};
 
 function validate159(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
@@ -24873,7 +25016,7 @@ if(data.interface !== undefined){
 let data5 = data.interface;
 if(data5 && typeof data5 == "object" && !Array.isArray(data5)){
 if(data5.name === undefined){
-const err19 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
+const err19 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/required",keyword:"required",params:{missingProperty: "name"},message:"must have required property '"+"name"+"'"};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -24883,8 +25026,8 @@ vErrors.push(err19);
 errors++;
 }
 for(const key2 in data5){
-if(!(key2 === "name")){
-const err20 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
+if(!((key2 === "name") || (key2 === "others"))){
+const err20 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -24898,7 +25041,7 @@ if(data5.name !== undefined){
 let data6 = data5.name;
 if(typeof data6 === "string"){
 if(data6.length > 64){
-const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
+const err21 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/maxLength",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -24908,7 +25051,7 @@ vErrors.push(err21);
 errors++;
 }
 if(data6.length < 1){
-const err22 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+const err22 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -24918,7 +25061,7 @@ vErrors.push(err22);
 errors++;
 }
 if(!pattern23.test(data6)){
-const err23 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
+const err23 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/pattern",keyword:"pattern",params:{pattern: "^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"},message:"must match pattern \""+"^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$"+"\""};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -24929,7 +25072,7 @@ errors++;
 }
 }
 else {
-const err24 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_ef2817b7/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
+const err24 = {instancePath:instancePath+"/interface/name",schemaPath:"#/definitions/InterfaceName_582794dd/properties/name/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -24939,14 +25082,85 @@ vErrors.push(err24);
 errors++;
 }
 }
-}
-else {
-const err25 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_ef2817b7/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data5.others !== undefined){
+let data7 = data5.others;
+if(Array.isArray(data7)){
+if(data7.length > 8){
+const err25 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/maxItems",keyword:"maxItems",params:{limit: 8},message:"must NOT have more than 8 items"};
 if(vErrors === null){
 vErrors = [err25];
 }
 else {
 vErrors.push(err25);
+}
+errors++;
+}
+const len0 = data7.length;
+for(let i0=0; i0<len0; i0++){
+let data8 = data7[i0];
+if(typeof data8 === "string"){
+if(data8.length > 15){
+const err26 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/maxLength",keyword:"maxLength",params:{limit: 15},message:"must NOT have more than 15 characters"};
+if(vErrors === null){
+vErrors = [err26];
+}
+else {
+vErrors.push(err26);
+}
+errors++;
+}
+if(data8.length < 1){
+const err27 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/minLength",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"};
+if(vErrors === null){
+vErrors = [err27];
+}
+else {
+vErrors.push(err27);
+}
+errors++;
+}
+if(!pattern24.test(data8)){
+const err28 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"},message:"must match pattern \""+"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$"+"\""};
+if(vErrors === null){
+vErrors = [err28];
+}
+else {
+vErrors.push(err28);
+}
+errors++;
+}
+}
+else {
+const err29 = {instancePath:instancePath+"/interface/others/" + i0,schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/items/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err29];
+}
+else {
+vErrors.push(err29);
+}
+errors++;
+}
+}
+}
+else {
+const err30 = {instancePath:instancePath+"/interface/others",schemaPath:"#/definitions/InterfaceName_582794dd/properties/others/type",keyword:"type",params:{type: "array"},message:"must be array"};
+if(vErrors === null){
+vErrors = [err30];
+}
+else {
+vErrors.push(err30);
+}
+errors++;
+}
+}
+}
+else {
+const err31 = {instancePath:instancePath+"/interface",schemaPath:"#/definitions/InterfaceName_582794dd/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err31];
+}
+else {
+vErrors.push(err31);
 }
 errors++;
 }
@@ -24958,89 +25172,23 @@ errors = vErrors.length;
 }
 }
 if(data.overlay !== undefined){
-let data8 = data.overlay;
-if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
-if(data8.protocol === undefined){
-data8.protocol = "VXLAN";
+let data10 = data.overlay;
+if(data10 && typeof data10 == "object" && !Array.isArray(data10)){
+if(data10.protocol === undefined){
+data10.protocol = "VXLAN";
 }
-if(data8.vni === undefined){
-data8.vni = 1;
+if(data10.vni === undefined){
+data10.vni = 1;
 }
-if(data8.port === undefined){
-data8.port = 4789;
+if(data10.port === undefined){
+data10.port = 4789;
 }
-if(data8.directRouting === undefined){
-data8.directRouting = "Never";
+if(data10.directRouting === undefined){
+data10.directRouting = "Never";
 }
-for(const key3 in data8){
+for(const key3 in data10){
 if(!((((key3 === "protocol") || (key3 === "vni")) || (key3 === "port")) || (key3 === "directRouting"))){
-const err26 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
-if(vErrors === null){
-vErrors = [err26];
-}
-else {
-vErrors.push(err26);
-}
-errors++;
-}
-}
-let data9 = data8.protocol;
-if(typeof data9 !== "string"){
-const err27 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
-if(vErrors === null){
-vErrors = [err27];
-}
-else {
-vErrors.push(err27);
-}
-errors++;
-}
-if(!(data9 === "VXLAN")){
-const err28 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema177.properties.protocol.enum},message:"must be equal to one of the allowed values"};
-if(vErrors === null){
-vErrors = [err28];
-}
-else {
-vErrors.push(err28);
-}
-errors++;
-}
-let data10 = data8.vni;
-if(!((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10)))){
-const err29 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
-if(vErrors === null){
-vErrors = [err29];
-}
-else {
-vErrors.push(err29);
-}
-errors++;
-}
-if(typeof data10 == "number"){
-if(data10 > 16777215 || isNaN(data10)){
-const err30 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
-if(vErrors === null){
-vErrors = [err30];
-}
-else {
-vErrors.push(err30);
-}
-errors++;
-}
-if(data10 < 1 || isNaN(data10)){
-const err31 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
-if(vErrors === null){
-vErrors = [err31];
-}
-else {
-vErrors.push(err31);
-}
-errors++;
-}
-}
-let data11 = data8.port;
-if(!((typeof data11 == "number") && (!(data11 % 1) && !isNaN(data11)))){
-const err32 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
+const err32 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/additionalProperties",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"};
 if(vErrors === null){
 vErrors = [err32];
 }
@@ -25049,9 +25197,10 @@ vErrors.push(err32);
 }
 errors++;
 }
-if(typeof data11 == "number"){
-if(data11 > 65535 || isNaN(data11)){
-const err33 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
+}
+let data11 = data10.protocol;
+if(typeof data11 !== "string"){
+const err33 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/type",keyword:"type",params:{type: "string"},message:"must be string"};
 if(vErrors === null){
 vErrors = [err33];
 }
@@ -25060,8 +25209,8 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(data11 < 1 || isNaN(data11)){
-const err34 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
+if(!(data11 === "VXLAN")){
+const err34 = {instancePath:instancePath+"/overlay/protocol",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/protocol/enum",keyword:"enum",params:{allowedValues: schema177.properties.protocol.enum},message:"must be equal to one of the allowed values"};
 if(vErrors === null){
 vErrors = [err34];
 }
@@ -25070,10 +25219,9 @@ vErrors.push(err34);
 }
 errors++;
 }
-}
-let data12 = data8.directRouting;
-if(typeof data12 !== "string"){
-const err35 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data12 = data10.vni;
+if(!((typeof data12 == "number") && (!(data12 % 1) && !isNaN(data12)))){
+const err35 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err35];
 }
@@ -25082,8 +25230,9 @@ vErrors.push(err35);
 }
 errors++;
 }
-if(!((data12 === "Never") || (data12 === "SameSubnet"))){
-const err36 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema177.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(typeof data12 == "number"){
+if(data12 > 16777215 || isNaN(data12)){
+const err36 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/maximum",keyword:"maximum",params:{comparison: "<=", limit: 16777215},message:"must be <= 16777215"};
 if(vErrors === null){
 vErrors = [err36];
 }
@@ -25092,9 +25241,8 @@ vErrors.push(err36);
 }
 errors++;
 }
-}
-else {
-const err37 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data12 < 1 || isNaN(data12)){
+const err37 = {instancePath:instancePath+"/overlay/vni",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/vni/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err37];
 }
@@ -25104,10 +25252,9 @@ vErrors.push(err37);
 errors++;
 }
 }
-if(data.failurePolicy !== undefined){
-let data13 = data.failurePolicy;
-if(typeof data13 !== "string"){
-const err38 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+let data13 = data10.port;
+if(!((typeof data13 == "number") && (!(data13 % 1) && !isNaN(data13)))){
+const err38 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/type",keyword:"type",params:{type: "integer"},message:"must be integer"};
 if(vErrors === null){
 vErrors = [err38];
 }
@@ -25116,8 +25263,9 @@ vErrors.push(err38);
 }
 errors++;
 }
-if(!((data13 === "Open") || (data13 === "Closed"))){
-const err39 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema178.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(typeof data13 == "number"){
+if(data13 > 65535 || isNaN(data13)){
+const err39 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/maximum",keyword:"maximum",params:{comparison: "<=", limit: 65535},message:"must be <= 65535"};
 if(vErrors === null){
 vErrors = [err39];
 }
@@ -25126,15 +25274,81 @@ vErrors.push(err39);
 }
 errors++;
 }
-}
-}
-else {
-const err40 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(data13 < 1 || isNaN(data13)){
+const err40 = {instancePath:instancePath+"/overlay/port",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/port/minimum",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"};
 if(vErrors === null){
 vErrors = [err40];
 }
 else {
 vErrors.push(err40);
+}
+errors++;
+}
+}
+let data14 = data10.directRouting;
+if(typeof data14 !== "string"){
+const err41 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err41];
+}
+else {
+vErrors.push(err41);
+}
+errors++;
+}
+if(!((data14 === "Never") || (data14 === "SameSubnet"))){
+const err42 = {instancePath:instancePath+"/overlay/directRouting",schemaPath:"#/definitions/OverlaySettings_cc895fb9/properties/directRouting/enum",keyword:"enum",params:{allowedValues: schema177.properties.directRouting.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err42];
+}
+else {
+vErrors.push(err42);
+}
+errors++;
+}
+}
+else {
+const err43 = {instancePath:instancePath+"/overlay",schemaPath:"#/definitions/OverlaySettings_cc895fb9/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err43];
+}
+else {
+vErrors.push(err43);
+}
+errors++;
+}
+}
+if(data.failurePolicy !== undefined){
+let data15 = data.failurePolicy;
+if(typeof data15 !== "string"){
+const err44 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/type",keyword:"type",params:{type: "string"},message:"must be string"};
+if(vErrors === null){
+vErrors = [err44];
+}
+else {
+vErrors.push(err44);
+}
+errors++;
+}
+if(!((data15 === "Open") || (data15 === "Closed"))){
+const err45 = {instancePath:instancePath+"/failurePolicy",schemaPath:"#/properties/failurePolicy/enum",keyword:"enum",params:{allowedValues: schema178.properties.failurePolicy.enum},message:"must be equal to one of the allowed values"};
+if(vErrors === null){
+vErrors = [err45];
+}
+else {
+vErrors.push(err45);
+}
+errors++;
+}
+}
+}
+else {
+const err46 = {instancePath,schemaPath:"#/type",keyword:"type",params:{type: "object"},message:"must be object"};
+if(vErrors === null){
+vErrors = [err46];
+}
+else {
+vErrors.push(err46);
 }
 errors++;
 }
@@ -25589,7 +25803,7 @@ const schema208 = {"type":"object","required":["name"],"properties":{"name":{"ty
 const schema185 = {"type":"object","required":["namespace","name"],"properties":{"namespace":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$","minLength":1,"maxLength":63},"name":{"type":"string","pattern":"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$","minLength":1,"maxLength":253},"uid":{"type":"string","maxLength":63},"frontends":{"type":"array","maxItems":128,"items":{"$ref":"#/definitions/Frontend_dc9edf01"},"default":[]},"healthCheckNodePort":{"type":"integer","minimum":1,"maximum":65535},"backends":{"type":"array","maxItems":100,"items":{"$ref":"#/definitions/Backend_601b93c9"},"default":[]}},"additionalProperties":false};
 const schema186 = {"type":"object","required":["port"],"properties":{"name":{"type":"string","pattern":"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$","maxLength":63,"default":""},"addresses":{"type":"array","maxItems":64,"items":{"type":"string","minLength":2,"maxLength":45},"default":[]},"port":{"type":"integer","minimum":1,"maximum":65535},"protocol":{"type":"string","enum":["TCP","UDP","SCTP"],"default":"TCP"},"scope":{"type":"string","enum":["ClusterIP","External","LoadBalancer","NodePort"],"default":"ClusterIP"},"algorithm":{"type":"string","enum":["Random","Maglev"]},"affinity":{"$ref":"#/definitions/Affinity_c502853a","default":{}},"sourceRanges":{"type":"array","maxItems":64,"items":{"type":"string","minLength":4,"maxLength":49},"default":[]},"trafficPolicy":{"type":"string","enum":["Cluster","Local"],"default":"Cluster"},"noBackends":{"type":"string","enum":["Reject","Drop"]}},"additionalProperties":false};
 const schema187 = {"type":"object","properties":{"type":{"type":"string","enum":["None","ClientIP"],"default":"None"},"timeoutSeconds":{"type":"integer","minimum":1,"maximum":86400,"default":10800}},"additionalProperties":false};
-const pattern63 = new RegExp("^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$", "u");
+const pattern66 = new RegExp("^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$", "u");
 
 function validate166(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -25650,7 +25864,7 @@ vErrors.push(err2);
 }
 errors++;
 }
-if(!pattern63.test(data0)){
+if(!pattern66.test(data0)){
 const err3 = {instancePath:instancePath+"/name",schemaPath:"#/properties/name/pattern",keyword:"pattern",params:{pattern: "^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"},message:"must match pattern \""+"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"+"\""};
 if(vErrors === null){
 vErrors = [err3];
@@ -26451,7 +26665,7 @@ vErrors.push(err33);
 }
 errors++;
 }
-if(!pattern63.test(data12)){
+if(!pattern66.test(data12)){
 const err34 = {instancePath:instancePath+"/ports/" + i2+"/name",schemaPath:"#/definitions/BackendPort_d30847d7/properties/name/pattern",keyword:"pattern",params:{pattern: "^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"},message:"must match pattern \""+"^([a-z0-9A-Z]([-a-z0-9A-Z]*[a-z0-9A-Z])?)?$"+"\""};
 if(vErrors === null){
 vErrors = [err34];
@@ -30691,7 +30905,7 @@ validate193.errors = vErrors;
 return errors === 0;
 }
 
-const pattern74 = new RegExp("^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$", "u");
+const pattern77 = new RegExp("^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$", "u");
 
 function validate164(data, {instancePath="", parentData, parentDataProperty, rootData=data}={}){
 let vErrors = null;
@@ -31270,7 +31484,7 @@ vErrors.push(err43);
 }
 errors++;
 }
-if(!pattern74.test(data22)){
+if(!pattern77.test(data22)){
 const err44 = {instancePath:instancePath+"/prefixFile/name",schemaPath:"#/definitions/PrefixFile_305bf66f/properties/name/pattern",keyword:"pattern",params:{pattern: "^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"},message:"must match pattern \""+"^[A-Za-z0-9][-A-Za-z0-9._]*\\.prefixes$"+"\""};
 if(vErrors === null){
 vErrors = [err44];

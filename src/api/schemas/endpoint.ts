@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a link can join: a port of a cube, an interface, the pods of a node, the overlay, the host's stack. */
-import { choice, dnsLabel, dnsSubdomain, integer, labelSelector, object, text, unionRules } from './build.ts';
+import {
+  choice,
+  dnsLabel,
+  dnsSubdomain,
+  integer,
+  labelSelector,
+  object,
+  setOf,
+  text,
+  unionRules,
+} from './build.ts';
 import type { Schema, Union } from './schema.ts';
 
 export const ENDPOINT_TYPES = ['Cube', 'Interface', 'Pods', 'Overlay', 'Stack', 'Next'] as const;
@@ -10,6 +20,9 @@ export const OVERLAY_DEFAULTS = { protocol: 'VXLAN', vni: 1, port: 4789, directR
 
 /** A name of a Linux interface (at most 15 bytes), or the variable that the node's agent resolves. */
 export const INTERFACE_PATTERN = '^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$';
+
+/** A name alone. */
+const OTHER_PATTERN = '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$';
 
 const UNION: Union = {
   discriminator: 'type',
@@ -71,6 +84,11 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
             'Name of the interface, or $(node.uplink): the interface of the default route, or without one that which has an address of the Node object, found by the agent of the node.',
             64,
             { minLength: 1, pattern: INTERFACE_PATTERN },
+          ),
+          others: setOf(
+            'Further interfaces that lead to the same port of the cube, as other uplinks of the node. Those that a node does not have are left out. What leaves takes the one that the routes of the host say, of all of these; without such a route the first. Not for cubes of layer 2 and at XDP, which know the first alone.',
+            text('Name of an interface.', 15, { minLength: 1, pattern: OTHER_PATTERN }),
+            8,
           ),
         },
         ['name'],

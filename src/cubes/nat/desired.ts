@@ -33,7 +33,11 @@ export function desired(
   const problems: Problem[] = [];
   const outside = outsideAddresses(ports, problems);
   const table = new MatchTable();
-  const source = compileSourceRules(spec.sourceRules, outside, table, problems);
+  // the host knows its other addresses, and has reserved the ports at all of them
+  const isRouted =
+    spec.role === 'Discriminator' &&
+    ports.some(({ name, isSeveral }) => name === 'outside' && isSeveral === true);
+  const source = compileSourceRules(spec.sourceRules, outside, table, problems, isRouted);
   const forward = compileForwardRules(spec, outside, table, problems);
 
   for (const address of announced.map(parseAddress).filter((one) => one !== undefined))

@@ -11,6 +11,7 @@ import type { OutsideAddress } from './outside.ts';
 /** SOURCE_* of bpf/nat/nat.h. */
 const EXCLUDE = 0;
 const POOL = 1;
+const ROUTED = 2;
 
 type Rule = Nat['sourceRules'][number];
 
@@ -38,11 +39,13 @@ function addressesOf(
   });
 }
 
+/** @param isRouted whether the port outside leads to several interfaces, so that who masquerades has the address of one of them. */
 export function compileSourceRules(
   rules: Nat['sourceRules'],
   outside: readonly OutsideAddress[],
   table: MatchTable,
   problems: Problem[],
+  isRouted = false,
 ): { rules: SourceRule[]; pool: string[]; usesDestinations: boolean; usesProtocols: boolean } {
   const pool: string[] = [];
   const places = new Map<string, number>();
@@ -111,7 +114,7 @@ export function compileSourceRules(
     }
     if (rule.type === 'Exclude') return { type: EXCLUDE, base: [0, 0], count: [0, 0] };
     return {
-      type: POOL,
+      type: isRouted && rule.type === 'Masquerade' ? ROUTED : POOL,
       base: byFamily.map((list) => (list.length === 0 ? 0 : place(list))),
       count: byFamily.map((list) => list.length),
     };

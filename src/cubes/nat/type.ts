@@ -41,7 +41,12 @@ function instance(cube: CubeInput<Nat>, { directNetworks = [] }: NodeInput): Ins
       embryonic: sessions.maxEmbryonic * 2,
       services: cube.spec.role === 'Discriminator' ? cube.spec.maxServices : 1,
     },
-    config: { rest, addresses: cube.ports.map(({ addresses }) => addresses) },
+    config: {
+      rest,
+      addresses: cube.ports.map(({ addresses }) => addresses),
+      // only where there are several: others keep their instance
+      ...(cube.ports.some(({ isSeveral }) => isSeveral) ? { isSeveral: true } : {}),
+    },
   };
 }
 

@@ -205,6 +205,7 @@ function edgeWords(event: CubeEvent, names: TraceNames): { text: string; verdict
     case EdgeKind.Tunnel:
       return { text: `a tunnel to ${event.via} by ${device}`, verdict: 'Sent' };
     case EdgeKind.Neigh:
+    case EdgeKind.Route:
       return { text: `${event.via === '::' ? event.tuple.dst : event.via} on ${device}`, verdict: 'Sent' };
     case EdgeKind.Device:
       return { text: device, verdict: 'Sent' };
