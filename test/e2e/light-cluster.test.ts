@@ -486,6 +486,17 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     );
   }
 
+  /** Whether each node's uplink lets questions for the IPv6 address in: a switch that snoops sends them nowhere else. */
+  async function listens(): Promise<boolean[]> {
+    return await Promise.all(
+      light.nodes.map(async ({ node }) =>
+        (await node.namespace.exec(['ip', '-6', 'maddress', 'show', 'dev', 'eth0'])).stdout.includes(
+          'ff02::1:ff00:200',
+        ),
+      ),
+    );
+  }
+
   async function until(what: () => Promise<boolean>): Promise<void> {
     for (const deadline = Date.now() + 60_000; !(await what()); await sleep(50))
       if (Date.now() > deadline) throw new Error('it did not come about');
@@ -514,6 +525,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await eventuallyWays([await outside()]);
     const index = await holder();
     expect(await heardOf()).toEqual([index, index]);
+    expect(await listens()).toEqual([index === 0, index === 1]);
   });
 
   test('is reached from pods and nodes, too; a port that it does not serve is refused', async () => {
@@ -547,6 +559,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await until(async () => (await heardOf()).join() === [after, after].join());
     light.lab.log(`a load balancer's addresses: another node after ${Date.now() - began} ms`);
     expect(await holder()).toBe(after);
+    await until(async () => (await listens()).join() === [after === 0, after === 1].join());
     await expectWays([await outside()]);
     await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
     await sleep(500);
