@@ -57,7 +57,16 @@ export async function down(options: DownOptions): Promise<void> {
     for (const device of interfaces.keys()) if (isPodDevice(device)) await deleteDevice(device);
   });
   await attempt(() => reservePorts(options.stateDir, []));
-  for (const name of ['cni', 'pods', 'logs', 'committed.json', 'tables.journal', 'node.json', 'agent.sock']) {
+  for (const name of [
+    'cni',
+    'pods',
+    'logs',
+    'committed.json',
+    'tables.journal',
+    'node.json',
+    'restored.json',
+    'agent.sock',
+  ]) {
     await attempt(() => rmSync(join(options.stateDir, name), { recursive: true, force: true }));
   }
   if (failures.length > 0) {

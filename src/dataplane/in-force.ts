@@ -27,6 +27,7 @@ import { PodIdentities } from './pod-identities.ts';
 import { limitsOfPod, limitsTableOf } from './pod-limits.ts';
 import type { PodRecord } from './pod-record.ts';
 import { NodeFile } from './saved/node-file.ts';
+import { RestoreMark } from './saved/restore-mark.ts';
 import { contentOf, isBare, isRestorable, type Restored } from './saved/restored.ts';
 import { TableJournal } from './saved/table-journal.ts';
 import type { KernelState } from './state.ts';
@@ -51,6 +52,7 @@ export class InForce {
   readonly #options: AgentOptions;
   readonly #store: Store;
   readonly #nodeFile: NodeFile;
+  readonly #mark: RestoreMark;
   #isLookedAt = false;
   readonly #tunnels = new Map<string, readonly TunnelSource[]>();
   /** Cubes that the kernel refused, until they are tried again. */
@@ -77,6 +79,7 @@ export class InForce {
     this.#options = options;
     this.#store = store;
     this.identities = new PodIdentities(store.tables);
+    this.#mark = new RestoreMark(join(options.stateDir, 'restored.json'));
     this.#nodeFile = new NodeFile(join(options.stateDir, 'node.json'), options.log);
     this.journal = new TableJournal({
       path: join(options.stateDir, 'tables.journal'),
@@ -105,13 +108,14 @@ export class InForce {
   restore(kernel: KernelState): void {
     if (this.#isLookedAt || this.#store.isSynced) return;
     this.#isLookedAt = true;
-    if (this.effective.cubes.size === 0 || !isBare(kernel)) return;
+    if (this.effective.cubes.size === 0 || !(isBare(kernel) || this.#mark.isSet)) return;
     const saved = this.journal.load();
     if (saved === undefined) return;
     const { damaged, isCut, asOf } = saved;
     const tables = [...saved.tables.values()].filter(isRestorable);
     this.#store.restore(tables);
     this.restored = { asOf, tables: tables.length, damaged };
+    this.#mark.set(asOf);
     const { log } = this.#options;
     if (damaged > 0) log.error({ damaged }, 'entries of the saved tables are damaged and were left out');
     log.warn(
@@ -144,6 +148,7 @@ export class InForce {
   /** The kernel holds this set now. */
   commit(set: EffectiveSet): void {
     this.journal.note([]);
+    this.#mark.clear();
     this.#nodeFile.save(this.#store.node);
     const before = JSON.stringify(toSaved(this.effective));
     const now = JSON.stringify(toSaved(set));

@@ -201,7 +201,7 @@ test('runs on what was saved: pods, Services and node ports work, and policies a
   await first.waitForOutput(/runs on the tables that were saved/);
   await sleep(200);
   await agent.kill();
-  const running = await startWithoutObjects('the node was started anew');
+  await startWithoutObjects('the node was started anew');
   await untilReached();
   await expectDenied();
   const { requests, failures } = await intruder.end();
@@ -210,6 +210,14 @@ test('runs on what was saved: pods, Services and node ports work, and policies a
   const plan = (await agent.cli(['plan'])).stdout;
   expect(plan).toMatch(/nothing to do/);
   expect(plan).toMatch(/restored: the node started anew and runs on \d+ saved tables of .* \(\d+ min old\)/);
+  // An agent that is killed: the next one goes on with what was saved, and nobody notices.
+  const load = await startLoad(client.namespace, vipsOf(11).ipv6, PORT, { every: 10, long: 2 });
+  await agent.kill();
+  const next = await agent.launch();
+  await next.waitForOutput(/runs on the tables that were saved/);
+  expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/);
+  const { failures: lost, requests: served } = await load.end();
+  expect({ lost, isDone: served > 50 }).toEqual({ lost: [], isDone: true });
   // A pod that comes meanwhile, and one that goes.
   await agent.unplug(probe);
   await agent.plug(probe);
@@ -222,7 +230,7 @@ test('runs on what was saved: pods, Services and node ports work, and policies a
   );
   expect(await answers(client.namespace, vip(12), [PORT])).toEqual(everything(PORT));
   giveBack();
-  await running.waitForOutput(/^ready/m, 60_000);
+  await next.waitForOutput(/^ready/m, 60_000);
   await eventually(client.namespace, vip(12), [PORT], []);
   await eventually(probe.namespace, vip(13), [PORT], everything(PORT)); // no policy is about the pod there
   await untilReached();
