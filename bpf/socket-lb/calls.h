@@ -141,4 +141,33 @@ static __noinline int on_getpeername(struct bpf_sock_addr *ctx, struct place *wh
 	return PLACE_CHANGED;
 }
 
+/* The loopback address of a family, on which every node port stands that the node serves (frontends.ts). */
+static __always_inline struct place loopback(const struct place *p, bool v6)
+{
+	struct place l = {.port = p->port, .proto = p->proto};
+
+	if (v6)
+		l.addr.words[3] = bpf_htonl(1);
+	else
+		addr_set_v4(&l.addr, bpf_htonl(0x7f000001));
+	return l;
+}
+
+/*
+ * bind(): a process that gets the address and port of a service would hear nobody, for who asks there is sent to the service. It
+ * is told so at once. Of a wildcard, node ports are what it would share.
+ */
+static __noinline int on_bind(struct bpf_sock_addr *ctx, struct place *at)
+{
+	struct place v4 = loopback(at, false), v6 = loopback(at, true);
+	bool any_v4 = addr_is_v4(&at->addr) && !at->addr.words[3];
+	bool any_v6 = !(at->addr.halves[0] | at->addr.halves[1]);
+
+	if (!at->port || (at->proto != IPPROTO_TCP && at->proto != IPPROTO_UDP))
+		return CALL_PASS;
+	if (frontend_at(at) || ((any_v4 || any_v6) && frontend_at(&v4)) || (any_v6 && frontend_at(&v6)))
+		return cgroup_fail(DROP_PORT_OF_SERVICE, EADDRINUSE);
+	return CALL_PASS;
+}
+
 #endif

@@ -3,7 +3,7 @@
  * The socket load balancer: a process that names a service gets a socket to one of its backends, and is told the service's
  * address. There is no packet yet, so nothing is translated later, and a backend on the node itself can be reached.
  *
- *   calls.h    what becomes of connect, send, receive, getpeername
+ *   calls.h    what becomes of connect, send, receive, getpeername, bind
  *   choose.h   which backend
  */
 #include "calls.h"
@@ -75,6 +75,8 @@ static __always_inline void write_v6(struct bpf_sock_addr *ctx, const struct pla
 
 CALL(connect, 4, write_v4, on_connect)
 CALL(connect, 6, write_v6, on_connect)
+CALL(bind, 4, write_v4, on_bind)
+CALL(bind, 6, write_v6, on_bind)
 CALL(sendmsg, 4, write_v4, on_send)
 CALL(sendmsg, 6, write_v6, on_send)
 TOLD(recvmsg, 4, write_v4, on_receive)

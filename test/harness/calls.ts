@@ -73,6 +73,10 @@ export class Caller {
     return (await this.call('connect', { id, address, port })).error;
   }
 
+  async bind(id: number, [address, port]: Place): Promise<string | null> {
+    return (await this.call('bind', { id, address, port })).error;
+  }
+
   /** To a place on an unconnected socket, else to whom it is connected. */
   async send(id: number, to?: Place): Promise<string | null> {
     return (await this.call('send', { id, ...(to && { address: to[0], port: to[1] }) })).error;

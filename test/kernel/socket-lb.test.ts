@@ -269,6 +269,43 @@ describe.each(UDP_KINDS)(
   },
 );
 
+test.each(KINDS)(
+  'no process gets the port of a service: IPv$family $proto, by a socket of IPv$socket',
+  async ({ proto, family, socket }) => {
+    const other = proto === 'tcp' ? 'udp' : 'tcp';
+    const protocol = upper(proto);
+    const ports = service(
+      'node-port',
+      [
+        frontend([], { scope: 'NodePort', port: 30080, protocol }),
+        frontend([BACKENDS[family][1] ?? ''], { scope: 'External', port: 8081, protocol }),
+      ],
+      [backend(BACKENDS[family][0] ?? '')],
+    );
+    const bind = async (address: string, port: number, by: Proto = proto) => {
+      const id = await caller.open(by, socket);
+      const error = await caller.bind(id, [named(address, socket), port]);
+      await caller.closeSocket(id);
+      return error;
+    };
+    const any = family === 4 ? '0.0.0.0' : '::';
+    const before = balancer.drops().PortOfService ?? 0;
+    balancer.set(ports);
+    expect(await bind(NODE[family], 30080)).toBe('EADDRINUSE');
+    expect(await bind(any, 30080)).toBe('EADDRINUSE');
+    if (socket === 6) expect(await bind('::', 30080)).toBe('EADDRINUSE');
+    expect(await bind(BACKENDS[family][1] ?? '', 8081)).toBe('EADDRINUSE');
+    expect(balancer.drops().PortOfService).toBe(before + (socket === 6 ? 4 : 3));
+    // of another address of the node, of any, of the other protocol; and where the kernel chooses
+    expect(await bind(BACKENDS[family][2] ?? '', 8081)).toBeNull();
+    expect(await bind(any, 8081)).toBeNull();
+    expect(await bind(any, 30080, other)).toBeNull();
+    expect(await bind(NODE[family], 0)).toBeNull();
+    balancer.remove('node-port');
+    expect(await bind(any, 30080)).toBeNull();
+  },
+);
+
 test('acts on sockets of its network namespace alone, and in scope All on those of others below the cgroup', async () => {
   const pod = await createNamespace(lab, 'pod', { cgroup: join(namespace.cgroup, 'pods', 'one') });
   await createCgroup(pod.cgroup);

@@ -10,6 +10,8 @@
 #define DROP_NO_LOCAL_BACKEND 33
 /* A pick led to a backend that is not in the table. The call failed. */
 #define DROP_BACKEND_INVALID 34
+/* A process asked for an address and port of a service, as a node port, by bind(). It was told EADDRINUSE: nobody would reach it there. */
+#define DROP_PORT_OF_SERVICE 35
 
 /* Sockets that were connected to a backend, TCP and UDP. */
 #define COUNT_CONNECTED 0

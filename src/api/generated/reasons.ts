@@ -488,6 +488,12 @@ export const CUBE_DROP_REASONS: Readonly<Record<string, readonly DropReason[]>> 
     "name": "BackendInvalid",
     "description": "A pick led to a backend that is not in the table. The call failed.",
     "remedy": "Restart the agent of the node, which writes the tables again, and report it."
+  },
+  {
+    "id": 35,
+    "name": "PortOfService",
+    "description": "A process asked for an address and port of a service, as a node port, by bind(). It was told EADDRINUSE: nobody would reach it there.",
+    "remedy": "Let the process listen on another port, or give the Service another one."
   }
 ],
 };

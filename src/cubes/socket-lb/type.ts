@@ -43,6 +43,8 @@ export const socketLB: CubeType<SocketLB> = {
     'recvmsg6',
     'getpeername4',
     'getpeername6',
+    'bind4',
+    'bind6',
   ],
   layer: 3,
   socketSweep: { object: 'socket-sweep', program: 'sweep_udp', maps: ['peers', 'backends'] },

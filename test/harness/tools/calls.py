@@ -5,6 +5,7 @@
 {"op": "stop", ...}                                                                  ends it
 {"op": "open", "id": 1, "family": 4, "proto": "udp"}
 {"op": "connect", "id": 1, "address": "10.0.0.1", "port": 80}      → {"error": null or the name of errno}
+{"op": "bind", "id": 1, "address": "10.0.0.1", "port": 80}         → the same
 {"op": "send", "id": 1}, with address and port: unconnected        → the same
 {"op": "receive", "id": 1}                                         → {"text", "from": [address, port]}
 {"op": "peer", "id": 1}                                            → {"peer": [address, port]}
@@ -79,6 +80,8 @@ def run(call):
     sock = sockets[call["id"]]
     if op == "connect":
         sock.connect((call["address"], call["port"]))
+    elif op == "bind":
+        sock.bind((call["address"], call["port"]))
     elif op == "send":
         if "address" in call:
             sock.sendto(b"?\n", (call["address"], call["port"]))

@@ -6,6 +6,8 @@ import type { BpfProgram } from './program.ts';
 
 /** Kinds of call that a program at a cgroup can see → BPF_CGROUP_* of include/uapi/linux/bpf.h. */
 const ATTACH_TYPES = {
+  bind4: 8,
+  bind6: 9,
   connect4: 10,
   connect6: 11,
   sendmsg4: 14,
