@@ -8,7 +8,12 @@ import type { LinkInfo } from './kernel/netlink.ts';
 
 const MAC = '02:00:00:00:00:07';
 const UPLINK = { name: 'eth0', ifindex: 2, mac: MAC };
-const at = (address: string, info = UPLINK): Answered => ({ address, slot: 3, port: 0, interface: info });
+const at = (address: string, info = UPLINK): Answered => ({
+  addresses: [address],
+  slot: 3,
+  port: 0,
+  interface: info,
+});
 
 describe('frames', () => {
   test.each(['192.0.2.1', '2001:db8::c8'])('%s is heard by who knows it already', (address) => {
@@ -57,7 +62,8 @@ describe('an address', () => {
 
   test('waits where many are new at once', () => {
     const announcer = new Announcer();
-    const answered = Array.from({ length: 300 }, (_, index) => at(`2001:db8::${index.toString(16)}`));
+    const addresses = Array.from({ length: 300 }, (_, index) => `2001:db8::${index.toString(16)}`);
+    const answered = [{ ...at(''), addresses }];
     const first = told(announcer, answered, 100);
     expect(first).toHaveLength(128);
     expect(announcer.dueAt).toBe(101);
@@ -86,9 +92,9 @@ test('a cube answers at the interface that its port is linked to, while that is 
   const graph = { links: new Map([['s/uplink', link]]) } as unknown as Graph;
   const found = (interfaces: LinkInfo[], of: Graph | undefined = graph) =>
     answeredBy([running, silent] as never, of, new Map(interfaces.map((one) => [one.name, one]))).map(
-      ({ address, slot, interface: { ifindex } }) => `${address} ${slot} ${ifindex}`,
+      ({ addresses, slot, interface: { ifindex } }) => `${addresses.join(' ')} ${slot} ${ifindex}`,
     );
-  expect(found([info])).toEqual(['192.0.2.1 3 2', '2001:db8::1 3 2']);
+  expect(found([info])).toEqual(['192.0.2.1 2001:db8::1 3 2']);
   expect(found([{ ...info, up: false }])).toEqual([]);
   expect(found([])).toEqual([]);
   expect(found([info], { links: new Map() } as unknown as Graph)).toEqual([]);

@@ -11,9 +11,10 @@ const PAUSES = [1, 2] as const;
 /** Addresses that are told in one go; the others wait for a second. */
 const MOST_AT_ONCE = 128;
 
-/** An address that a cube answers for at an interface. */
+/** What a cube answers for at an interface. */
 export interface Answered {
-  readonly address: string;
+  /** The same list as long as they are the same. */
+  readonly addresses: readonly string[];
   readonly slot: number;
   readonly port: number;
   readonly interface: Pick<LinkInfo, 'name' | 'ifindex' | 'mac'>;
@@ -39,7 +40,7 @@ export function answeredBy(
     const at = addresses.length === 0 ? undefined : interfaceBehind(graph, instance.cubeKey, port);
     const info = at === undefined ? undefined : interfaces.get(at);
     if (id === undefined || info?.up !== true || info.mac === '') continue;
-    for (const address of addresses) found.push({ address, slot: instance.slot, port: id, interface: info });
+    found.push({ addresses, slot: instance.slot, port: id, interface: info });
   }
   return found;
 }
@@ -59,47 +60,84 @@ function interfaceBehind(
   return undefined;
 }
 
+interface Told {
+  times: number;
+  /** When it is told next, s. */
+  dueAt: number;
+}
+
 export class Announcer {
-  /** By address, interface and MAC: how often it was told, and when it is next, s. */
-  #told = new Map<string, { times: number; dueAt: number }>();
+  /** By address, interface and MAC. */
+  #told = new Map<string, Told>();
+  #answered: readonly Answered[] = [];
+  #dueAt = Number.POSITIVE_INFINITY;
+
+  /** Whether it is what `follow` was told last. */
+  isFollowed(answered: readonly Answered[]): boolean {
+    return isSame(answered, this.#answered);
+  }
 
   /** Frames that are due. `now`: seconds. */
   follow(answered: readonly Answered[], now: number): Outgoing[] {
-    const told = new Map<string, { times: number; dueAt: number }>();
+    // Called after each round, for thousands of addresses of which none is new.
+    if (this.isFollowed(answered) && this.#dueAt > now) return [];
+    this.#answered = answered;
+    const told = new Map<string, Told>();
     const frames: Outgoing[] = [];
     let addresses = 0;
-    for (const { address, slot, port, interface: at } of answered) {
-      const key = `${address} ${at.ifindex} ${at.mac}`;
-      const state = this.#told.get(key) ?? { times: 0, dueAt: now };
-      told.set(key, state);
-      if (state.dueAt > now) continue;
-      if (++addresses > MOST_AT_ONCE) {
-        state.dueAt = now + 1;
-        continue;
+    for (const { addresses: list, slot, port, interface: at } of answered) {
+      for (const address of list) {
+        const key = `${address} ${at.ifindex} ${at.mac}`;
+        const state = this.#told.get(key) ?? { times: 0, dueAt: now };
+        told.set(key, state);
+        if (state.dueAt > now) continue;
+        if (++addresses > MOST_AT_ONCE) {
+          state.dueAt = now + 1;
+          continue;
+        }
+        state.dueAt = now + (PAUSES[state.times++] ?? Number.POSITIVE_INFINITY);
+        for (const packet of announcementFrames(address, at.mac))
+          frames.push({ packet, slot, port, direction: 'out' });
       }
-      state.dueAt = now + (PAUSES[state.times++] ?? Number.POSITIVE_INFINITY);
-      for (const packet of announcementFrames(address, at.mac))
-        frames.push({ packet, slot, port, direction: 'out' });
     }
     this.#told = told;
+    let due = Number.POSITIVE_INFINITY;
+    for (const { dueAt } of told.values()) due = Math.min(due, dueAt);
+    this.#dueAt = due;
     return frames;
   }
 
   /** When `follow` has something to say by itself, s; undefined: never. */
   get dueAt(): number | undefined {
-    let due = Number.POSITIVE_INFINITY;
-    for (const { dueAt } of this.#told.values()) due = Math.min(due, dueAt);
-    return due === Number.POSITIVE_INFINITY ? undefined : due;
+    return this.#dueAt === Number.POSITIVE_INFINITY ? undefined : this.#dueAt;
   }
+}
+
+function isSame(a: readonly Answered[], b: readonly Answered[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ addresses, slot, port, interface: at }, i) => {
+      const other = b[i];
+      return (
+        other !== undefined &&
+        addresses === other.addresses &&
+        slot === other.slot &&
+        port === other.port &&
+        at.ifindex === other.interface.ifindex &&
+        at.mac === other.interface.mac
+      );
+    })
+  );
 }
 
 /** Groups without which questions for the addresses may not come in: switches and network cards leave them out. */
 export function membershipsOf(answered: readonly Answered[]): Membership[] {
   const found = new Map<string, Membership>();
-  for (const { address, interface: at } of answered) {
-    const group = solicitedNodeGroup(address);
-    if (group !== undefined)
-      found.set(`${group} ${at.ifindex}`, { group, interface: at.name, ifindex: at.ifindex });
-  }
+  for (const { addresses, interface: at } of answered)
+    for (const address of addresses) {
+      const group = solicitedNodeGroup(address);
+      if (group !== undefined)
+        found.set(`${group} ${at.ifindex}`, { group, interface: at.name, ifindex: at.ifindex });
+    }
   return [...found.values()];
 }

@@ -25,7 +25,7 @@ export class Announcing {
     interfaces: ReadonlyMap<string, LinkInfo>,
   ): Promise<void> {
     const answered = answeredBy(running.values(), graph, interfaces);
-    await this.#groups.hold(membershipsOf(answered));
+    if (!this.#announcer.isFollowed(answered)) await this.#groups.hold(membershipsOf(answered));
     await this.#packets.send(this.#announcer.follow(answered, clock()));
     for (const cube of running.values())
       if (cube.image.announced !== undefined) cube.dueAt = earlier(cube.dueAt, this.#announcer.dueAt);

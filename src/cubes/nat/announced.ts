@@ -9,6 +9,7 @@ import { isNoHost } from './outside.ts';
 export class Announced {
   readonly #node: string;
   readonly #held = new Map<string, readonly string[]>();
+  #addresses: readonly string[] | undefined;
 
   /** @param node name of the node. */
   constructor(node: string) {
@@ -26,13 +27,15 @@ export class Announced {
       problems.push(problem('InvalidAddress', field, `${address} is no address of a host`));
       return [];
     });
+    this.#addresses = undefined;
     if (addresses.length === 0) this.#held.delete(table);
     else this.#held.set(table, addresses);
     return problems;
   }
 
-  /** Each once, sorted. */
+  /** Each once, sorted; the same list until they are others. */
   get addresses(): readonly string[] {
-    return [...new Set([...this.#held.values()].flat())].sort();
+    this.#addresses ??= [...new Set([...this.#held.values()].flat())].sort();
+    return this.#addresses;
   }
 }

@@ -11,7 +11,7 @@ import { PackedTable } from '../packed-table.ts';
 import { Announced } from './announced.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
-import type { MatchRow } from './match-table.ts';
+
 import { OutsideServices } from './services.ts';
 
 interface ValueCodec<V> {
@@ -37,8 +37,8 @@ export class NatImage implements CubeImage {
   readonly #announced: Announced;
   /** Table → type of its rows. */
   readonly #types = new Map<string, string>();
-  /** Rows of matches until they are placed: after the kernel's own have been adopted. */
-  #wanted: readonly MatchRow[] | undefined;
+  /** Rows of matches are still to be placed: not before the kernel's own have been adopted, and once for many tables. */
+  #isUnplaced = true;
   /** Keys of the rows that are placed, by their text. */
   #placed = new Map<string, Uint8Array>();
 
@@ -51,7 +51,6 @@ export class NatImage implements CubeImage {
     this.#spec = cube.spec;
     this.#services = new OutsideServices(cube.spec.maxServices, addresses);
     this.#announced = new Announced(name);
-    this.#wanted = wanted.matches;
     const fill = <V>(codec: ValueCodec<V> & { name: string }, rows: readonly V[]) => {
       const array = this.#arrays.find(([name]) => name === codec.name)?.[1];
       rows.forEach((row, i) => {
@@ -100,11 +99,8 @@ export class NatImage implements CubeImage {
   }
 
   #announce(key: string, rows: readonly Announcement[] | undefined): readonly Problem[] {
-    const before = this.#announced.addresses.join();
-    const problems = this.#announced.set(key, rows);
-    const { addresses } = this.#announced;
-    if (addresses.join() !== before) this.#wanted = desired(this.#cube, addresses).matches;
-    return problems;
+    this.#isUnplaced = true;
+    return this.#announced.set(key, rows);
   }
 
   announced(): { readonly port: string; readonly addresses: readonly string[] } {
@@ -116,9 +112,9 @@ export class NatImage implements CubeImage {
   }
 
   #place(): void {
-    if (this.#wanted === undefined) return;
+    if (!this.#isUnplaced) return;
     const placed = new Map<string, Uint8Array>();
-    for (const { key, value } of this.#wanted) {
+    for (const { key, value } of desired(this.#cube, this.#announced.addresses).matches) {
       const bytes = new Uint8Array(matches.keySize);
       matches.encodeKey(key, bytes);
       this.#matches.set(bytes, encode(matches, value));
@@ -126,7 +122,7 @@ export class NatImage implements CubeImage {
     }
     for (const [text, key] of this.#placed) if (!placed.has(text)) this.#matches.delete(key);
     this.#placed = placed;
-    this.#wanted = undefined;
+    this.#isUnplaced = false;
   }
 
   settle(): void {
