@@ -50,7 +50,8 @@ export function tupleOf({ protocol, src, dst, sport, dport }: Ends, pad = 0): Bu
   return tuple;
 }
 
-function turned({ protocol, src, dst, sport, dport }: Ends): Ends {
+/** The ends as the answer names them. */
+export function turned({ protocol, src, dst, sport, dport }: Ends): Ends {
   return { protocol, src: dst, dst: src, sport: dport, dport: sport };
 }
 

@@ -5,6 +5,7 @@ import { POD_MAC } from '../kernel/support/bytes.ts';
 import { Chain, type ChainCube, u32 } from '../kernel/support/chain.ts';
 import { type Connection, connect, FAMILIES, type Family, tupleOf } from './connect.ts';
 import { loadCube } from './load.ts';
+import { policyFirewall } from './policy-rows.ts';
 import { openBeside, Sender } from './sender.ts';
 import { backendOf, PODS, SERVICES, serviceTables, vip } from './service-rows.ts';
 
@@ -12,7 +13,7 @@ import { backendOf, PODS, SERVICES, serviceTables, vip } from './service-rows.ts
 const SERVER = 0;
 const CLIENT = 1;
 const [OUTSIDE, INSIDE] = [0, 1];
-const CLIENTS = { ipv4: '10.244.1.10', ipv6: 'fd00:244:0:1::10' } as const;
+export const CLIENTS = { ipv4: '10.244.1.10', ipv6: 'fd00:244:0:1::10' } as const;
 
 /** A sender of a chain's packets with the program that makes their lookups alone. */
 export interface ChainSender {
@@ -39,7 +40,8 @@ export class Rig {
     this.firewall = firewall;
   }
 
-  static async open(options: { firewall?: boolean } = {}): Promise<Rig> {
+  /** `policies`: the firewall is that of config/provider/kubernetes.yaml, and has network policies. */
+  static async open(options: { firewall?: boolean; policies?: boolean } = {}): Promise<Rig> {
     const chain = await Chain.open();
     try {
       const balancer = await loadCube(chain, 1, {
@@ -68,7 +70,7 @@ export class Rig {
       const firewall = options.firewall
         ? await loadCube(chain, 3, {
             type: 'Firewall',
-            spec: { rules },
+            ...(options.policies ? policyFirewall(Object.values(CLIENTS)) : { spec: { rules } }),
             ports: ['outside', 'inside'].map((name, id) => ({
               name,
               id,

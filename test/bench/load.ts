@@ -28,6 +28,8 @@ export interface CubeSpec {
   readonly ports: readonly CubePort[];
   /** Rows of CubeTables, by table. */
   readonly tables?: Readonly<Record<string, readonly unknown[]>>;
+  /** What those hold that are not of the first type that the cube takes. */
+  readonly tableTypes?: Readonly<Record<string, string>>;
 }
 
 /** Its type, and what the agent would give to it. */
@@ -50,9 +52,9 @@ function resolve(cube: CubeSpec): { type: CubeType; input: CubeInput<unknown> } 
 }
 
 /** Loads a cube into a slot as the agent does it, and fills its maps through its image. */
-export async function loadCube(chain: Chain, slot: number, cube: CubeSpec): Promise<ChainCube> {
+export async function loadCube(chain: Chain, slot: number, cube: CubeSpec, node = NODE): Promise<ChainCube> {
   const { type, input } = resolve(cube);
-  const { rodata, sizes } = type.instance(input, NODE);
+  const { rodata, sizes } = type.instance(input, node);
   const loaded = await chain.add({
     object: type.object,
     schema: CUBE_TYPES[cube.type],
@@ -61,10 +63,10 @@ export async function loadCube(chain: Chain, slot: number, cube: CubeSpec): Prom
     mapSizes: sizes,
     transparent: type.transparent !== undefined,
   });
-  const image = type.image(input, NODE);
+  const image = type.image(input, node);
   image.tick(Number(process.hrtime.bigint() / 1_000_000_000n));
   for (const [key, rows] of Object.entries(cube.tables ?? {})) {
-    const [problem] = image.setTable(key, rows);
+    const [problem] = image.setTable(key, rows, undefined, cube.tableTypes?.[key]);
     if (problem) throw new Error(problem.message);
   }
   image.settle();

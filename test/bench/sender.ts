@@ -12,6 +12,9 @@ import { objectPath, SHARED, u32, Verdict } from '../kernel/support/chain.ts';
 export const FRAME = 80;
 const KEY = 40;
 const ROW = 192;
+/** skb->pkt_type: of a frame for the device that it comes in by, and of one at the host's end of a pod's veth pair. */
+export const PACKET_HOST = 0;
+const PACKET_OTHERHOST = 3;
 /** Packets that a program beside a chain is tried with. */
 const PROOFS = 256;
 
@@ -38,7 +41,11 @@ export class Sender {
   }
 
   /** `fresh`: each packet opens a new flow; their number is a power of two then. */
-  static async open(packets: readonly Packet[], fresh?: Fresh): Promise<Sender> {
+  static async open(
+    packets: readonly Packet[],
+    fresh?: Fresh,
+    packetType = PACKET_OTHERHOST,
+  ): Promise<Sender> {
     const bits = Math.log2(packets.length);
     if (fresh && !Number.isInteger(bits)) throw new Error(`${packets.length} flows are no power of two`);
     const object = await loadObject({
@@ -49,6 +56,7 @@ export class Sender {
         frame_off: u32(fresh?.frame ?? FRAME),
         first_off: u32(fresh?.keys[0] ?? KEY),
         second_off: u32(fresh?.keys[1] ?? KEY),
+        packet_type: u32(packetType),
       },
     });
     const keys = Buffer.alloc(4 * packets.length);
@@ -94,8 +102,11 @@ export class Sender {
   }
 }
 
-/** Maps that lookups.bpf.c asks of each cube, and inserts.bpf.c writes, by the names that the cube has for them. */
-const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly string[]>>> = {
+/** Objects with programs that do what cubes do with their maps. */
+export type Fixture = 'lookups' | 'inserts' | 'ways';
+
+/** Maps that each of them uses of a cube, by the names that the cube has for them. */
+const MAPS: Record<Fixture, Readonly<Record<string, readonly string[]>>> = {
   lookups: {
     pass: ['port_counters'],
     load_balancer: ['port_counters', 'counters', 'established', 'backends'],
@@ -115,6 +126,18 @@ const MAPS: Record<'lookups' | 'inserts', Readonly<Record<string, readonly strin
     bridge: ['fdb'],
     ddos_mitigator: ['source_buckets'],
   },
+  ways: {
+    load_balancer: [
+      ...['port_counters', 'counters', 'established', 'embryonic'],
+      ...['frontends', 'picks', 'backends', 'backend_counters', 'scratch'],
+    ],
+    nat: ['port_counters', 'counters', 'established', 'embryonic', 'matches', 'services'],
+    firewall: [
+      ...['port_counters', 'counters', 'established', 'embryonic', 'rule_bank', 'rulesets', 'addresses'],
+      ...['address_lengths', 'pages', 'bitmaps', 'rules', 'rule_counters', 'classify_scratch'],
+    ],
+    router: ['port_counters', 'counters', 'route_lengths', 'routes_hash'],
+  },
 };
 
 /** A program that does nothing but what cubes do with their maps. */
@@ -125,7 +148,7 @@ export interface Beside {
 
 /** Opens the program of this name of a fixture; it finds the keys of the sender's packets in the maps of these cubes. */
 export async function openBeside(
-  fixture: 'lookups' | 'inserts',
+  fixture: Fixture,
   name: string,
   sender: Sender,
   chain: Chain,

@@ -3,7 +3,9 @@
 /**
  * What a packet of an established connection costs on its way from pod to pod through LoadBalancer and Router, and with a
  * Firewall between them, next to the map lookups of that way alone: the same keys in the same maps, in the same order,
- * without anything done with them (test/kernel/fixtures/lookups.bpf.c).
+ * without anything done with them (test/kernel/fixtures/lookups.bpf.c). And what a packet of a client outside costs, and its
+ * answer, through Nat, LoadBalancer and Router, and the first packet of a connection, from outside or from a pod: next to its
+ * lookups and the inserts of its session (ways.bpf.c).
  *
  * Each run of BPF_PROG_TEST_RUN is a packet of a random flow (flows.bpf.c); what writing the packet costs is measured by
  * itself and taken off.
@@ -11,14 +13,20 @@
 import { Calibration } from '../calibration.ts';
 import { FAMILIES, type Family } from '../connect.ts';
 import { type ChainSender, Rig } from '../flows.ts';
+import { FromPod } from '../from-pod.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
+import { Outside } from '../outside.ts';
+import { measureWay } from '../way.ts';
 
 /** ns a packet may take beside its lookups: parsing, rewriting with checksums, tail calls, counters, session state. */
 const CHAINS = [
   { name: 'load-balancer-router', firewall: false, goal: 60 },
   { name: 'load-balancer-firewall-router', firewall: true, goal: 80 },
 ] as const;
+
+/** Further ways of the provider, request and reply, established and new, with the goals of `way.ts`. */
+const WAYS = [() => Outside.open(), () => FromPod.open()];
 
 type ChainOfCubes = (typeof CHAINS)[number];
 
@@ -104,6 +112,7 @@ async function run(options: SuiteOptions): Promise<readonly Measure[]> {
         rig.close();
       }
     }
+    for (const open of WAYS) all.push(...(await measureWay(open, options)));
     return all;
   } finally {
     calibration.close();
@@ -112,6 +121,7 @@ async function run(options: SuiteOptions): Promise<readonly Measure[]> {
 
 export const suite: Suite = {
   name: 'chains',
-  summary: 'ns of an established packet through LoadBalancer, Firewall and Router, next to its lookups alone',
+  summary:
+    'ns of a packet through the cubes of the provider, established and new, next to its lookups and inserts alone',
   run,
 };
