@@ -3,13 +3,14 @@
  * A light cluster with config/provider: a Deployment, Services and NetworkPolicies applied with kubectl, pods that the CNI plugin
  * joins as a runtime has it do, and what real sockets of pods, nodes and the Internet's host reach, and as whom.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { fictitiousPod, gateway } from '../../src/api/variables.ts';
+import { startOperator } from '../harness/cubeplane.ts';
 import { httpGet } from '../harness/http.ts';
-import { SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
+import { operatorKubeconfig, SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
 import {
   INTERNET,
@@ -23,7 +24,7 @@ import { createNamespace, deleteNamespace, Namespace, setPairChecksumOffload } f
 import { run } from '../harness/process.ts';
 import type { DualStack, Pod } from '../harness/topology.ts';
 import { setUnderlayOffload } from '../harness/topology.ts';
-import { ask, startServer } from '../harness/traffic.ts';
+import { ask, startLoad, startServer } from '../harness/traffic.ts';
 import { answers, eventually } from '../netns/support/answers.ts';
 import { connectTcp } from '../netns/support/sockets.ts';
 import { eventuallyWays, expectWays, type Way } from '../netns/support/ways.ts';
@@ -149,6 +150,17 @@ async function standIns(): Promise<[StandIns, StandIns]> {
     };
   };
   return text.trim().split('\n').map(of) as [StandIns, StandIns];
+}
+
+/** The process of the API server. */
+async function readServer(): Promise<number> {
+  const { cgroup } = light.cluster.machine.namespace;
+  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number);
+  const found = pids.find((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0]?.endsWith('/kube-apiserver'),
+  );
+  if (found === undefined) throw new Error(`no kube-apiserver runs in ${cgroup}`);
+  return found;
 }
 
 /** Asks a Service until all of its pods have answered. */
@@ -600,6 +612,48 @@ describe('a Service of type LoadBalancer with an address pool', () => {
       expect((await connectTcp(light.internet.namespace, address, PORT)).error).not.toBeNull();
     await kubectl('delete', 'service', 'lb');
   });
+});
+
+test('connections live on while the operator is dead and the API server away, and both are caught up with', async () => {
+  const client = await podOf('client');
+  const server = await readServer();
+  const served = async () => {
+    const names = (await podsOf('web')).map(({ name }) => name);
+    const began = Date.now();
+    await servedBy(client.namespace, vips.ipv4, names);
+    return Date.now() - began;
+  };
+  const scale = async (replicas: number) => {
+    await kubectl('scale', 'deployment/web', `--replicas=${replicas}`);
+    const ready = `--for=jsonpath={.status.readyReplicas}=${replicas}`;
+    await kubectl('wait', ready, '--timeout=90s', 'deployment/web');
+  };
+  const loads = await Promise.all(
+    [
+      ...Object.values(vips).map((address) => [client.namespace, address, PORT] as const),
+      ...Object.values(nodeOf(1).addresses).map(
+        (address) => [light.internet.namespace, address, NODE_PORTS.web] as const,
+      ),
+    ].flatMap(([from, address, port]) =>
+      [false, true].map((udp) => startLoad(from, address, port, { every: 20, udp, long: udp ? 0 : 4 })),
+    ),
+  );
+  process.kill(light.operator.pid, 'SIGKILL');
+  await scale(7);
+  await startOperator(light.cluster.machine, await operatorKubeconfig(light.cluster));
+  light.lab.log(`a new pod is served ${await served()} ms after another operator was started`);
+  process.kill(server, 'SIGSTOP');
+  await sleep(10_000);
+  process.kill(server, 'SIGCONT');
+  await scale(8);
+  light.lab.log(
+    `a new pod is served ${await served()} ms after it was ready, with an API server that was away`,
+  );
+  for (const load of loads) {
+    const { requests, failures } = await load.end();
+    expect(failures).toEqual([]);
+    expect(requests).toBeGreaterThan(200);
+  }
 });
 
 test('a deleted pod leaves its Service and its node', async () => {
