@@ -260,6 +260,29 @@ test('where only the network namespace is made anew, connections through the nod
   expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/);
 });
 
+test('an uplink that comes up after the agent takes its place in the chain', async () => {
+  await untilSaved(3);
+  const { agent, node } = lab.worker(0);
+  await agent.kill();
+  const { giveBack } = takeAway();
+  await restart();
+  await node.namespace.ip('address flush dev eth0', 'link set eth0 down');
+  await remakePods();
+  const running = await agent.launch();
+  await running.waitForOutput(/the graph changed/);
+  await eventually(client.namespace, vip(10), [PORT], everything(PORT));
+  expect(await answers(client.namespace, far, [TARGET])).toEqual([]);
+  await node.namespace.ip(
+    'link set eth0 up',
+    `address add ${node.addresses.ipv4}/24 dev eth0`,
+    `address add ${node.addresses.ipv6}/64 dev eth0 nodad`,
+  );
+  await untilReached();
+  giveBack();
+  await running.waitForOutput(/^ready/m, 60_000);
+  await untilReached();
+});
+
 test('where a saved table is damaged, pods stay closed: it may have been a policy; the rest of the node works', async () => {
   await untilSaved(3);
   const { agent, node } = lab.worker(0);
