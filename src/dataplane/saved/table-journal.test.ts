@@ -93,6 +93,18 @@ test('changes that outgrow what there is are written anew, and nothing is lost',
   expect(Object.fromEntries(tables ?? [])).toEqual(Object.fromEntries(store.applied));
 });
 
+test('a mass of changes is written anew as well', async () => {
+  const one = journal();
+  for (let i = 0; i < 1100; i++) set(`t${i}`, [i]);
+  const whole = await written(() => one.note(store.take()));
+  for (let i = 0; i < 1100; i++) set(`t${i}`, [i + 1]);
+  const after = await written(() => one.note(store.take()));
+  await one.close();
+  expect(after).toBeLessThan(whole * 1.1);
+  const { tables } = journal().load() ?? {};
+  expect(Object.fromEntries(tables ?? [])).toEqual(Object.fromEntries(store.applied));
+});
+
 test('while it is not known what there is, nothing is written over', async () => {
   const one = journal();
   set('a', [1]);

@@ -19,6 +19,8 @@ const RETRY_MS = 30_000;
 const TOUCH_MS = 30_000;
 /** Lines between two looks at the rest of the agent's work. */
 const CHUNK = 128;
+/** More changes at once would hold up the agent: all is written anew, in pieces. */
+const MOST_APPENDED = 1024;
 /** Less than so many bytes of changes are never worth writing all anew. */
 const LEAST_APPENDED = 1 << 20;
 
@@ -99,7 +101,8 @@ export class TableJournal {
   async #write(): Promise<void> {
     try {
       const { whole, appended } = this.#size;
-      const isDue = appended > Math.max(whole, this.#options.leastAppended ?? LEAST_APPENDED);
+      const isLong = appended > Math.max(whole, this.#options.leastAppended ?? LEAST_APPENDED);
+      const isDue = isLong || this.#pending.size > MOST_APPENDED;
       const content = this.#file === undefined || isDue ? this.#options.content() : undefined;
       if (content !== undefined) await this.#writeAll(content);
       else if (this.#file !== undefined) await this.#append(this.#file);
