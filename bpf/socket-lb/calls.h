@@ -17,11 +17,24 @@ static __always_inline struct frontend *frontend_at(const struct place *p)
 	return bpf_map_lookup_elem(&frontends, &key);
 }
 
-static __always_inline void forget_peer(struct bpf_sock_addr *ctx)
+/* What a socket was given in the place of a service, if that is the peer `at`. */
+static __always_inline const struct peer *peer_at(struct bpf_sock_addr *ctx, const struct place *at)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct peer *peer = sk ? bpf_sk_storage_get(&peers, sk, NULL, 0) : NULL;
+
+	return peer && place_equal(&peer->backend, at) ? peer : NULL;
+}
+
+/*
+ * A process that names the backend itself has no service there any more. Another peer needs nothing: it is not what was
+ * given; and if the call fails, a UDP socket goes on as it was.
+ */
+static __always_inline void forget_peer_at(struct bpf_sock_addr *ctx, const struct place *to)
 {
 	struct bpf_sock *sk = ctx->sk;
 
-	if (sk)
+	if (sk && peer_at(ctx, to))
 		bpf_sk_storage_delete(&peers, sk);
 }
 
@@ -39,14 +52,12 @@ static __noinline int on_connect(struct bpf_sock_addr *ctx, struct place *to)
 		return CALL_PASS;
 	f = frontend_at(to);
 	if (!f) {
-		forget_peer(ctx);
+		forget_peer_at(ctx, to);
 		return CALL_PASS;
 	}
 	reason = choose_backend(ctx, f, &key, &c);
-	if (reason) {
-		forget_peer(ctx);
+	if (reason)
 		return fail_for(f, reason);
-	}
 	peer.frontend = *to;
 	peer.backend = c.backend;
 	peer.id = c.id;
@@ -61,6 +72,15 @@ static __noinline int on_connect(struct bpf_sock_addr *ctx, struct place *to)
 	return PLACE_CHANGED;
 }
 
+/* send() of an IPv6 socket that is connected to an IPv4 address comes as sendto() to its peer. */
+static __always_inline bool is_to_peer(struct bpf_sock_addr *ctx, const struct place *to)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk && sk->state == BPF_TCP_ESTABLISHED && addr_is_v4(&to->addr) &&
+	       sk->dst_ip4 == to->addr.words[3] && sk->dst_port == to->port;
+}
+
 /* sendto() and sendmsg() of UDP with an address. */
 static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
 {
@@ -71,7 +91,7 @@ static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
 	struct flow *flow;
 	int reason;
 
-	if (!f)
+	if (!f || is_to_peer(ctx, to))
 		return CALL_PASS;
 	key.socket = bpf_get_socket_cookie(ctx);
 	flow = bpf_map_lookup_elem(&flows, &key);
@@ -102,29 +122,22 @@ static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
 	return PLACE_CHANGED;
 }
 
-/* The peer of a connected socket, if that is `from`. */
-static __always_inline const struct peer *peer_at(struct bpf_sock_addr *ctx, const struct place *from)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct peer *peer = sk ? bpf_sk_storage_get(&peers, sk, NULL, 0) : NULL;
-
-	return peer && place_equal(&peer->backend, from) ? peer : NULL;
-}
-
-/* recvfrom() and recvmsg() of UDP by whoever wants to know the sender. */
+/* recvfrom() and recvmsg() of UDP by whoever wants to know the sender. A connected socket hears its peer. */
 static __noinline int on_receive(struct bpf_sock_addr *ctx, struct place *from)
 {
-	struct flow_key key = {.socket = bpf_get_socket_cookie(ctx), .place = *from};
-	struct reply *reply = bpf_map_lookup_elem(&replies, &key);
-	const struct peer *peer;
+	struct flow_key key = {.place = *from};
+	struct bpf_sock *sk = ctx->sk;
+	const struct peer *peer = sk && sk->state == BPF_TCP_ESTABLISHED ? peer_at(ctx, from) : NULL;
+	struct reply *reply;
 
-	if (reply) {
-		*from = reply->frontend;
-	} else {
-		peer = peer_at(ctx, from);
-		if (!peer)
-			return CALL_PASS;
+	if (peer) {
 		*from = peer->frontend;
+	} else {
+		key.socket = bpf_get_socket_cookie(ctx);
+		reply = bpf_map_lookup_elem(&replies, &key);
+		if (!reply)
+			return CALL_PASS;
+		*from = reply->frontend;
 	}
 	cgroup_count(COUNT_RECEIVED);
 	return PLACE_CHANGED;

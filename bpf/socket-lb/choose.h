@@ -63,8 +63,11 @@ static __noinline void remember_affinity(struct bpf_sock_addr *ctx, const struct
 static __always_inline bool is_taken(const struct flow_key *key, const struct choice *c)
 {
 	struct flow_key answer = {.socket = key->socket, .place = c->backend};
-	struct reply *other = bpf_map_lookup_elem(&replies, &answer);
+	struct reply *other;
 
+	if (!key->socket) /* it is to be connected: it has one peer */
+		return false;
+	other = bpf_map_lookup_elem(&replies, &answer);
 	return other && !is_flow_over(other->seen, c->now) && !place_equal(&other->frontend, &key->place);
 }
 
@@ -77,8 +80,7 @@ static __noinline int choose_at(u64 segment, u32 hash, u32 nth, const struct flo
 	if (!b)
 		return -1;
 	choose(c, b, id, key->place.proto);
-	/* a connected socket has no cookie in its key: nothing is taken */
-	return key->socket && is_taken(key, c);
+	return is_taken(key, c);
 }
 
 /* The first place, from a random one on, that is not taken. Returns as choose_at(). */
@@ -105,20 +107,21 @@ static __noinline int choose_backend(struct bpf_sock_addr *ctx, const struct fro
 {
 	u64 segment = *(volatile u64 *)&f->segment;
 	struct backend_counter *counter;
+	int is_shared;
 	u32 id;
 
 	if (!(segment >> 32))
 		return f->flags & FRONTEND_LOCAL ? DROP_NO_LOCAL_BACKEND : DROP_NO_BACKEND;
 	if (f->affinity && choose_by_affinity(ctx, f, &key->place, c)) {
 		cgroup_count(COUNT_AFFINITY_HITS);
+		is_shared = is_taken(key, c);
 	} else {
-		int error = choose_at_random(segment, key, c);
-
-		if (error < 0)
-			return DROP_BACKEND_INVALID;
-		if (error > 0)
-			cgroup_count(COUNT_SHARED_BACKENDS);
+		is_shared = choose_at_random(segment, key, c);
 	}
+	if (is_shared < 0)
+		return DROP_BACKEND_INVALID;
+	if (is_shared)
+		cgroup_count(COUNT_SHARED_BACKENDS);
 	if (f->affinity)
 		remember_affinity(ctx, f, &key->place, c);
 	id = c->id;

@@ -77,6 +77,11 @@ export class Caller {
     return (await this.call('bind', { id, address, port })).error;
   }
 
+  /** Lets a UDP socket be connected to nobody again. */
+  async disconnect(id: number): Promise<string | null> {
+    return (await this.call('disconnect', { id })).error;
+  }
+
   /** To a place on an unconnected socket, else to whom it is connected. */
   async send(id: number, to?: Place): Promise<string | null> {
     return (await this.call('send', { id, ...(to && { address: to[0], port: to[1] }) })).error;

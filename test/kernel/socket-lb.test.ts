@@ -2,7 +2,7 @@
 /** The socket load balancer, met by real sockets in a cgroup and a network namespace of the test. */
 
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { type Answer, Caller, type Place, type Proto } from '../harness/calls.ts';
 import { createCgroup } from '../harness/cgroup.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
@@ -303,6 +303,92 @@ test.each(KINDS)(
     expect(await bind(NODE[family], 0)).toBeNull();
     balancer.remove('node-port');
     expect(await bind(any, 30080)).toBeNull();
+  },
+);
+
+describe.each(UDP_KINDS)(
+  'a UDP socket of IPv$socket that a service of IPv$family was given',
+  ({ family, socket }) => {
+    const vip: Place = [VIP[family], 80];
+    const backendOf = (index: number): Place => [BACKENDS[family][index] ?? '', TARGET];
+    const to = (place: Place): Place => [named(place[0], socket), place[1]];
+    let id: number;
+
+    beforeEach(async () => {
+      balancer.set(web('web', VIP, {}, 1), web('other', OTHER, {}, 1));
+      id = await caller.open('udp', socket);
+    });
+    afterEach(async () => {
+      await caller.closeSocket(id);
+      balancer.remove('other');
+    });
+
+    /** Whom the process is told when the peer answers. */
+    const heard = async () => {
+      expect(await caller.send(id)).toBeNull();
+      return (await caller.receive(id)).from;
+    };
+
+    test('still has it as its peer after a connect that failed', async () => {
+      expect(await caller.connect(id, to(vip))).toBeNull();
+      balancer.set(web('other', OTHER, {}, 0));
+      expect(await caller.connect(id, to([OTHER[family], 80]))).toBe('ECONNREFUSED');
+      expect(await caller.peer(id)).toEqual(vip);
+      expect(await caller.connect(id, to([OTHER[family], 99]))).toBe('ENETUNREACH');
+      expect([await caller.peer(id), await heard()]).toEqual([vip, vip]);
+    });
+
+    test('has other peers by their own names, also the backend itself', async () => {
+      for (const peer of [backendOf(1), backendOf(0)]) {
+        expect(await caller.connect(id, to(vip))).toBeNull();
+        expect(await caller.connect(id, to(peer))).toBeNull();
+        expect([await caller.peer(id), await heard()]).toEqual([peer, peer]);
+      }
+    });
+
+    test('that is connected hears its peer, not the service that it sent to before', async () => {
+      expect(await caller.send(id, to(vip))).toBeNull();
+      expect((await caller.receive(id)).from).toEqual(vip);
+      expect(await caller.connect(id, to([OTHER[family], 80]))).toBeNull();
+      expect([await caller.peer(id), await heard()]).toEqual([
+        [OTHER[family], 80],
+        [OTHER[family], 80],
+      ]);
+    });
+
+    test('hears the backend itself when it is connected to nobody any more', async () => {
+      expect(await caller.connect(id, to(vip))).toBeNull();
+      expect(await caller.disconnect(id)).toBeNull();
+      expect(await caller.send(id, to(backendOf(0)))).toBeNull();
+      expect((await caller.receive(id)).from).toEqual(backendOf(0));
+    });
+
+    test('goes on with its backend where another service has the address of that', async () => {
+      expect(await caller.connect(id, to(vip))).toBeNull();
+      const protocol = 'UDP';
+      const above = frontend([backendOf(0)[0]], { protocol, port: TARGET });
+      balancer.set(service('above', [above], [backend(BACKENDS[family][1] ?? '')]));
+      expect(await caller.send(id)).toBeNull();
+      expect(await caller.receive(id)).toEqual({ error: null, text: backendOf(0)[0], from: vip });
+      balancer.remove('above');
+    });
+
+    test('that gets one backend for two services is counted, also where affinity decides', async () => {
+      const name = `sticky-${socket}-${family}`; // an affinity stays with a name
+      balancer.remove('other');
+      balancer.set(web(name, OTHER, { affinity: { type: 'ClientIP', timeoutSeconds: 100 } }, 1));
+      const before = balancer.counters();
+      for (const service of [OTHER[family], VIP[family], OTHER[family]]) {
+        const other = await caller.open('udp', socket);
+        for (const address of [VIP[family], service])
+          expect(await caller.send(other, to([address, 80]))).toBeNull();
+        await caller.closeSocket(other);
+      }
+      const after = balancer.counters();
+      expect(after.affinityHits).toBe((before.affinityHits ?? 0) + 1);
+      expect(after.sharedBackends).toBe((before.sharedBackends ?? 0) + 2);
+      balancer.remove(name);
+    });
   },
 );
 
