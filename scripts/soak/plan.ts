@@ -38,6 +38,14 @@ const FUZZED = [
 export const SOAKS: readonly Soak[] = [
   ...FUZZED.map(fuzz),
   {
+    name: 'sockets',
+    what: 'half a million random calls of real sockets, TCP and UDP, between random changes of Services: what each process meets, and what is counted, is what a model of the socket load balancer allows',
+    part: 'kernel',
+    files: ['test/kernel/fuzz-sockets.test.ts'],
+    env: { CUBEPLANE_FUZZ_CALLS: '500000' },
+    times: 1,
+  },
+  {
     name: 'random',
     what: 'random histories: plans, images of cubes, packed tables, codecs, translators',
     part: 'unit',

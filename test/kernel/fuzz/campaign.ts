@@ -3,6 +3,7 @@
  * Runs a model beside the kernel. A campaign is all that follows from a seed: configurations, and packets through each.
  *
  *   CUBEPLANE_FUZZ_PACKETS  packets a cube; 100,000 by default
+ *   CUBEPLANE_FUZZ_CALLS    calls of sockets to the socket load balancer, which are dearer; 6,000 by default
  *   CUBEPLANE_FUZZ_SEED     the first seed; 1 by default
  *   CUBEPLANE_FUZZ_STRETCH  packets of one seed; 1,000 by default, more where programs take long to load. A longer stretch goes on where a shorter one ends,
  *                           so it finds what the shorter one finds at the same packet, with fewer programs to load
@@ -27,12 +28,12 @@ const IS_EXACT = process.env.CUBEPLANE_FUZZ_EXACT === '1';
 /** One configuration in the kernel and in the model. */
 export interface Subject {
   /** Sends one random packet through both; returns what differs, in words. */
-  shoot(random: Random): readonly string[];
+  shoot(random: Random): readonly string[] | Promise<readonly string[]>;
   /** Compares what has been counted since the beginning. */
   sums(): readonly string[];
   /** Changes the configuration of both at random. */
   change?(random: Random): void | Promise<void>;
-  close(): void;
+  close(): void | Promise<void>;
 }
 
 export interface CampaignResult {
@@ -68,7 +69,8 @@ export async function campaign(
           await subject.change(random);
           changes++;
         }
-        const differences = [...subject.shoot(random)];
+        const shot = subject.shoot(random);
+        const differences = [...(shot instanceof Promise ? await shot : shot)];
         if (IS_EXACT || n === stretch - 1) differences.push(...subject.sums());
         if (differences.length === 0) continue;
         const found = [`seed ${seed}, packet ${n}`, ...differences];
@@ -80,7 +82,7 @@ export async function campaign(
         break;
       }
     } finally {
-      subject.close();
+      await subject.close();
     }
     if (packets - reported < REPORTED) continue;
     reported = packets;

@@ -4,6 +4,7 @@
  * run by BPF_PROG_TEST_RUN: real sockets meet it.
  */
 import type { Service, SocketLB } from '../../../src/api/generated/types.ts';
+import type { NodeInput } from '../../../src/cubes/cube-type.ts';
 import { SocketLBImage } from '../../../src/cubes/socket-lb/image.ts';
 import { schema } from '../../../src/cubes/socket-lb/schema.ts';
 import { socketLB } from '../../../src/cubes/socket-lb/type.ts';
@@ -13,6 +14,9 @@ import {
   isCgroupCall,
   loadObject,
 } from '../../../src/dataplane/kernel/addon/index.ts';
+import { ipText } from './bytes.ts';
+
+const BACKEND_ROW = 32;
 
 export const SPEC: SocketLB = {
   scope: 'Host',
@@ -33,10 +37,17 @@ export class SocketBalancer {
   readonly object: BpfObject;
   readonly image: SocketLBImage;
   readonly #links: readonly CgroupLink[];
+  readonly #node: NodeInput;
 
-  private constructor(object: BpfObject, image: SocketLBImage, links: readonly CgroupLink[]) {
+  private constructor(
+    object: BpfObject,
+    image: SocketLBImage,
+    node: NodeInput,
+    links: readonly CgroupLink[],
+  ) {
     this.object = object;
     this.image = image;
+    this.#node = node;
     this.#links = links;
   }
 
@@ -69,7 +80,7 @@ export class SocketBalancer {
     });
     const image = new SocketLBImage(spec, node);
     image.settle();
-    return new SocketBalancer(object, image, links);
+    return new SocketBalancer(object, image, node, links);
   }
 
   /** Sets services, each as a table of its own name, and writes what changes. */
@@ -82,6 +93,12 @@ export class SocketBalancer {
   remove(name: string): void {
     this.image.tick(Number(process.hrtime.bigint() / 1_000_000n) / 1000);
     this.image.setTable(`n/${name}`, undefined);
+    this.#write();
+  }
+
+  /** The node has these addresses now. */
+  move(addresses: readonly string[]): void {
+    this.image.setNode({ ...this.#node, addresses });
     this.#write();
   }
 
@@ -101,6 +118,20 @@ export class SocketBalancer {
   /** The same of calls that failed, by reason. */
   drops(): Record<string, number> {
     return this.#sums('drops', schema.dropReasons);
+  }
+
+  /** How often each backend was picked, by address and port. */
+  picked(): Map<string, number> {
+    const counters = this.object.map('backend_counters').dumpSync().values;
+    const rows = this.object.map('backends').dumpSync().values;
+    const picked = new Map<string, number>();
+    for (let id = 0; id * 8 < counters.length; id++) {
+      const count = Number(counters.readBigUInt64LE(id * 8));
+      const row = rows.subarray(id * BACKEND_ROW, (id + 1) * BACKEND_ROW);
+      const place = `${ipText(row.subarray(0, 16))} ${row.readUInt16BE(16)}`;
+      if (count > 0) picked.set(place, (picked.get(place) ?? 0) + count);
+    }
+    return picked;
   }
 
   #sums(map: string, names: readonly { id: number; name: string }[]): Record<string, number> {
