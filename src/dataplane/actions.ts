@@ -99,6 +99,8 @@ export type Action =
       readonly ifindex: number;
       readonly entry: string;
     }
+  /** The interface of an attachment has another name: it stays, and its pin is named anew. */
+  | { readonly op: 'RenameLink'; readonly from: string; readonly pin: string }
   | { readonly op: 'UpdateLink'; readonly pin: string; readonly entry: string }
   /** Gives an attachment of an older ABI the entry program: a packet meets the one or the other. */
   | {
@@ -161,6 +163,8 @@ export function describeAction(action: Action): string {
       return programOfPin(action.pin) === 'copies'
         ? `attach the program of copies to interface ${action.name} (${action.ifindex})`
         : `attach the entry program to interface ${action.name} (${action.ifindex})`;
+    case 'RenameLink':
+      return `name the attachment ${action.from} ${action.pin}`;
     case 'UpdateLink':
       return `give the attachment ${action.pin} the entry program ${action.entry}`;
     case 'TakeOverLink':

@@ -69,6 +69,11 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         action.op !== 'UpdateLink' ? action.ifindex : (state.links.get(action.pin)?.ifindex ?? 0);
       return { ...state, links: new Map(state.links).set(action.pin, { ifindex, entry: action.entry }) };
     }
+    case 'RenameLink': {
+      const links = without(state.links, [action.from]);
+      const link = state.links.get(action.from);
+      return { ...state, links: link === undefined ? links : new Map(links).set(action.pin, link) };
+    }
     case 'Detach':
       return { ...state, links: without(state.links, [action.pin]) };
     case 'LoadXdpEntry': {

@@ -14,6 +14,7 @@ import type { Action } from './actions.ts';
 import { carriedFrom, carriedMaps } from './carry.ts';
 import { edgeSlot } from './layout.ts';
 import { programOfPin, splitInstanceKey } from './names.ts';
+import { renamedLinks } from './renamed-links.ts';
 import { type DesiredState, type KernelState, ROW_MAPS } from './state.ts';
 
 /** Rows for the maps of instances, by instance key. */
@@ -137,9 +138,11 @@ class Planner {
   }
 
   #links(program: ReturnType<typeof programOfPin>): void {
+    const { renames, links } = renamedLinks(this.#observed.links, this.#desired.links, program);
+    for (const rename of renames) this.#do({ op: 'RenameLink', ...rename });
     for (const [pin, { ifindex, name }] of this.#desired.links) {
       if (programOfPin(pin) !== program) continue;
-      const there = this.#observed.links.get(pin);
+      const there = links.get(pin);
       const { older } = this.#observed;
       if (there?.ifindex !== ifindex && older?.links.get(pin) === ifindex) {
         this.#do({ op: 'TakeOverLink', abi: older.abi, pin, ifindex, entry: this.#desired.entry });
@@ -193,7 +196,12 @@ class Planner {
 
   #removals(): void {
     const { observed, desired } = { observed: this.#observed, desired: this.#desired };
-    for (const pin of observed.links.keys()) if (!desired.links.has(pin)) this.#do({ op: 'Detach', pin });
+    const kinds = (['copies', 'entry'] as const).map((program) =>
+      renamedLinks(observed.links, desired.links, program),
+    );
+    for (const pin of observed.links.keys())
+      if (!desired.links.has(pin) && kinds.every(({ links }) => links.has(pin)))
+        this.#do({ op: 'Detach', pin });
     for (const map of ROW_MAPS) {
       const keys = [...observed.rows[map].keys()].filter((key) => !desired.rows[map].has(key));
       if (keys.length > 0) this.#do({ op: 'DeleteRows', map, keys });

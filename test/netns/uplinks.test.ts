@@ -133,6 +133,25 @@ test('what is for nobody there is the host’s, and it stays itself', async () =
   for (const { agent } of lab.workers) expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
 });
 
+test('an interface that gets another name is the same attachment: it stays, and its connections do', async () => {
+  const rename = async (from: string, to: string) => {
+    const load = await startLoad(here.namespace, outside.addresses.ipv4, TARGET, { every: 20, long: 2 });
+    await node().namespace.ip(
+      `link set ${from} down`,
+      `link set ${from} name ${to}`,
+      `link set ${to} up`,
+      `address add ${OWN.ipv6}/64 dev ${to} nodad`,
+      `route replace ${BEHIND.ipv4} via ${STORAGE.ipv4}`,
+      `route replace ${BEHIND.ipv6} via ${STORAGE.ipv6}`,
+    );
+    await eventuallyWays(ways());
+    expect((await load.end()).failures).toEqual([]);
+    expect((await lab.worker(0).agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
+  };
+  await rename('eth1', 'eth7');
+  await rename('eth7', 'eth1');
+});
+
 test('connections by both outlive the agent, and each the end of the other interface', async () => {
   const { agent } = lab.worker(0);
   const load = (to: DualStack) =>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeRows } from '../../cubes/codec/map-codec.ts';
 import type { MapWrite } from '../../cubes/cube-type.ts';
@@ -164,6 +165,8 @@ export class Executor {
         return this.#grace();
       case 'Attach':
         return this.#attach(action.pin, action.ifindex, action.entry);
+      case 'RenameLink':
+        return renameSync(pins.link(action.from), pins.link(action.pin));
       case 'UpdateLink':
         return this.#updateLink(action.pin, action.entry);
       case 'TakeOverLink':
