@@ -98,9 +98,13 @@ function names(directory: string): string[] {
   }
 }
 
-function filesBelow(directory: string): string[] {
+/** Paths of all files and folders. What other runs remove meanwhile is left out, and nothing else with it. */
+function filesBelow(directory: string, prefix = ''): string[] {
   try {
-    return readdirSync(directory, { recursive: true }).map(String);
+    return readdirSync(join(directory, prefix), { withFileTypes: true }).flatMap((entry) => {
+      const path = join(prefix, entry.name);
+      return entry.isDirectory() ? [path, ...filesBelow(directory, path)] : [path];
+    });
   } catch {
     return [];
   }
