@@ -29,13 +29,13 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   },
   {
     what: 'a session stays when the row of its backend has another owner',
-    file: 'include/service.h',
+    file: 'include/backend.h',
     from: 'if (!b || b->generation != generation || !(b->flags & BACKEND_LIVE))',
     to: 'if (!b || !(b->flags & BACKEND_LIVE))',
   },
   {
     what: 'the time to drain never ends',
-    file: 'include/service.h',
+    file: 'include/backend.h',
     from: 'if (unlikely(b->deadline) && (s32)(now - b->deadline) >= 0)',
     to: 'if (unlikely(b->deadline) && (s32)(now - b->deadline) < 0)',
   },
