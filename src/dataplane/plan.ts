@@ -24,10 +24,13 @@ export function plan(observed: KernelState, desired: DesiredState, fills: Fills 
   return new Planner(observed, desired, fills).run();
 }
 
+type KernelLink = KernelState['links'] extends ReadonlyMap<string, infer Link> ? Link : never;
+
 class Planner {
   readonly #observed: KernelState;
   readonly #desired: DesiredState;
   readonly #fills: Fills;
+  readonly #renamed: ReturnType<typeof renamedLinks<KernelLink>>;
   readonly #actions: Action[] = [];
   #graceDue: boolean;
 
@@ -35,6 +38,7 @@ class Planner {
     this.#observed = observed;
     this.#desired = desired;
     this.#fills = fills;
+    this.#renamed = renamedLinks(observed.links, desired.links);
     this.#graceDue = observed.graceDue;
   }
 
@@ -138,8 +142,9 @@ class Planner {
   }
 
   #links(program: ReturnType<typeof programOfPin>): void {
-    const { renames, links } = renamedLinks(this.#observed.links, this.#desired.links, program);
-    for (const rename of renames) this.#do({ op: 'RenameLink', ...rename });
+    const { renames, links } = this.#renamed;
+    for (const rename of renames)
+      if (programOfPin(rename.pin) === program) this.#do({ op: 'RenameLink', ...rename });
     for (const [pin, { ifindex, name }] of this.#desired.links) {
       if (programOfPin(pin) !== program) continue;
       const there = links.get(pin);
@@ -196,12 +201,8 @@ class Planner {
 
   #removals(): void {
     const { observed, desired } = { observed: this.#observed, desired: this.#desired };
-    const kinds = (['copies', 'entry'] as const).map((program) =>
-      renamedLinks(observed.links, desired.links, program),
-    );
-    for (const pin of observed.links.keys())
-      if (!desired.links.has(pin) && kinds.every(({ links }) => links.has(pin)))
-        this.#do({ op: 'Detach', pin });
+    for (const pin of this.#renamed.links.keys())
+      if (!desired.links.has(pin)) this.#do({ op: 'Detach', pin });
     for (const map of ROW_MAPS) {
       const keys = [...observed.rows[map].keys()].filter((key) => !desired.rows[map].has(key));
       if (keys.length > 0) this.#do({ op: 'DeleteRows', map, keys });

@@ -7,7 +7,7 @@ type Links = Record<string, number>;
 const mapOf = (links: Links) =>
   new Map(Object.entries(links).map(([pin, ifindex]) => [pin, { ifindex }] as const));
 const rename = (observed: Links, desired: Links) =>
-  renamedLinks(mapOf(observed), mapOf(desired), 'entry').renames.map(({ from, pin }) => `${from} ${pin}`);
+  renamedLinks(mapOf(observed), mapOf(desired)).renames.map(({ from, pin }) => `${from} ${pin}`);
 
 describe('an attachment', () => {
   test('of an interface with another name is named anew', () => {
@@ -30,8 +30,10 @@ describe('an attachment', () => {
 
   test('of the program of copies is none of those of the entry', () => {
     expect(rename({ eth0_out: 2 }, { eth1: 2 })).toEqual([]);
-    const copies = renamedLinks(mapOf({ eth0_out: 2, eth0: 2 }), mapOf({ eth1_out: 2, eth1: 2 }), 'copies');
-    expect(copies.renames).toEqual([{ from: 'eth0_out', pin: 'eth1_out' }]);
+    expect(rename({ eth0_out: 2, eth0: 2 }, { eth1_out: 2, eth1: 2 })).toEqual([
+      'eth0_out eth1_out',
+      'eth0 eth1',
+    ]);
   });
 });
 
@@ -49,7 +51,7 @@ test('none that is wanted is ever lost, also where an agent is killed between tw
       const wanted = Object.values(desired).filter((ifindex) => Object.values(observed).includes(ifindex));
       let state = mapOf(observed);
       const follow = (most: number): void => {
-        const { renames } = renamedLinks(state, mapOf(desired), 'entry');
+        const { renames } = renamedLinks(state, mapOf(desired));
         for (const { from, pin } of renames.slice(0, most)) {
           const link = state.get(from);
           if (link === undefined) throw new Error(`${from} is not there`);

@@ -19,33 +19,31 @@ interface Rename {
 export function renamedLinks<Link extends { readonly ifindex: number }>(
   observed: ReadonlyMap<string, Link>,
   desired: ReadonlyMap<string, { readonly ifindex: number }>,
-  program: ReturnType<typeof programOfPin>,
 ): { readonly renames: readonly Rename[]; readonly links: ReadonlyMap<string, Link> } {
-  const links = new Map(observed);
-  const renames: Rename[] = [];
-  const move = (from: string, pin: string): void => {
-    const link = links.get(from);
-    if (link === undefined) return;
-    links.delete(from);
-    links.set(pin, link);
-    renames.push({ from, pin });
-  };
-  const wanted = [...desired].filter(([pin]) => programOfPin(pin) === program);
-  const pinOf = (ifindex: number): string | undefined =>
-    [...links].find(([pin, link]) => link.ifindex === ifindex && programOfPin(pin) === program)?.[0];
-  const moving = wanted.filter(([pin, { ifindex }]) => {
-    const from = pinOf(ifindex);
-    return from !== undefined && from !== pin;
+  const attachmentOf = (pin: string, ifindex: number): string => `${programOfPin(pin)} ${ifindex}`;
+  const pins = new Map([...observed].map(([pin, { ifindex }]) => [attachmentOf(pin, ifindex), pin]));
+  const moving = [...desired].flatMap(([pin, { ifindex }]) => {
+    const from = pins.get(attachmentOf(pin, ifindex));
+    return from === undefined || observed.get(pin)?.ifindex === ifindex ? [] : [{ from, pin }];
   });
-  for (const [pin, { ifindex }] of moving) {
-    const holder = links.get(pin);
-    const isWanted = holder !== undefined && wanted.some(([, other]) => other.ifindex === holder.ifindex);
-    if (isWanted) move(pinOf(ifindex) ?? '', `${ON_THE_WAY}${pin}`);
+  const given = new Set(moving.map(({ from }) => from));
+  const [first, then, last]: [Rename[], Rename[], Rename[]] = [[], [], []];
+  for (const { from, pin } of moving) {
+    if (!given.has(pin)) {
+      then.push({ from, pin });
+      continue;
+    }
+    // another one still has the name
+    const between = `${ON_THE_WAY}${pin}`;
+    if (from !== between) first.push({ from, pin: between });
+    last.push({ from: between, pin });
+    given.delete(from);
   }
-  // those that hold a name which another one waits for go first
-  const isWaiting = ([, { ifindex }]: (typeof moving)[number]) =>
-    pinOf(ifindex)?.startsWith(ON_THE_WAY) === true;
-  for (const [pin, { ifindex }] of [...moving.filter((one) => !isWaiting(one)), ...moving.filter(isWaiting)])
-    move(pinOf(ifindex) ?? '', pin);
+  const renames = [...first, ...then, ...last];
+  const links = new Map(observed);
+  for (const { from, pin } of renames) {
+    links.set(pin, links.get(from) as Link);
+    links.delete(from);
+  }
   return { renames, links };
 }
