@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What tells the neighbours on a link that an address is at another MAC now. Pure. */
-import { addressBytes } from '../cubes/codec/address.ts';
+import { addressBytes, getAddress } from '../cubes/codec/address.ts';
+import { icmpv6Sum, solicitedNode } from '../cubes/codec/icmpv6.ts';
 import { putMac } from '../cubes/codec/text.ts';
-import { icmpv6Checksum } from './checksum.ts';
 
 const ETHERNET = 14;
 const IPV6 = 40;
@@ -48,13 +48,11 @@ function advertisement(address: string, mac: string): Uint8Array {
   frame.set(own, message + 8);
   frame.set([2, 1], message + 24);
   putMac(frame, message + 26, mac, 'target');
-  new DataView(frame.buffer).setUint16(message + 2, icmpv6Checksum(frame, ETHERNET, message));
+  new DataView(frame.buffer).setUint16(message + 2, ~icmpv6Sum(frame, ETHERNET, ADVERTISEMENT) & 0xffff);
   return frame;
 }
 
 /** The group in which questions for an IPv6 address are asked (RFC 4291 2.7.1); undefined for IPv4, which asks everybody. */
 export function solicitedNodeGroup(address: string): string | undefined {
-  if (!address.includes(':')) return undefined;
-  const [a = 0, b = 0, c = 0] = addressBytes(address).subarray(13);
-  return `ff02::1:ff${a.toString(16).padStart(2, '0')}:${((b << 8) | c).toString(16)}`;
+  return address.includes(':') ? getAddress(solicitedNode(addressBytes(address))) : undefined;
 }

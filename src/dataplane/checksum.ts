@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The checksum that a device would have finished: a program's copy of a packet was made before that. Pure. */
 
-const [TCP, UDP, ICMPV6] = [6, 17, 58];
+const [TCP, UDP] = [6, 17];
 
 /**
  * Finishes the TCP or UDP checksum in place where the field holds the sum of the pseudo header alone, as it does until the
@@ -25,13 +25,6 @@ export function finishChecksum(packet: Uint8Array, l3: number): void {
   // the field holds the pseudo header's sum, so that the sum over the segment covers it
   const checksum = ~fold(sum(view, l4, end)) & 0xffff;
   view.setUint16(field, checksum === 0 && proto === UDP ? 0xffff : checksum); // RFC 768: zero means none
-}
-
-/** Sum over an ICMPv6 message from `l4` to its end and its pseudo header (RFC 4443 2.3), whose field is zero: its checksum. */
-export function icmpv6Checksum(packet: Uint8Array, l3: number, l4: number): number {
-  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
-  const pseudo = sum(view, l3 + 8, l3 + 40) + ICMPV6 + (packet.length - l4);
-  return ~fold(pseudo + sum(view, l4, packet.length)) & 0xffff;
 }
 
 function sum(view: DataView, from: number, to: number): number {

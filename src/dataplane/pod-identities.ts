@@ -31,8 +31,9 @@ export class PodIdentities {
     this.#waiting.set(key, record);
     const looks = this.#looks();
     if (record.about.isRecorded === true) {
-      if (this.#unwritten(record).length === 0) this.#waiting.delete(key);
-      else this.#place(key, record, looks);
+      const left = unwritten(record, this.addresses());
+      if (left.length === 0) this.#waiting.delete(key);
+      else this.#place(record, left, looks);
       return;
     }
     // What is written of these addresses is of a pod that had them before.
@@ -40,7 +41,7 @@ export class PodIdentities {
       const others = addresses.filter((address) => !record.addresses.includes(address));
       if (others.length < addresses.length) this.#written.set(table, others);
     }
-    this.#place(key, record, looks);
+    this.#place(record, record.addresses, looks);
   }
 
   remove(record: Pick<PodRecord, 'namespace' | 'name'>): void {
@@ -66,16 +67,12 @@ export class PodIdentities {
     }
     if (!isOther || this.#waiting.size === 0) return;
     const looks = this.#looks();
-    for (const [key, record] of this.#waiting) {
-      if (this.#unwritten(record).length === 0) this.remove(record);
-      else this.#place(key, record, looks);
-    }
-  }
-
-  /** Its addresses that no table of the operator has. */
-  #unwritten({ addresses }: PodRecord): string[] {
     const written = this.addresses();
-    return addresses.filter((address) => !written.has(address));
+    for (const record of this.#waiting.values()) {
+      const left = unwritten(record, written);
+      if (left.length === 0) this.remove(record);
+      else this.#place(record, record.about?.isRecorded === true ? left : record.addresses, looks);
+    }
   }
 
   /** Addresses that tables give to pods: of pods that are gone, too, until the operator has heard of it. */
@@ -88,14 +85,20 @@ export class PodIdentities {
     return this.#relevant.size === 0 ? undefined : unionOf([...this.#relevant.values()]);
   }
 
-  #place(key: string, record: PodRecord, looks: Relevant | undefined): void {
+  /** @param addresses of the pod, those for which the row speaks. */
+  #place(record: PodRecord, addresses: readonly string[], looks: Relevant | undefined): void {
     const { about } = record;
-    const addresses = about?.isRecorded === true ? this.#unwritten(record) : record.addresses;
+    const key = keyOf(record);
     const identity = looks && about && identityOf(about.pod, about.namespace, looks);
     const row: Identity[] = identity ? [{ ...identity.row, addresses: [...addresses] }] : [];
     if (row.length === 0) this.#tables.delete(tableOf(key));
     else this.#tables.set(packOwn(tableOf(key), 'Identity', row));
   }
+}
+
+/** Addresses of a pod that no table of the operator has. */
+function unwritten({ addresses }: PodRecord, written: ReadonlySet<string>): string[] {
+  return addresses.filter((address) => !written.has(address));
 }
 
 /** No object has such a name. */

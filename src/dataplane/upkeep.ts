@@ -90,7 +90,7 @@ export class Upkeep {
     return true;
   }
 
-  /** Ends sockets that have lost their peer, where a cube says that there may be some. Throws KernelError. */
+  /** Ends sockets that have lost their peer, where a cube says that there may be some. Never throws: an older kernel cannot. */
   async sweepSockets(): Promise<void> {
     for (const { key, instance, image, plan } of this.#running.values()) {
       const { socketSweep } = plan.cube.type;

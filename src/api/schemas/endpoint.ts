@@ -18,11 +18,10 @@ export const ENDPOINT_TYPES = ['Cube', 'Interface', 'Pods', 'Overlay', 'Stack', 
 /** What an Overlay endpoint means where it says nothing: VXLAN network 1 on the port that IANA assigned. */
 export const OVERLAY_DEFAULTS = { protocol: 'VXLAN', vni: 1, port: 4789, directRouting: 'Never' } as const;
 
-/** A name of a Linux interface (at most 15 bytes), or the variable that the node's agent resolves. */
-export const INTERFACE_PATTERN = '^(\\$\\(node\\.uplink\\)|[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14})$';
-
-/** A name alone. */
-const OTHER_PATTERN = '^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$';
+/** A name of a Linux interface: at most 15 bytes. */
+const INTERFACE_NAME = '[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}';
+/** Such a name, or the variable that the node's agent resolves. */
+export const INTERFACE_PATTERN = `^(\\$\\(node\\.uplink\\)|${INTERFACE_NAME})$`;
 
 const UNION: Union = {
   discriminator: 'type',
@@ -87,7 +86,7 @@ export function endpoint(where: 'object' | 'template' | 'path'): Schema {
           ),
           others: setOf(
             'Further interfaces that lead to the same port of the cube, as other uplinks of the node. Those that a node does not have are left out. What leaves takes the one that the routes of the host say, of all of these; without such a route the first. Not for cubes of layer 2 and at XDP, which know the first alone.',
-            text('Name of an interface.', 15, { minLength: 1, pattern: OTHER_PATTERN }),
+            text('Name of an interface.', 15, { minLength: 1, pattern: `^${INTERFACE_NAME}$` }),
             8,
           ),
         },

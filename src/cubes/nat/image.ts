@@ -11,7 +11,6 @@ import { PackedTable } from '../packed-table.ts';
 import { Announced } from './announced.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
-
 import { OutsideServices } from './services.ts';
 
 interface ValueCodec<V> {

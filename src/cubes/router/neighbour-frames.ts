@@ -2,6 +2,7 @@
 
 /** Frames of ARP (RFC 826) and neighbour discovery (RFC 4861): how they are asked with, and what they say. Pure. */
 import { addressBytes, getAddress } from '../codec/address.ts';
+import { icmpv6Sum, solicitedNode } from '../codec/icmpv6.ts';
 import { getMac, putMac } from '../codec/text.ts';
 
 const ETHERNET = 14;
@@ -50,8 +51,7 @@ export function question({ address, source, sourceMac, mac }: Question): Uint8Ar
     frame.set(target.subarray(12), ETHERNET + 24);
     return frame;
   }
-  // all that may have the address listen to its solicited-node group (RFC 4291 2.7.1)
-  const group = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ...target.subarray(13));
+  const group = solicitedNode(target);
   if (mac === undefined) frame.set([0x33, 0x33, ...group.subarray(12)], 0);
   else putMac(frame, 0, mac, 'destination');
   const message = ETHERNET + IPV6;
@@ -62,7 +62,7 @@ export function question({ address, source, sourceMac, mac }: Question): Uint8Ar
   frame.set(target, message + 8);
   frame.set([1, 1], message + ND_LENGTH);
   putMac(frame, message + ND_LENGTH + 2, sourceMac, 'source');
-  view.setUint16(message + 2, ~icmpSum(frame, ETHERNET, ND_LENGTH + 8) & 0xffff);
+  view.setUint16(message + 2, ~icmpv6Sum(frame, ETHERNET, ND_LENGTH + 8) & 0xffff);
   return frame;
 }
 
@@ -103,7 +103,7 @@ function listenToDiscovery(frame: Uint8Array, view: DataView): Heard | undefined
   const length = view.getUint16(ETHERNET + 4);
   const at = ETHERNET + IPV6;
   if (length < ND_LENGTH || frame.length < at + length || frame[at + 1] !== 0) return undefined;
-  if (icmpSum(frame, ETHERNET, length) !== 0xffff || frame[at + 8] === 0xff) return undefined;
+  if (icmpv6Sum(frame, ETHERNET, length) !== 0xffff || frame[at + 8] === 0xff) return undefined;
   const type = frame[at];
   const flags = view.getUint32(at + 4);
   const option = linkLayer(frame, at + ND_LENGTH, at + length, type === SOLICITATION ? 1 : 2);
@@ -139,13 +139,4 @@ function isHost(mac: string): boolean {
 
 function v4(bytes: Uint8Array, at: number): string {
   return bytes.subarray(at, at + 4).join('.');
-}
-
-/** Sum of an ICMPv6 message and its pseudo header, not complemented: 0xffff over a message with a right checksum. */
-function icmpSum(frame: Uint8Array, l3: number, length: number): number {
-  let sum = length + ICMPV6;
-  for (let i = l3 + 8; i < l3 + IPV6 + length; i += 2)
-    sum += ((frame[i] ?? 0) << 8) | (i + 1 < l3 + IPV6 + length ? (frame[i + 1] ?? 0) : 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return sum;
 }

@@ -160,8 +160,9 @@ function again(
   range: AddressRange,
   before: KnownPod | undefined,
 ): string | undefined {
+  if (before === undefined) return undefined;
   const taken = new Set([...attachments.addresses(), ...agent.pods().flatMap(({ addresses }) => addresses)]);
-  return before?.addresses.find((address) => isInside(range, address) && !taken.has(address));
+  return before.addresses.find((address) => isInside(range, address) && !taken.has(address));
 }
 
 function choose({ agent, attachments, known }: CniNode, range: AddressRange): string {

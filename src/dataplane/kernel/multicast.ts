@@ -19,25 +19,30 @@ export class MulticastGroups {
   async hold(memberships: readonly Membership[]): Promise<void> {
     const wanted = new Map(memberships.map((one) => [`${one.group} ${one.ifindex}`, one]));
     if (wanted.size === 0 && this.#held.size === 0) return;
-    for (const [key, one] of this.#held) if (!wanted.has(key)) await this.#change('dropMembership', key, one);
-    for (const [key, one] of wanted) if (!this.#held.has(key)) await this.#change('addMembership', key, one);
+    for (const [key, one] of this.#held) if (!wanted.has(key)) this.#leave(key, one);
+    for (const [key, one] of wanted) if (!this.#held.has(key)) await this.#join(key, one);
   }
 
-  async #change(call: 'addMembership' | 'dropMembership', key: string, one: Membership): Promise<void> {
+  async #join(key: string, one: Membership): Promise<void> {
     try {
       const socket = await this.#open();
-      socket[call](one.group, `::%${one.interface}`);
+      socket.addMembership(one.group, `::%${one.interface}`);
     } catch (error) {
-      // Of an interface that is gone nothing is left; one that comes is another one.
-      if (call === 'addMembership') {
-        this.#log.warn(
-          { group: one.group, interface: one.interface },
-          `neighbour discovery may not find an address of a Service: ${textOf(error)}`,
-        );
-      }
+      this.#log.warn(
+        { group: one.group, interface: one.interface },
+        `neighbour discovery may not find an address of a Service: ${textOf(error)}`,
+      );
     }
-    if (call === 'addMembership') this.#held.set(key, one);
-    else this.#held.delete(key);
+    this.#held.set(key, one);
+  }
+
+  #leave(key: string, { group, interface: at }: Membership): void {
+    try {
+      this.#socket?.dropMembership(group, `::%${at}`);
+    } catch {
+      // of an interface that is gone nothing is left
+    }
+    this.#held.delete(key);
   }
 
   /** Bound to where nobody sends: a socket that is not bound would listen everywhere. */
