@@ -78,6 +78,20 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 #define AF_INET6_NUMBER	    10
 #define FIB_LOOKUP_NO_NEIGH 4 /* BPF_FIB_LOOKUP_SKIP_NEIGH, linux/bpf.h of Linux 6.4 */
 
+/* What the routes of the host are asked; a source of zero is none. */
+static __always_inline void fib_ask(struct bpf_fib_lookup *fib, const addr_t *src, const addr_t *dst)
+{
+	if (addr_is_v4(dst)) {
+		fib->family = AF_INET_NUMBER;
+		fib->ipv4_src = src->words[3];
+		fib->ipv4_dst = dst->words[3];
+	} else {
+		fib->family = AF_INET6_NUMBER;
+		__builtin_memcpy(fib->ipv6_src, src->words, sizeof(fib->ipv6_src));
+		__builtin_memcpy(fib->ipv6_dst, dst->words, sizeof(fib->ipv6_dst));
+	}
+}
+
 /* Whether two interfaces lead to one port of a cube. */
 static __always_inline bool cube_shares_port(u32 ifindex, u32 other)
 {
@@ -96,21 +110,13 @@ static __noinline __attribute__((unused)) u32 cube_route(struct __sk_buff *skb, 
 							 u32 ifindex)
 {
 	struct bpf_fib_lookup fib = {.ifindex = ifindex};
-	const addr_t *src = packet_src(w), *dst = packet_dst(w), *hop = &w->next_hop;
+	const addr_t *dst = packet_dst(w), *hop = &w->next_hop;
 
 	if (w->flags & PKT_FRAME_READY)
 		return cube_shares_port(ifindex, skb->ifindex) ? skb->ifindex : ifindex;
 	if (hop->halves[0] | hop->halves[1])
 		dst = hop;
-	if (addr_is_v4(dst)) {
-		fib.family = AF_INET_NUMBER;
-		fib.ipv4_src = src->words[3];
-		fib.ipv4_dst = dst->words[3];
-	} else {
-		fib.family = AF_INET6_NUMBER;
-		__builtin_memcpy(fib.ipv6_src, src->words, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, dst->words, sizeof(fib.ipv6_dst));
-	}
+	fib_ask(&fib, packet_src(w), dst);
 	/* where it finds no way it leaves the number as it was */
 	bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_NO_NEIGH);
 	return fib.ifindex != ifindex && cube_shares_port(ifindex, fib.ifindex) ? fib.ifindex : ifindex;
@@ -130,10 +136,10 @@ static __always_inline int cube_output_neighbour(struct cube_ctx *c, u32 ifindex
 	if (!(hop->halves[0] | hop->halves[1]))
 		hop = packet_dst(c->work);
 	if (addr_is_v4(hop)) {
-		neighbour.nh_family = 2; /* AF_INET */
+		neighbour.nh_family = AF_INET_NUMBER;
 		neighbour.ipv4_nh = hop->words[3];
 	} else {
-		neighbour.nh_family = 10; /* AF_INET6 */
+		neighbour.nh_family = AF_INET6_NUMBER;
 		__builtin_memcpy(neighbour.ipv6_nh, hop->words, sizeof(neighbour.ipv6_nh));
 	}
 	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);

@@ -36,9 +36,8 @@ struct {
 #define EDGE_TUNNEL 5 /* over the collect-metadata device, to work->tunnel_remote */
 #define EDGE_STACK  6 /* into the host's stack, as if received on the target interface */
 #define EDGE_PASS   7 /* on to the host's stack from the interface it came in by: no chain ends there */
-#define EDGE_ROUTE                                                                                           \
-	9 /* as EDGE_NEIGH, out of the interface or one that shares its port, as the host's routes say */
-#define EDGE_CUT 8 /* counted drop: the transparent cube that belongs here is not programmed */
+#define EDGE_CUT    8 /* counted drop: the transparent cube that belongs here is not programmed */
+#define EDGE_ROUTE  9 /* as NEIGH, by that of the interfaces at its port that the host's routes say */
 
 #define edge_target(edge) ((u32)(edge))
 #define edge_port(edge)	  ((u32)((edge) >> 32) & 0xffff)

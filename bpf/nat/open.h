@@ -153,13 +153,7 @@ __noinline int choose_routed_source(struct __sk_buff *skb)
 	if (!x || !get_context(skb, c))
 		return -ENOENT;
 	dst = packet_dst(c->work);
-	if (addr_is_v4(dst)) {
-		fib.family = AF_INET_NUMBER;
-		fib.ipv4_dst = dst->words[3];
-	} else {
-		fib.family = AF_INET6_NUMBER;
-		__builtin_memcpy(fib.ipv6_dst, dst->words, sizeof(fib.ipv6_dst));
-	}
+	fib_ask(&fib, &addr, dst);
 	if (bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_NO_NEIGH | FIB_LOOKUP_SOURCE))
 		return -ENOENT;
 	if (addr_is_v4(dst))
