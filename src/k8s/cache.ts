@@ -6,6 +6,12 @@ export type CacheChange<T> =
   | { type: 'updated'; key: string; value: T; old: T }
   | { type: 'deleted'; key: string; old: T };
 
+/** What an entry was and is, as far as it was there and is there. */
+export function sidesOf<T>(change: CacheChange<T>): T[] {
+  const before = change.type === 'added' ? [] : [change.old];
+  return change.type === 'deleted' ? before : [...before, change.value];
+}
+
 export type CacheListener<T> = (change: CacheChange<T>) => void;
 
 /** Gives the index values under which an entry is found, for example the Service that a slice belongs to. */

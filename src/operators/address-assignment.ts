@@ -9,7 +9,7 @@ import { canonicalAddress } from './address.ts';
 import { type AddressPool, FreeAddresses, holds } from './address-ranges.ts';
 import { type Diagnostic, Diagnostics } from './diagnostic.ts';
 import type { ServiceInput } from './inputs.ts';
-import { isHeadless, isProxiedElsewhere } from './service-frontends.ts';
+import { ingressAddresses, isHeadless, isProxiedElsewhere } from './service-frontends.ts';
 
 /** Annotation of a Service: the addresses that it asks for, separated by commas. */
 export const ADDRESSES_ANNOTATION = `${GROUP}/load-balancer-addresses`;
@@ -64,7 +64,9 @@ export function assignAddresses({ pools, services, others }: AssignmentInput): M
   const claims: Claim[] = [];
   for (const service of services) {
     if (isServed(service, pools.length > 0)) claims.push(claimOf(service, pools));
-    else for (const address of foreignAddresses(service)) taken.set(address, nameOf(service));
+    // of a load balancer of somebody else
+    else if (service.spec?.type === 'LoadBalancer')
+      for (const address of ingressAddresses(service)) taken.set(address, nameOf(service));
     for (const address of service.spec?.externalIPs ?? []) taken.set(address, nameOf(service));
   }
   const stock = { pools, free: new Map(pools.map((pool) => [pool, new FreeAddresses(pool)])), taken };
@@ -231,12 +233,6 @@ function grant(claim: Claim, address: string, { pools: all, taken }: Stock): str
 
 const ofFamily = (addresses: readonly string[], family: Family): string[] =>
   addresses.filter((address) => address.includes(':') === (family === 6));
-
-/** Of a Service whose addresses are not ours to give: where packets for them arrive as they are. */
-function foreignAddresses({ spec, status }: ServiceInput): string[] {
-  if (spec?.type !== 'LoadBalancer') return [];
-  return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => canonicalAddress(ip ?? undefined) ?? []);
-}
 
 const nameOf = ({ metadata }: ServiceInput): string =>
   `Service ${metadata.namespace ?? ''}/${metadata.name ?? ''}`;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sidesOf } from '../k8s/cache.ts';
 import { isKubeError } from '../k8s/errors.ts';
 import { isOlder } from '../k8s/reflector.ts';
 import { CUBE_TABLES, SERVICES } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import { canonicalAddress } from './address.ts';
 import { assignAddresses } from './address-assignment.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import type { ServiceInput } from './inputs.ts';
-import { TableWriter } from './table-writer.ts';
+import { Teller } from './teller.ts';
 
 /** All Services are looked at together, since an address is given once: one key. */
 const KEY = 'addresses';
@@ -23,38 +25,25 @@ interface Sent {
 }
 
 /** Address pools → the addresses of Services of type LoadBalancer, in their status. */
-export class AddressController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
-  readonly #subscriptions: (() => void)[] = [];
-  readonly #teller: TableWriter;
+export class AddressController extends Controller {
+  readonly #teller: Teller;
   readonly #sent = new Map<string, Sent>();
 
   constructor(context: ControllerContext) {
-    this.#context = context;
-    this.#teller = new TableWriter(context);
-    this.queue = new WorkQueue({
-      name: KEY,
-      handler: (_, signal) => this.#reconcile(signal),
-      concurrency: 1,
-      spacingMs: COALESCE_MS,
-      log: context.log,
-    });
+    super(context, { name: KEY, concurrency: 1, spacingMs: COALESCE_MS });
+    this.#teller = new Teller(context);
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const add = (): void => this.queue.add(KEY);
-    this.#subscriptions.push(
+    this.subscribe(
       world.pools.onChange((change) => {
         if (change.type === 'deleted') this.#teller.tell(`AddressPool ${change.key}`, undefined, []);
         add();
       }),
       world.services.onChange((change) => {
-        const has = (service: ServiceInput): boolean =>
-          service.spec?.type === 'LoadBalancer' || service.ownsAddresses === true;
-        if ((change.type !== 'added' && has(change.old)) || (change.type !== 'deleted' && has(change.value)))
-          add();
+        if (sidesOf(change).some(mayHave)) add();
         if (change.type === 'deleted') this.#forget(change.key);
       }),
       world.nodes.onChange(add),
@@ -63,18 +52,13 @@ export class AddressController {
     this.queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
   #forget(key: string): void {
     this.#sent.delete(key);
     this.#teller.tell(ownerOf(key), undefined, []);
   }
 
-  async #reconcile(signal: AbortSignal): Promise<HandlerResult> {
-    const { world } = this.#context;
+  protected async reconcile(_key: string, signal: AbortSignal): Promise<HandlerResult> {
+    const { world } = this.context;
     const pools = [...world.pools.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const [key, { metadata, diagnostics }] of world.pools.entries())
       this.#teller.tell(`AddressPool ${key}`, { type: CUBE_TABLES, metadata }, diagnostics);
@@ -103,21 +87,21 @@ export class AddressController {
   /** The Service as it is, also where the cache does not show yet what was written. */
   #seen(key: string, service: ServiceInput): ServiceInput {
     const sent = this.#sent.get(key);
-    const version = this.#context.world.services.versionOf(key);
+    const version = this.context.world.services.versionOf(key);
     if (sent === undefined || version === undefined) return service;
     if (!isOlder(version, sent.version)) {
       this.#sent.delete(key);
       return service;
     }
-    const ingress = sent.addresses.map((ip) => ({ ip, ipMode: 'VIP' }));
+    const ingress = ingressOf(sent.addresses);
     return { ...service, status: { loadBalancer: { ingress } }, ownsAddresses: ingress.length > 0 };
   }
 
   async #write(key: string, { metadata }: ServiceInput, addresses: readonly string[]): Promise<void> {
-    const { applier, events, log } = this.#context;
+    const { applier, events, log } = this.context;
     const { namespace = '', name = '', uid = '' } = metadata;
     // An empty list is not the same as none: what was written before goes by leaving it out.
-    const ingress = addresses.map((ip) => ({ ip, ipMode: 'VIP' }));
+    const ingress = ingressOf(addresses);
     const status = ingress.length === 0 ? {} : { loadBalancer: { ingress } };
     try {
       const object = await applier.applyStatus(SERVICES, { namespace, name, uid }, status);
@@ -129,23 +113,18 @@ export class AddressController {
     }
     const note = addresses.length === 0 ? 'has no address any more' : `has ${addresses.join(' and ')}`;
     log.info({ service: key, addresses }, `Service ${key} ${note}`);
+    const told = { type: 'Normal', action: 'Assign' } as const;
     events.record(
       { type: SERVICES, metadata },
-      {
-        type: 'Normal',
-        reason: addresses.length === 0 ? 'AddressReleased' : 'AddressAssigned',
-        action: 'Assign',
-        note:
-          addresses.length === 0
-            ? 'its addresses went back to the pool'
-            : `from the pool: ${addresses.join(', ')}`,
-      },
+      addresses.length === 0
+        ? { ...told, reason: 'AddressReleased', note: 'its addresses went back to the pool' }
+        : { ...told, reason: 'AddressAssigned', note: `from the pool: ${addresses.join(', ')}` },
     );
   }
 
   #addressesOfNodes(): Map<string, string> {
     const found = new Map<string, string>();
-    for (const [name, { status }] of this.#context.world.nodes.entries()) {
+    for (const [name, { status }] of this.context.world.nodes.entries()) {
       for (const { address } of status?.addresses ?? []) {
         const canonical = canonicalAddress(address);
         if (canonical !== undefined) found.set(canonical, `node ${name}`);
@@ -154,6 +133,13 @@ export class AddressController {
     return found;
   }
 }
+
+const mayHave = ({ spec, ownsAddresses }: ServiceInput): boolean =>
+  spec?.type === 'LoadBalancer' || ownsAddresses === true;
+
+/** As it stands in a status. */
+const ingressOf = (addresses: readonly string[]): { ip: string; ipMode: string }[] =>
+  addresses.map((ip) => ({ ip, ipMode: 'VIP' }));
 
 const NONE = { addresses: [], diagnostics: [] };
 const ownerOf = (key: string): string => `Addresses ${key}`;

@@ -3,9 +3,9 @@
 import type { Announcement, CubeTable } from '../api/generated/types.ts';
 import { API_VERSION } from '../api/group.ts';
 import { labelValue, tableName } from '../api/names.ts';
-import { canonicalAddress } from './address.ts';
 import type { EndpointSliceInput, NodeInput, ServiceInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER, TABLE_LABELS } from './labels.ts';
+import { ingressAddresses } from './service-frontends.ts';
 import { fnv1a } from './slices.ts';
 import type { CubeNodeView } from './views.ts';
 
@@ -43,9 +43,7 @@ export function announcementOf(
   options: { namespace: string },
 ): CubeTable | undefined {
   const { namespace = '', name = '', uid = '' } = service.metadata;
-  const addresses = (service.status?.loadBalancer?.ingress ?? []).flatMap(
-    ({ ip }) => canonicalAddress(ip ?? undefined) ?? [],
-  );
+  const addresses = ingressAddresses(service);
   if (service.ownsAddresses !== true || addresses.length === 0) return undefined;
   const node = chosen(`${namespace}/${name}`, candidatesOf(service, slices, nodes), before);
   if (node === undefined) return undefined;

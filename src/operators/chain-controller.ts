@@ -5,9 +5,10 @@ import { labelValue } from '../api/names.ts';
 import { nodeFacts } from '../api/variables.ts';
 import { isKubeError } from '../k8s/errors.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, keyOf, type ResourceType } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import { selectsNode } from './chain-target.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import type { NodeInput } from './inputs.ts';
 import { KUBERNETES_LABELS, MANAGER } from './labels.ts';
 import { refusalOf, type Stamp, stampChain } from './service-chain.ts';
@@ -26,34 +27,24 @@ const CONCURRENCY = 8;
  * one writer. Order: members, then the commit record, then the removal of members that it no longer names; killed in
  * between, the node's agent still runs on the last complete set.
  */
-export class ChainController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
-  readonly #subscriptions: (() => void)[] = [];
+export class ChainController extends Controller {
   /** Chain → node → problem; the status of the chain tells them. */
   readonly #problems = new Map<string, Map<string, StampProblem>>();
   readonly #onProblem: (chain: string) => void;
 
   constructor(context: ControllerContext, onProblem: (chain: string) => void) {
-    this.#context = context;
+    super(context, { name: 'chains', concurrency: CONCURRENCY, spacingMs: 10 });
     this.#onProblem = onProblem;
-    this.queue = new WorkQueue({
-      name: 'chains',
-      handler: (key) => this.#reconcile(key),
-      concurrency: CONCURRENCY,
-      spacingMs: 10,
-      log: context.log,
-    });
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
     const member = (change: { old?: MemberView; value?: MemberView }): void => {
       if (change.old?.chain !== undefined) queue.add(change.old.node);
       if (change.value?.chain !== undefined) queue.add(change.value.node);
     };
-    this.#subscriptions.push(
+    this.subscribe(
       world.chains.onChange((change) => {
         // The status is the operator's own word; only a new template matters.
         if (change.type === 'updated' && sameTemplate(change.old, change.value)) return;
@@ -74,11 +65,6 @@ export class ChainController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
   /** Problems of a chain by node. */
   problemsOf(chain: string): ReadonlyMap<string, StampProblem> {
     return this.#problems.get(chain) ?? new Map();
@@ -86,15 +72,15 @@ export class ChainController {
 
   /** Nodes that are there, and those that are gone but have left something. */
   #addAllNodes(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     for (const name of world.nodes.keys()) this.queue.add(name);
     for (const name of world.cubeNodes.keys()) this.queue.add(name);
     for (const name of world.cubes.indexValues('node')) this.queue.add(name);
     for (const name of world.links.indexValues('node')) this.queue.add(name);
   }
 
-  async #reconcile(name: string): Promise<HandlerResult> {
-    const { world } = this.#context;
+  protected async reconcile(name: string): Promise<HandlerResult> {
+    const { world } = this.context;
     const node = world.nodes.get(name);
     const observed = world.cubeNodes.get(name);
     const members = world.membersOn(name).filter((member) => member.chain !== undefined);
@@ -116,7 +102,7 @@ export class ChainController {
     observed: CubeNodeView | undefined,
     members: readonly MemberView[],
   ): Promise<{ commits: ChainCommit[]; keep: (member: MemberView) => boolean; failure: unknown }> {
-    const { world } = this.#context;
+    const { world } = this.context;
     const commits: ChainCommit[] = [];
     const keptChains = new Set<string>();
     const keptMembers = new Set<string>();
@@ -162,7 +148,7 @@ export class ChainController {
   }
 
   async #apply(stamp: Stamp, members: readonly MemberView[]): Promise<void> {
-    const { applier } = this.#context;
+    const { applier } = this.context;
     const digests = new Map(members.map((member) => [`${member.kind} ${member.key}`, member.digest]));
     const all = [
       ...stamp.cubes.map((cube) => [CUBES, cube] as const),
@@ -197,7 +183,7 @@ export class ChainController {
       },
       spec: { chains },
     };
-    await this.#context.applier.apply(CUBE_NODES, object as KubeObject, observed?.digest);
+    await this.context.applier.apply(CUBE_NODES, object as KubeObject, observed?.digest);
   }
 
   /** The Node is gone: first the commit record, then what it named. */
@@ -207,8 +193,8 @@ export class ChainController {
     members: readonly MemberView[],
   ): Promise<void> {
     if (observed !== undefined) {
-      await this.#context.client.delete(CUBE_NODES, { name }, { uid: observed.uid });
-      this.#context.applier.forget(CUBE_NODES, name);
+      await this.context.client.delete(CUBE_NODES, { name }, { uid: observed.uid });
+      this.context.applier.forget(CUBE_NODES, name);
     }
     await this.#remove(members);
     for (const chain of this.#problems.keys()) this.#setProblem(chain, name, undefined);
@@ -219,8 +205,8 @@ export class ChainController {
     const ordered = [...members].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === 'CubeLink' ? -1 : 1));
     for (const { kind, namespace, name, uid, key } of ordered) {
       const type: ResourceType = kind === 'Cube' ? CUBES : CUBE_LINKS;
-      await this.#context.client.delete(type, { namespace, name }, { uid });
-      this.#context.applier.forget(type, key);
+      await this.context.client.delete(type, { namespace, name }, { uid });
+      this.context.applier.forget(type, key);
     }
   }
 

@@ -2,40 +2,32 @@
 import type { ServiceChain } from '../api/generated/types.ts';
 import { contentHash } from '../api/hash.ts';
 import { SERVICE_CHAINS } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { StampProblem } from './chain-controller.ts';
 import { chainStatus, type MemberState, type NodeState } from './chain-status.ts';
 import { selectsNode, targetOf } from './chain-target.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 
 /** A thousand nodes that become ready one after the other are told in a few writes, not in a thousand. */
 const SPACING_MS = 500;
 
 /** Members → ServiceChain.status. */
-export class ChainStatusController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
+export class ChainStatusController extends Controller {
   readonly #problemsOf: (chain: string) => ReadonlyMap<string, StampProblem>;
-  readonly #subscriptions: (() => void)[] = [];
 
   constructor(context: ControllerContext, problemsOf: (chain: string) => ReadonlyMap<string, StampProblem>) {
-    this.#context = context;
+    super(context, { name: 'chain-status', spacingMs: SPACING_MS });
     this.#problemsOf = problemsOf;
-    this.queue = new WorkQueue({
-      name: 'chain-status',
-      handler: (key) => this.#reconcile(key),
-      spacingMs: SPACING_MS,
-      log: context.log,
-    });
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
     const all = (): void => {
       for (const key of world.chains.keys()) queue.add(key);
     };
-    this.#subscriptions.push(
+    this.subscribe(
       // A chain of whose links others are part changes them too.
       world.chains.onChange((change) => {
         if (
@@ -63,23 +55,18 @@ export class ChainStatusController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
-  async #reconcile(key: string): Promise<HandlerResult> {
-    const chain = this.#context.world.chains.get(key);
+  protected async reconcile(key: string): Promise<HandlerResult> {
+    const chain = this.context.world.chains.get(key);
     if (chain === undefined || chain.metadata.deletionTimestamp !== undefined) return undefined;
-    const target = targetOf(chain, (of) => this.#context.world.chains.get(of));
+    const target = targetOf(chain, (of) => this.context.world.chains.get(of));
     const next = chainStatus(chain, this.#nodesOf(key, chain), new Date(), target);
     if (contentHash(next) === contentHash(chain.status ?? {})) return undefined;
-    await this.#context.applier.applyStatus(SERVICE_CHAINS, chain.metadata, next);
+    await this.context.applier.applyStatus(SERVICE_CHAINS, chain.metadata, next);
     return undefined;
   }
 
   #nodesOf(key: string, chain: ServiceChain): NodeState[] {
-    const { world } = this.#context;
+    const { world } = this.context;
     const problems = this.#problemsOf(key);
     const states: NodeState[] = [];
     for (const [node, input] of world.nodes.entries()) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { setImmediate } from 'node:timers/promises';
+import { sidesOf } from '../k8s/cache.ts';
 import { KubeError } from '../k8s/errors.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import { IdentityIndex } from './identity-index.ts';
 import { tablesOfIdentity } from './identity-tables.ts';
 import { includesAll, type Relevant, unionOf } from './relevant.ts';
@@ -28,12 +31,9 @@ const OWNER = identityOwner('');
  * - An identity gives an address up when the table of its next identity is seen to have it, so that no pod is unknown in
  *   between. All of that is read from the caches, so it holds over a restart too.
  */
-export class IdentityController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
+export class IdentityController extends Controller {
   readonly #writer: TableWriter;
   readonly #index = new IdentityIndex();
-  readonly #subscriptions: (() => void)[] = [];
   readonly #listeners = new Set<() => void>();
   /** Undefined while no policy exists. */
   #relevant: Relevant | undefined;
@@ -51,20 +51,13 @@ export class IdentityController {
   readonly #reading = new Map<string, Relevant>();
 
   constructor(context: ControllerContext) {
-    this.#context = context;
+    super(context, { name: 'identities', concurrency: CONCURRENCY, spacingMs: COALESCE_MS });
     this.#writer = new TableWriter(context);
-    this.queue = new WorkQueue({
-      name: 'identities',
-      handler: (key) => this.#work(key),
-      concurrency: CONCURRENCY,
-      spacingMs: COALESCE_MS,
-      log: context.log,
-    });
   }
 
   start(): void {
-    const { world } = this.#context;
-    this.#subscriptions.push(
+    const { world } = this.context;
+    this.subscribe(
       world.pods.onChange(({ key }) => this.#pod(key)),
       world.namespaces.onChange(({ key }) => {
         for (const pod of [...world.pods.keysBy('namespace', key)]) this.#pod(pod);
@@ -72,8 +65,7 @@ export class IdentityController {
       world.policies.onChange(() => this.queue.add(RELEVANT)),
       world.clusterPolicies.onChange(() => this.queue.add(RELEVANT)),
       world.tables.onChange((change) => {
-        if (change.type !== 'added') this.#table(change.old);
-        if (change.type !== 'deleted') this.#table(change.value);
+        for (const table of sidesOf(change)) this.#table(table);
       }),
     );
     // At once: before all pods have their place, the tables that are there would look left over.
@@ -81,11 +73,6 @@ export class IdentityController {
     // Without any policy those that are there are left over.
     for (const owner of world.tables.indexValues('owner')) if (owner.startsWith(OWNER)) this.queue.add(owner);
     this.queue.start();
-  }
-
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
   }
 
   /**
@@ -115,7 +102,7 @@ export class IdentityController {
     return () => this.#listeners.delete(listener);
   }
 
-  async #work(key: string): Promise<HandlerResult> {
+  protected async reconcile(key: string): Promise<HandlerResult> {
     if (key !== RELEVANT) return await this.#reconcile(key);
     for (const _ of this.#relate()) await setImmediate();
     return undefined;
@@ -126,7 +113,7 @@ export class IdentityController {
   }
 
   #place(key: string, relevant: Relevant | undefined): Set<string> {
-    const { world } = this.#context;
+    const { world } = this.context;
     const pod = relevant === undefined ? undefined : world.pods.get(key);
     const namespace = world.namespaces.get(pod?.metadata.namespace ?? '');
     return this.#index.set(key, pod, namespace, relevant ?? unionOf([]));
@@ -137,7 +124,7 @@ export class IdentityController {
   }
 
   #table({ owner, addresses, relevant }: TableView): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     if (relevant !== undefined) this.queue.add(RELEVANT);
     if (!owner.startsWith(OWNER)) return;
     this.queue.add(owner);
@@ -154,7 +141,7 @@ export class IdentityController {
    * it stops now and then for whoever else has something to do.
    */
   *#relate(): Generator<void> {
-    const { world, log } = this.#context;
+    const { world, log } = this.context;
     const read = [...world.allPolicies(), ...world.tables.by('policies', '')];
     const looks = [...read.flatMap(({ relevant }) => relevant ?? []), ...this.#reading.values()];
     const now = looks.length === 0 ? undefined : unionOf(looks);
@@ -207,7 +194,7 @@ export class IdentityController {
   }
 
   async #write(owner: string, key: string, held: readonly string[]): Promise<void> {
-    const { namespace, log } = this.#context;
+    const { namespace, log } = this.context;
     const current = this.#index.get(key);
     if (current === undefined) {
       // Its last pods are not known yet as what they are now; the table that takes them over wakes this work.
@@ -227,7 +214,7 @@ export class IdentityController {
 
   /** Addresses in the tables that are another identity's now, whose tables are not known to have them yet. */
   #held(owner: string, key: string): string[] {
-    const { world } = this.#context;
+    const { world } = this.context;
     const observed = new Set(world.tables.by('owner', owner).flatMap((table) => table.addresses));
     return [...observed].filter((address) => {
       const next = this.#index.ownerOf(address);

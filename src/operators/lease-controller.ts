@@ -2,8 +2,9 @@
 import { sleep } from '../k8s/backoff.ts';
 import { isKubeError } from '../k8s/errors.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, LEASES } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import { AGENT_DEAD_MS, AgentLiveness, unreachable } from './lease.ts';
 import { AGENT_LEASE_PREFIX } from './views.ts';
 
@@ -13,30 +14,20 @@ const PAUSE_MS = 200;
 const CONCURRENCY = 2;
 
 /** Agents' Leases → `Unknown/AgentUnreachable` on what dead agents said. Work is keyed by node. */
-export class LeaseController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
+export class LeaseController extends Controller {
   readonly #liveness: AgentLiveness;
-  readonly #subscriptions: (() => void)[] = [];
 
   constructor(context: ControllerContext, deadMs = AGENT_DEAD_MS) {
-    this.#context = context;
+    super(context, { name: 'agent-leases', concurrency: CONCURRENCY, spacingMs: 1000 });
     this.#liveness = new AgentLiveness(deadMs);
-    this.queue = new WorkQueue({
-      name: 'agent-leases',
-      handler: (key, signal) => this.#reconcile(key, signal),
-      concurrency: CONCURRENCY,
-      spacingMs: 1000,
-      log: context.log,
-    });
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
     const now = performance.now();
     for (const lease of world.leases.values()) this.#liveness.observe(lease.node, lease.renewal, now);
-    this.#subscriptions.push(
+    this.subscribe(
       world.leases.onChange((change) => {
         const node = change.type === 'deleted' ? change.old.node : change.value.node;
         this.#liveness.observe(
@@ -57,13 +48,8 @@ export class LeaseController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
-  async #reconcile(node: string, signal: AbortSignal): Promise<HandlerResult> {
-    const { world, client, namespace } = this.#context;
+  protected async reconcile(node: string, signal: AbortSignal): Promise<HandlerResult> {
+    const { world, client, namespace } = this.context;
     const members = world.membersOn(node);
     if (members.length === 0 && !world.cubeNodes.has(node)) {
       this.#liveness.forget(node);
@@ -79,7 +65,7 @@ export class LeaseController {
   }
 
   async #markAll(node: string, signal: AbortSignal): Promise<void> {
-    const { world, applier, log } = this.#context;
+    const { world, applier, log } = this.context;
     const cubeNode = world.cubeNodes.get(node);
     const objects = [
       ...world

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isKubeError } from '../k8s/errors.ts';
 import { NODES } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import type { NodeConditionInput } from './inputs.ts';
 import { nodeNetwork } from './node-network.ts';
 import { NETWORK_TAINT } from './node-taint.ts';
@@ -17,30 +18,19 @@ interface Taint {
 }
 
 /** Cubes and CubeLinks of a node → its condition NetworkUnavailable, and the end of our taint. Work is keyed by node. */
-export class NodeNetworkController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
-  readonly #subscriptions: (() => void)[] = [];
-
+export class NodeNetworkController extends Controller {
   constructor(context: ControllerContext) {
-    this.#context = context;
-    this.queue = new WorkQueue({
-      name: 'node-networks',
-      handler: (key) => this.#reconcile(key),
-      concurrency: CONCURRENCY,
-      spacingMs: COALESCE_MS,
-      log: context.log,
-    });
+    super(context, { name: 'node-networks', concurrency: CONCURRENCY, spacingMs: COALESCE_MS });
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
     const add = (change: { type: string; value?: MemberView; old?: MemberView }): void => {
       const { node } = (change.value ?? change.old) as MemberView;
       queue.add(node);
     };
-    this.#subscriptions.push(
+    this.subscribe(
       world.nodes.onChange(({ key }) => queue.add(key)),
       world.cubes.onChange(add),
       world.links.onChange(add),
@@ -49,13 +39,8 @@ export class NodeNetworkController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
-  async #reconcile(name: string): Promise<HandlerResult> {
-    const { world, log } = this.#context;
+  protected async reconcile(name: string): Promise<HandlerResult> {
+    const { world, log } = this.context;
     const node = world.nodes.get(name);
     if (node === undefined) return undefined;
     const seen = node.status?.conditions?.find(({ type }) => type === 'NetworkUnavailable');
@@ -74,14 +59,14 @@ export class NodeNetworkController {
       { type: 'NetworkUnavailable', lastHeartbeatTime: new Date().toISOString(), ...condition },
     ];
     const metadata = { name, ...(uid === undefined ? {} : { uid }) };
-    await this.#context.applier.applyStatus(NODES, metadata, { conditions }).catch((error) => {
+    await this.context.applier.applyStatus(NODES, metadata, { conditions }).catch((error) => {
       if (!isKubeError(error, 'NotFound')) throw error;
     });
   }
 
   /** The list of taints is one value, which others write too: a change of theirs in between is a conflict, and done again. */
   async #removeTaint(name: string): Promise<void> {
-    const { client, log } = this.#context;
+    const { client, log } = this.context;
     const node = await client.get(NODES, { name });
     if (node === undefined) return;
     const taints = (node.spec as { taints?: Taint[] } | undefined)?.taints ?? [];

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import { sidesOf } from '../k8s/cache.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import type { IdentityController } from './identity-controller.ts';
 import { TableWriter } from './table-writer.ts';
+import { Teller } from './teller.ts';
 import type { TableView } from './views.ts';
 
 const COALESCE_MS = 10;
@@ -14,40 +17,31 @@ const LOOK_AGAIN_MS = 1000;
  * NetworkPolicies and ClusterNetworkPolicies → CubeTables of policies. Work is keyed by policy. A policy is written when the tables of identities
  * tell all that it looks at: else an agent would match it against pods of which it does not know the labels.
  */
-export class PolicyController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
+export class PolicyController extends Controller {
   readonly #identities: IdentityController;
   readonly #writer: TableWriter;
+  readonly #teller: Teller;
   readonly #waiting = new Set<string>();
-  readonly #subscriptions: (() => void)[] = [];
 
   constructor(context: ControllerContext, identities: IdentityController) {
-    this.#context = context;
+    super(context, { name: 'policies', concurrency: CONCURRENCY, spacingMs: COALESCE_MS });
     this.#identities = identities;
     this.#writer = new TableWriter(context);
-    this.queue = new WorkQueue({
-      name: 'policies',
-      handler: (key) => this.#reconcile(key),
-      concurrency: CONCURRENCY,
-      spacingMs: COALESCE_MS,
-      log: context.log,
-    });
+    this.#teller = new Teller(context);
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
     const add = ({ owner, relevant }: TableView): void => {
       if (relevant !== undefined) queue.add(owner);
     };
-    this.#subscriptions.push(
+    this.subscribe(
       ...[world.policies, world.clusterPolicies].map((cache) =>
         cache.onChange((change) => queue.add((change.type === 'deleted' ? change.old : change.value).owner)),
       ),
       world.tables.onChange((change) => {
-        if (change.type !== 'added') add(change.old);
-        if (change.type !== 'deleted') add(change.value);
+        for (const table of sidesOf(change)) add(table);
       }),
       this.#identities.onCovered(() => {
         for (const owner of this.#waiting) queue.add(owner);
@@ -59,25 +53,20 @@ export class PolicyController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
-  async #reconcile(owner: string): Promise<HandlerResult> {
+  protected async reconcile(owner: string): Promise<HandlerResult> {
     this.#waiting.delete(owner);
     // Its event comes: by what the cache shows now, a change back to what it was would look like none.
     if (this.#writer.isBehind(owner)) return { againAfterMs: LOOK_AGAIN_MS };
-    const { policies, clusterPolicies } = this.#context.world;
+    const { policies, clusterPolicies } = this.context.world;
     const [policy] = [...policies.by('owner', owner), ...clusterPolicies.by('owner', owner)];
     if (policy === undefined) {
       await this.#writer.write(owner, []);
-      this.#writer.tell(owner, undefined, []);
+      this.#teller.tell(owner, undefined, []);
       this.#identities.wrote(owner, undefined);
       return undefined;
     }
     const { type, metadata, diagnostics, relevant, tables } = policy;
-    this.#writer.tell(owner, { type, metadata }, diagnostics);
+    this.#teller.tell(owner, { type, metadata }, diagnostics);
     if (!this.#identities.covers(owner, relevant)) {
       this.#waiting.add(owner);
       return { againAfterMs: LOOK_AGAIN_MS };

@@ -69,6 +69,11 @@ export function frontendsOf(service: ServiceInput, diagnostics: Diagnostics): Fr
   return frontends;
 }
 
+/** Addresses in the status of a Service that can be read. */
+export function ingressAddresses({ status }: ServiceInput): string[] {
+  return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => canonicalAddress(ip ?? undefined) ?? []);
+}
+
 function isIgnored(service: ServiceInput): boolean {
   return isProxiedElsewhere(service) || isHeadless(service) || service.spec?.type === 'ExternalName';
 }

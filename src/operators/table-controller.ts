@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { sidesOf } from '../k8s/cache.ts';
 import type { EventTarget } from '../k8s/events.ts';
 import { NODES, SERVICES } from '../k8s/resource.ts';
-import { type HandlerResult, WorkQueue } from '../k8s/work-queue.ts';
+import type { HandlerResult } from '../k8s/work-queue.ts';
 import type { ControllerContext } from './context.ts';
+import { Controller } from './controller.ts';
 import { tablesOfNode } from './node.ts';
 import { type Translation, tablesOfService } from './service.ts';
 import { TableWriter } from './table-writer.ts';
+import { Teller } from './teller.ts';
 import { nodeOwner, serviceKeyOf, serviceOwner } from './views.ts';
 
 /** Changes of one Service that come within this time after a write are written together, ms. */
@@ -17,38 +20,28 @@ const CONCURRENCY = 16;
  * that should be there with everything that is: it does not matter what happened before, or how often it was killed.
  * Tables are written before others are removed.
  */
-export class TableController {
-  readonly queue: WorkQueue;
-  readonly #context: ControllerContext;
-  readonly #subscriptions: (() => void)[] = [];
+export class TableController extends Controller {
   readonly #writer: TableWriter;
+  readonly #teller: Teller;
 
   constructor(context: ControllerContext) {
-    this.#context = context;
+    super(context, { name: 'tables', concurrency: CONCURRENCY, spacingMs: COALESCE_MS });
     this.#writer = new TableWriter(context);
-    this.queue = new WorkQueue({
-      name: 'tables',
-      handler: (key) => this.#reconcile(key),
-      concurrency: CONCURRENCY,
-      spacingMs: COALESCE_MS,
-      log: context.log,
-    });
+    this.#teller = new Teller(context);
   }
 
   start(): void {
-    const { world } = this.#context;
+    const { world } = this.context;
     const { queue } = this;
-    this.#subscriptions.push(
+    this.subscribe(
       world.services.onChange(({ key }) => queue.add(serviceOwner(key))),
       world.slices.onChange((change) => {
         // A slice can be given to another Service by its label: both are told.
-        if (change.type !== 'added') queue.add(serviceOwner(serviceKeyOf(change.old)));
-        if (change.type !== 'deleted') queue.add(serviceOwner(serviceKeyOf(change.value)));
+        for (const slice of sidesOf(change)) queue.add(serviceOwner(serviceKeyOf(slice)));
       }),
       world.nodes.onChange(({ key }) => queue.add(nodeOwner(key))),
       world.tables.onChange((change) => {
-        if (change.type !== 'added') this.#add(change.old.owner);
-        if (change.type !== 'deleted') this.#add(change.value.owner);
+        for (const { owner } of sidesOf(change)) this.#add(owner);
       }),
     );
     for (const key of world.services.keys()) queue.add(serviceOwner(key));
@@ -58,25 +51,20 @@ export class TableController {
     queue.start();
   }
 
-  async stop(): Promise<void> {
-    for (const end of this.#subscriptions) end();
-    await this.queue.stop();
-  }
-
   /** Tables of policies and identities are the work of others. */
   #add(owner: string): void {
     if (owner.startsWith('Service ') || owner.startsWith('Node ')) this.queue.add(owner);
   }
 
-  async #reconcile(owner: string): Promise<HandlerResult> {
+  protected async reconcile(owner: string): Promise<HandlerResult> {
     const { tables, diagnostics } = this.#desired(owner);
     await this.#writer.write(owner, tables);
-    this.#writer.tell(owner, this.#target(owner), diagnostics);
+    this.#teller.tell(owner, this.#target(owner), diagnostics);
     return undefined;
   }
 
   #desired(owner: string): Translation {
-    const { world, namespace } = this.#context;
+    const { world, namespace } = this.context;
     const [kind, key = ''] = owner.split(' ');
     if (kind === 'Node') {
       const node = world.nodes.get(key);
@@ -88,7 +76,7 @@ export class TableController {
   }
 
   #target(owner: string): EventTarget | undefined {
-    const { world } = this.#context;
+    const { world } = this.context;
     const [kind, key = ''] = owner.split(' ');
     const metadata = (kind === 'Node' ? world.nodes : world.services).get(key)?.metadata;
     return metadata && { type: kind === 'Node' ? NODES : SERVICES, metadata };

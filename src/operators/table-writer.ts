@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CubeTable } from '../api/generated/types.ts';
-import type { EventTarget } from '../k8s/events.ts';
 import { isOlder } from '../k8s/reflector.ts';
 import { CUBE_TABLES, type KubeObject } from '../k8s/resource.ts';
 import type { ControllerContext } from './context.ts';
-import { type Diagnostic, diagnosticText } from './diagnostic.ts';
 
 /** A watch that does not show a write within this time is not waited for, ms. */
 const PATIENCE_MS = 10_000;
@@ -16,11 +14,9 @@ interface Sent {
   atMs: number;
 }
 
-/** Makes the tables of an owner what they should be, and tells what could not be translated. */
+/** Makes the tables of an owner what they should be. */
 export class TableWriter {
   readonly #context: ControllerContext;
-  /** What was last said about an owner, so that a problem is told once. */
-  readonly #told = new Map<string, string>();
   /** Owner → name of a table → what was last sent. */
   readonly #sent = new Map<string, Map<string, Sent>>();
 
@@ -77,20 +73,5 @@ export class TableWriter {
     const sent = this.#sent.get(owner) ?? new Map<string, Sent>();
     sent.set(table, { version, atMs: performance.now() });
     this.#sent.set(owner, sent);
-  }
-
-  /** @param target the object that the diagnostics are about; undefined when it is gone. */
-  tell(owner: string, target: EventTarget | undefined, diagnostics: readonly Diagnostic[]): void {
-    const { events, log } = this.#context;
-    const text = diagnostics.map(diagnosticText).join('\n');
-    if (text === (this.#told.get(owner) ?? '')) return;
-    if (text === '') this.#told.delete(owner);
-    else this.#told.set(owner, text);
-    if (target === undefined) return;
-    for (const diagnostic of diagnostics) {
-      const note = diagnosticText(diagnostic);
-      log.warn({ reason: diagnostic.reason }, note);
-      events.record(target, { type: 'Warning', reason: diagnostic.reason, action: 'Translate', note });
-    }
   }
 }
