@@ -159,18 +159,6 @@ export class Rig {
     return { sender, lookups };
   }
 
-  /** Packets that any cube or the entry has dropped. */
-  drops(): number {
-    const maps = [this.chain.shared('entry_drops')];
-    for (const cube of [this.balancer, this.router, this.firewall]) if (cube) maps.push(cube.map('drops'));
-    let sum = 0n;
-    for (const map of maps) {
-      const { values } = map.dumpSync();
-      for (let at = 0; at < values.length; at += 8) sum += values.readBigUInt64LE(at);
-    }
-    return Number(sum);
-  }
-
   /** Packets that have left the chain: requests to backends, replies to the client. */
   sent(): Record<'requests' | 'replies', number> {
     return { requests: this.router.port(1).txPackets, replies: this.balancer.port(CLIENT).txPackets };

@@ -74,6 +74,13 @@ export async function interleave<Name extends string>(
   return values;
 }
 
+/** What `a` took more than `b` in every round of {@link interleave}. */
+export function difference(values: Record<string, number[]>, a: string, b: string): number[] {
+  const [more, less] = [values[a], values[b]];
+  if (more === undefined || less === undefined) throw new Error(`not both measured: ${a}, ${b}`);
+  return more.map((value, index) => value - (less[index] as number));
+}
+
 /** a[i] / b[i] for every round: ratios of neighbours in time, which a drifting clock rate does not touch. */
 export function ratios(a: readonly number[], b: readonly number[]): number[] {
   return a.map((value, index) => value / (b[index] as number));

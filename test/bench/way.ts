@@ -5,7 +5,7 @@ import type { BpfProgram } from '../../src/dataplane/kernel/addon/index.ts';
 import type { Chain, ChainCube } from '../kernel/support/chain.ts';
 import { FAMILIES, type Family } from './connect.ts';
 import type { SuiteOptions } from './main.ts';
-import { interleave, type Measure, measureOf } from './measure.ts';
+import { difference, interleave, type Measure, measureOf } from './measure.ts';
 import type { Sender } from './sender.ts';
 
 /** ns beside the lookups of a packet of a connection that is there, and beside lookups and inserts of a first one. */
@@ -93,8 +93,7 @@ async function measures(way: Way, family: Family, { quick, say }: SuiteOptions):
     ),
   ]);
   say(`${way.name} ${family}: ${rounds} rounds`);
-  const minus = (a: string, b: string): number[] =>
-    (values[a] as number[]).map((ns, i) => ns - (values[b]?.[i] as number));
+  const minus = (a: string, b: string) => difference(values, a, b);
   const measure = (what: string, ns: number[], goal?: number): Measure =>
     measureOf(
       {

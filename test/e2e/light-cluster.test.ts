@@ -3,7 +3,7 @@
  * A light cluster with config/provider: a Deployment, Services and NetworkPolicies applied with kubectl, pods that the CNI plugin
  * joins as a runtime has it do, and what real sockets of pods, nodes and the Internet's host reach, and as whom.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -11,6 +11,7 @@ import { fictitiousPod, gateway } from '../../src/api/variables.ts';
 import { startOperator } from '../harness/cubeplane.ts';
 import { httpGet } from '../harness/http.ts';
 import { operatorKubeconfig, SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
+import { findServerProcess } from '../harness/kube/server-process.ts';
 import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
 import {
   INTERNET,
@@ -150,17 +151,6 @@ async function standIns(): Promise<[StandIns, StandIns]> {
     };
   };
   return text.trim().split('\n').map(of) as [StandIns, StandIns];
-}
-
-/** The process of the API server. */
-async function readServer(): Promise<number> {
-  const { cgroup } = light.cluster.machine.namespace;
-  const pids = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').trim().split('\n').map(Number);
-  const found = pids.find((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0]?.endsWith('/kube-apiserver'),
-  );
-  if (found === undefined) throw new Error(`no kube-apiserver runs in ${cgroup}`);
-  return found;
 }
 
 /** Asks a Service until all of its pods have answered. */
@@ -616,7 +606,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
 
 test('connections live on while the operator is dead and the API server away, and both are caught up with', async () => {
   const client = await podOf('client');
-  const server = await readServer();
+  const server = (await findServerProcess(light.cluster)).pid;
   const served = async () => {
     const names = (await podsOf('web')).map(({ name }) => name);
     const began = Date.now();

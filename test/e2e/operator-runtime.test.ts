@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** src/k8s against a real API server that is killed, stopped and cut off. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
+import { findServerProcess, type ServerProcess } from '../harness/kube/server-process.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
-import type { Running } from '../harness/process.ts';
 import { createMachine, createUnderlay, type Machine } from '../harness/topology.ts';
 import { until } from './operator-process.ts';
 import type { WatcherState } from './operator-watcher.ts';
@@ -23,41 +22,25 @@ let machine: Machine;
 let socket: string;
 let apiServer: ApiServer;
 
-/** The cluster's kube-apiserver as a process: found by its command line, so that it can be started again. */
+/** The cluster's kube-apiserver, which can be started again. */
 class ApiServer {
-  #pid: number;
-  readonly #argv: readonly string[];
-  readonly #cwd: string;
+  #process: ServerProcess;
   #restarts = 0;
 
-  constructor(pid: number, argv: readonly string[], cwd: string) {
-    this.#pid = pid;
-    this.#argv = argv;
-    this.#cwd = cwd;
-  }
-
-  static async find(of: Cluster): Promise<ApiServer> {
-    const { cgroup, directory } = of.machine.namespace;
-    for (const pid of (await readFile(join(cgroup, 'cgroup.procs'), 'utf8')).trim().split('\n').map(Number)) {
-      const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1);
-      if (argv[0]?.endsWith('/kube-apiserver')) return new ApiServer(pid, argv, directory);
-    }
-    throw new Error(`no kube-apiserver runs in ${cgroup}`);
+  constructor(process: ServerProcess) {
+    this.#process = process;
   }
 
   signal(name: NodeJS.Signals): void {
-    process.kill(this.#pid, name);
+    process.kill(this.#process.pid, name);
   }
 
   async restart(): Promise<void> {
-    const running: Running = await cluster.machine.namespace.start(
-      `kube-apiserver-${++this.#restarts}`,
-      this.#argv,
-      {
-        cwd: this.#cwd,
-      },
-    );
-    this.#pid = running.pid;
+    const { namespace } = cluster.machine;
+    const { argv } = this.#process;
+    const name = `kube-apiserver-${++this.#restarts}`;
+    const { pid } = await namespace.start(name, argv, { cwd: namespace.directory });
+    this.#process = { pid, argv };
     await until(
       'the API server is ready',
       async () => (await cluster.api.raw('GET', '/readyz')) === 'ok',
@@ -101,7 +84,7 @@ beforeAll(async () => {
   const underlay = await createUnderlay(lab);
   cluster = await startCluster(underlay);
   machine = await createMachine(underlay, 'watcher', HOST);
-  apiServer = await ApiServer.find(cluster);
+  apiServer = new ApiServer(await findServerProcess(cluster));
   for (let i = 0; i < 35; i++) await create(`start-${i}`);
   socket = join(machine.namespace.directory, 'watcher.sock');
   const program = join(import.meta.dirname, 'operator-watcher.ts');

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operator as a process, with its own least rights, against a real API server. */
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CubeNode, ServiceChain } from '../../src/api/generated/types.ts';
 import { Applier } from '../../src/k8s/apply.ts';
-import { KubeClient } from '../../src/k8s/client.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, NODES } from '../../src/k8s/resource.ts';
 import { installApi, operatorKubeconfig } from '../harness/kube/access.ts';
+import { adminClient } from '../harness/kube/client.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { FakeKubelet } from '../harness/kube/fake-kubelet.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
@@ -150,16 +149,6 @@ async function applySlice(service: string, index: number, addresses: readonly st
 }
 
 /** A client of this process's own, through the harness's way in. */
-function directClient(): KubeClient {
-  return new KubeClient({
-    server: 'http://localhost',
-    namespace: 'default',
-    socketPath: join(cluster.machine.namespace.directory, 'api.sock'),
-    tls: async () => ({}),
-    headers: async () => ({}),
-  });
-}
-
 beforeAll(async () => {
   lab = await openLab('e2e operator');
   cluster = await startCluster(await createUnderlay(lab));
@@ -182,7 +171,7 @@ afterAll(async () => {
 
 describe('server-side apply', () => {
   it('keeps fields of two managers apart, and names field and manager where they collide', async () => {
-    const client = directClient();
+    const client = adminClient(cluster);
     const cube = (ports: object[]): KubeObject => ({
       metadata: { name: 'by-two', namespace: 'default' },
       spec: { nodeName: 'node-a', type: 'Router', router: {}, ports },
@@ -213,7 +202,7 @@ describe('server-side apply', () => {
   });
 
   it('says what is wrong with an object that the API server refuses: object, field, remedy', async () => {
-    const client = directClient();
+    const client = adminClient(cluster);
     const applier = new Applier({ client, fieldManager: 'one' });
     const bad = {
       metadata: { name: 'bad', namespace: 'default' },
@@ -544,7 +533,7 @@ describe('an agent that died', () => {
   }
 
   it('has its objects marked Unknown after 40 s of silence, and only what it had said', async () => {
-    const client = directClient();
+    const client = adminClient(cluster);
     const agent = new Applier({ client, fieldManager: 'cubeplane-agent' });
     const now = `${new Date().toISOString().slice(0, 19)}Z`;
     const condition = (type: string, reason: string) => ({

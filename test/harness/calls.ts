@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
+import { inCgroup } from './cgroup.ts';
 import type { Namespace } from './netns.ts';
 
 const TOOL = new URL('./tools/calls.py', import.meta.url).pathname;
@@ -34,8 +35,7 @@ export class Caller {
 
   /** In the cgroup from its first instruction; it ends with the lab. */
   static start(namespace: Namespace, cgroup = namespace.cgroup): Caller {
-    const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', cgroup];
-    const [command = '', ...args] = [...enter, ...namespace.wrap(['python3', TOOL])];
+    const [command = '', ...args] = inCgroup(cgroup, namespace.wrap(['python3', TOOL]));
     const caller = new Caller(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
     namespace.lab.scope.defer(`caller in ${namespace.name}`, async () => caller.close());
     return caller;

@@ -30,6 +30,11 @@ export async function createCgroup(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
 }
 
+/** A command line that is in the cgroup from its first instruction. `sh` replaces itself: the process id is the program's own. */
+export function inCgroup(path: string, argv: readonly string[]): string[] {
+  return ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', path, ...argv];
+}
+
 /** Kills every process in the cgroup and below it (cgroup.kill, Linux 5.14), then removes the directories. */
 export async function removeCgroup(path: string): Promise<void> {
   if (!existsSync(path)) return;

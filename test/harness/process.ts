@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inCgroup } from './cgroup.ts';
 
 /** What a program did that ran to its end. */
 export interface Result {
@@ -209,10 +210,7 @@ export class Running {
  * @throws Error when the program cannot be executed at all.
  */
 export async function start(argv: readonly string[], options: StartOptions): Promise<Running> {
-  let line = [...argv];
-  if (options.cgroup !== undefined) {
-    line = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', options.cgroup, ...line];
-  }
+  let line = options.cgroup === undefined ? [...argv] : inCgroup(options.cgroup, argv);
   if (options.detached !== true) line = ['setpriv', '--pdeathsig', 'KILL', '--', ...line];
   const log = openSync(options.logPath, 'a');
   try {

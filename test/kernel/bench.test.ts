@@ -42,7 +42,7 @@ test.each([false, true])('LoadBalancer and Router, a Firewall between them: %s',
       sender.time(rig.chain.entry, FLOWS);
       expect(rig.sent().requests - before.requests).toBe(FLOWS);
     }
-    expect(rig.drops()).toBe(0);
+    expect(dropsIn(rig.chain)).toBe(0);
   } finally {
     rig.close();
   }

@@ -15,9 +15,9 @@ import { FAMILIES, type Family } from '../connect.ts';
 import { type ChainSender, Rig } from '../flows.ts';
 import { FromPod } from '../from-pod.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
-import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
+import { difference, interleave, type Measure, measureOf, ratios } from '../measure.ts';
 import { Outside } from '../outside.ts';
-import { measureWay } from '../way.ts';
+import { dropsIn, measureWay } from '../way.ts';
 
 /** ns a packet may take beside its lookups: parsing, rewriting with checksums, tail calls, counters, session state. */
 const CHAINS = [
@@ -61,8 +61,7 @@ async function measures(
   const values = await interleave(rounds, alternatives);
   expectAll(rig, before, (rounds + 1) * repeat);
   say(`${name} ${family}: ${rounds} rounds`);
-  const minus = (a: string, b: string): number[] =>
-    (values[a] as number[]).map((ns, i) => ns - (values[b]?.[i] as number));
+  const minus = (a: string, b: string) => difference(values, a, b);
   const head = (what: string, unit: 'ns' | 'ratio' = 'ns') =>
     ({ name: `chains.${name}.${what}.${family}`, unit, better: 'lower' }) as const;
   return [
@@ -88,7 +87,7 @@ async function measures(
 
 /** A figure counts only if every packet went the whole way. */
 function expectAll(rig: Rig, before: Record<'requests' | 'replies', number>, each: number): void {
-  const drops = rig.drops();
+  const drops = dropsIn(rig.chain);
   if (drops > 0)
     throw new Error(`${drops} packets were dropped: what was measured is not the way of a packet`);
   const after = rig.sent();

@@ -128,9 +128,8 @@ interface Seen {
 
 function watchTables({ cluster }: OneNode): Seen {
   const at = new Map<string, number>();
-  const socketPath = join(cluster.machine.namespace.directory, 'api.sock');
   const watch = request(
-    { socketPath, path: `${SYSTEM_PATH}/cubetables?watch=true&resourceVersion=0` },
+    { socketPath: cluster.proxySocket, path: `${SYSTEM_PATH}/cubetables?watch=true&resourceVersion=0` },
     (answer) => {
       let rest = '';
       answer.on('data', (chunk: Buffer) => {

@@ -16,7 +16,7 @@ import { Chain, type ChainCube, u32 } from '../../kernel/support/chain.ts';
 import { FAMILIES, type Family } from '../connect.ts';
 import { loadCube } from '../load.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
-import { interleave, type Measure, measureOf } from '../measure.ts';
+import { difference, interleave, type Measure, measureOf } from '../measure.ts';
 import { SCENARIOS, type Scenario, type Traffic } from '../scenarios.ts';
 import { openBeside, Sender } from '../sender.ts';
 
@@ -131,8 +131,7 @@ async function measures(bench: Bench, family: Family, { quick, say }: SuiteOptio
       throw new Error(`${name}: ${after[fate] - before[fate]} of ${packets} packets were ${fate}`);
   }
   say(`${name} ${family}: ${rounds} rounds`);
-  const minus = (a: string, b: string) =>
-    (values[a] as number[]).map((ns, i) => ns - (values[b]?.[i] as number));
+  const minus = (a: string, b: string) => difference(values, a, b);
   const measure = (what: string, ns: number[], goal?: number) =>
     measureOf(
       {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { join } from 'node:path';
 /**
  * From the start of a pod to a client of another node that reaches it by its Service, part by part; and how long after ADD the
  * other nodes know its identity, so that a policy there lets it in. A light cluster with config/provider: a real API server, the
@@ -8,7 +7,7 @@ import { join } from 'node:path';
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cache } from '../../../src/k8s/cache.ts';
-import { KubeClient } from '../../../src/k8s/client.ts';
+import type { KubeClient } from '../../../src/k8s/client.ts';
 import { SILENT } from '../../../src/k8s/log.ts';
 import { Reflector } from '../../../src/k8s/reflector.ts';
 import {
@@ -18,6 +17,7 @@ import {
   type ResourceType,
 } from '../../../src/k8s/resource.ts';
 import { SYSTEM_NAMESPACE } from '../../harness/kube/access.ts';
+import { adminClient } from '../../harness/kube/client.ts';
 import { FakeKubelet } from '../../harness/kube/fake-kubelet.ts';
 import { type Lab, openLab } from '../../harness/lab.ts';
 import { type LightCluster, startLightCluster } from '../../harness/light/cluster.ts';
@@ -143,13 +143,7 @@ async function open(lab: Lab): Promise<Bench> {
     'pod/guarded',
   ]);
   const uid = await get(light, 'pod', 'client', '-o', 'jsonpath={.metadata.uid}');
-  const api = new KubeClient({
-    server: 'http://localhost',
-    namespace: 'default',
-    socketPath: join(light.cluster.machine.namespace.directory, 'api.sock'),
-    tls: async () => ({}),
-    headers: async () => ({}),
-  });
+  const api = adminClient(light.cluster);
   const slices = new Sightings(api, ENDPOINT_SLICES, 'default');
   const tables = new Sightings(api, CUBE_TABLES, SYSTEM_NAMESPACE);
   await Promise.all([slices.start(), tables.start()]);

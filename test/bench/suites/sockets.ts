@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Caller } from '../../harness/calls.ts';
-import { createCgroup } from '../../harness/cgroup.ts';
+import { createCgroup, inCgroup } from '../../harness/cgroup.ts';
 import { openLab } from '../../harness/lab.ts';
 import { createNamespace, type Namespace } from '../../harness/netns.ts';
 import { run as runCommand } from '../../harness/process.ts';
@@ -61,10 +61,9 @@ async function call(
   cgroup: string,
   args: readonly (string | number)[],
 ): Promise<number[]> {
-  const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', cgroup];
   // one core: both ends are one thread, and its caches stay
   const tool = namespace.wrap(['taskset', '-c', '1', ...args.map(String)]);
-  const { stdout } = await runCommand([...enter, ...tool]);
+  const { stdout } = await runCommand(inCgroup(cgroup, tool));
   return stdout.trim().split(' ').map(Number);
 }
 

@@ -55,6 +55,8 @@ export class Cluster {
   readonly kubeconfig: string;
   /** As the administrator, from any network namespace. */
   readonly api: KubeApi;
+  /** The unix socket of `kubectl proxy`, which {@link api} asks. */
+  readonly proxySocket: string;
   readonly #caPath: string;
 
   constructor(machine: Machine, binaries: string) {
@@ -62,7 +64,8 @@ export class Cluster {
     this.binaries = binaries;
     this.server = serverOf(machine);
     this.kubeconfig = join(machine.namespace.directory, 'admin.kubeconfig');
-    this.api = new KubeApi(join(machine.namespace.directory, 'api.sock'));
+    this.proxySocket = join(machine.namespace.directory, 'api.sock');
+    this.api = new KubeApi(this.proxySocket);
     this.#caPath = join(machine.namespace.directory, 'certificates', 'apiserver.crt');
   }
 
@@ -127,7 +130,7 @@ export async function startCluster(underlay: Underlay, options: ClusterOptions =
   await apiServer.waitUntil('issued its certificate', () => existsSync(certificate));
   await cluster.kubeconfigFor('admin', credentials.adminToken);
   const proxy = await startProxy(cluster);
-  await proxy.waitUntil('connected', () => existsSync(join(directory, 'api.sock')));
+  await proxy.waitUntil('connected', () => existsSync(cluster.proxySocket));
   await apiServer.waitUntil('ready', () => isReady(cluster.api), 60_000);
   await launch(
     'kube-controller-manager',
@@ -140,9 +143,8 @@ export async function startCluster(underlay: Underlay, options: ClusterOptions =
 
 /** The harness's own way in: see {@link KubeApi}. */
 async function startProxy(cluster: Cluster): Promise<Running> {
-  const { namespace } = cluster.machine;
-  const flags = ['proxy', `--unix-socket=${join(namespace.directory, 'api.sock')}`, '--reject-methods=^$'];
-  return await namespace.start('kubectl-proxy', [
+  const flags = ['proxy', `--unix-socket=${cluster.proxySocket}`, '--reject-methods=^$'];
+  return await cluster.machine.namespace.start('kubectl-proxy', [
     join(cluster.binaries, 'kubectl'),
     `--kubeconfig=${cluster.kubeconfig}`,
     ...flags,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { inCgroup } from '../../harness/cgroup.ts';
 import type { Namespace } from '../../harness/netns.ts';
 import type { Running } from '../../harness/process.ts';
 
@@ -6,8 +7,7 @@ const TOOL = new URL('../../harness/tools/sockets.py', import.meta.url).pathname
 
 /** In the cgroup of the namespace, as all that runs there: cubes at the hook Cgroup see it. */
 async function ask<T>(namespace: Namespace, args: readonly (string | number)[], input = ''): Promise<T> {
-  const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', namespace.cgroup];
-  const argv = [...enter, 'python3', TOOL, ...args.map(String)];
+  const argv = inCgroup(namespace.cgroup, ['python3', TOOL, ...args.map(String)]);
   const { stdout } = await namespace.exec(argv, { input, timeoutMs: 240_000 });
   return JSON.parse(stdout) as T;
 }
