@@ -139,8 +139,8 @@ __noinline int is_excluded(u32 port)
 }
 
 /*
- * From the outside, of no session and no rule, at addresses that the host has, too: what is for a Service or for the inside
- * crosses, as a balancer behind it knows where to. All else is the host's.
+ * From the outside, of no session and no rule, at addresses that the host has, too: what is for a Service crosses, as a balancer
+ * behind it knows where to, and what is for the inside itself. All else is the host's.
  */
 __noinline int discriminate(void)
 {
@@ -159,7 +159,7 @@ __noinline int discriminate(void)
 		return VERDICT_CROSS;
 	addr = *packet_dst(w);
 	all_rules(&set);
-	return narrow(&set, MATCH_INSIDE, family_of(w), &addr) ? VERDICT_CROSS : VERDICT_PASS;
+	return narrow(&set, MATCH_INSIDE, family_of(w), &addr) ? VERDICT_REACH : VERDICT_PASS;
 }
 
 /*
@@ -184,6 +184,23 @@ __noinline int check_source(void)
 	if (nodes_are_routed || !config)
 		return 0;
 	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) ? DROP_SPOOFED_OVERLAY_SOURCE : 0;
+}
+
+/* Whether the packet is of a pod of another node that came in without a tunnel: nothing is translated between pods. */
+__noinline int is_pod_elsewhere(void)
+{
+	const struct cube_work *w = get_work();
+	const struct node_config *config;
+	u32 zero = 0;
+	addr_t addr;
+
+	if (!w || !nodes_are_routed)
+		return false;
+	config = bpf_map_lookup_elem(&node_config, &zero);
+	if (!config)
+		return false;
+	addr = *packet_src(w);
+	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) != NULL;
 }
 
 /* Whether it is an address of the port outside. */

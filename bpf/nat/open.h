@@ -250,6 +250,21 @@ static __always_inline int open_forward(struct cube_ctx *c, u32 rule)
 	return store(c, x);
 }
 
+/*
+ * A client outside that speaks to an address of the inside itself: a session that changes nothing, for else its answers would be taken
+ * for something that the inside begins, and get another source.
+ */
+static __always_inline int open_direct(struct cube_ctx *c, u8 chunk)
+{
+	struct scratch *x = prepare(c, PORT_INSIDE, chunk);
+
+	cube_decide(c, DECIDE_DIRECT, 0);
+	if (!x)
+		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
+	mirror(x);
+	return claim(c->skb) ? VERDICT_DROP | DROP_REVERSE_CONFLICT : store(c, x);
+}
+
 /* A packet from the inside that a source rule takes. */
 static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 {
@@ -285,8 +300,8 @@ __noinline int begin(struct __sk_buff *skb)
 	struct cube_ctx context = {}, *c = &context;
 	struct session *s;
 	int verdict = VERDICT_NONE;
+	bool is_shared, excluded;
 	int rule = NO_RULE;
-	bool is_shared;
 
 	if (!get_context(skb, c))
 		return VERDICT_DROP | DROP_MALFORMED;
@@ -296,7 +311,8 @@ __noinline int begin(struct __sk_buff *skb)
 		verdict = follow(skb, s, false);
 	if (verdict != VERDICT_NONE)
 		return verdict;
-	if (!is_excluded(c->port)) {
+	excluded = is_excluded(c->port);
+	if (!excluded) {
 		rule = match_forward();
 	} else if (!is_shared) {
 		count(c, COUNT_EXCLUDED);
@@ -311,12 +327,20 @@ __noinline int begin(struct __sk_buff *skb)
 			return (c->work->flags & PKT_ICMP_ERROR ? VERDICT_DROP : VERDICT_REFUSE) |
 			       DROP_NO_MAPPING;
 		/* what does not open a TCP connection leads nowhere by itself */
-		if (verdict == VERDICT_CROSS &&
+		if (verdict & (VERDICT_CROSS | VERDICT_REACH) &&
 		    (c->work->tuple.proto != IPPROTO_TCP || session_opens(c, 0))) {
 			int reason = check_source();
 
 			if (reason)
 				return VERDICT_DROP | reason;
+		}
+		if (verdict & VERDICT_REACH) {
+			u8 chunk = session_chunk(c);
+
+			/* answers to those whom nothing is translated for cross without it */
+			if (!excluded && !is_pod_elsewhere() && !check_opening(c, chunk))
+				return open_direct(c, chunk);
+			verdict = VERDICT_CROSS;
 		}
 		count(c, verdict == VERDICT_PASS ? COUNT_HOST : COUNT_PASSED);
 		cube_decide(c, verdict == VERDICT_PASS ? DECIDE_HOST : DECIDE_NO_RULE, 0);

@@ -182,6 +182,55 @@ describe.each(FAMILIES)('%s', (family, f) => {
     expect(ipOf(back).src).toBe(f.pod);
   });
 
+  test('a client outside reaches a pod at its own address, and the answers are the pod’s', () => {
+    const echoes = v6 ? { v6 } : {};
+    const exchanges: [string, Layer4, Layer4][] = [
+      [
+        'TCP',
+        tcp({ sport: 4000, dport: 80, flags: 'S' }),
+        tcp({ sport: 80, dport: 4000, flags: 'SA', seq: 7, ack: 1 }),
+      ],
+      ['UDP', udp({ sport: 4000, dport: 53, payload: 8 }), udp({ sport: 53, dport: 4000, payload: 8 })],
+      ['echo', echo({ id: 7, ...echoes }), echo({ id: 7, reply: true, ...echoes })],
+    ];
+    for (const [, question, answer] of exchanges) {
+      const there = packet(f.peer, f.pod, question);
+      const result = nat.uplink(there);
+      expect(result).toMatchObject({
+        drops: [],
+        counts: ['nat newSessions', 'nat translated'],
+        seen: { port: INSIDE },
+      });
+      expect(result.frame).toEqual(there);
+      const back = packet(f.pod, f.peer, answer);
+      const returned = nat.inside(back);
+      expect(returned).toMatchObject({
+        drops: [],
+        counts: ['nat reverseTranslated'],
+        seen: { port: OUTSIDE },
+      });
+      expect(returned.frame).toEqual(back);
+      expect((returned.seen?.work.flags ?? 0) & HOST_ROUTE).toBe(HOST_ROUTE);
+    }
+    // an error about an answer, and what the pod begins by itself
+    const quoted = packet(f.pod, f.peer, udp({ sport: 53, dport: 4000, payload: 8 })).subarray(14);
+    const error = packet(f.peer, f.pod, icmpError(v6 ? 1 : 3, v6 ? 4 : 3, quoted));
+    expect(nat.uplink(error)).toMatchObject({ drops: [], seen: { port: INSIDE }, frame: error });
+    const own = nat.inside(packet(f.pod, f.peer, tcp({ sport: 81, dport: 4000, flags: 'S' })));
+    expect(ipOf(own).src).toBe(f.node);
+  });
+
+  test('the middle of a connection that nobody knows crosses to the pod without a session', () => {
+    const frame = packet(f.peer, f.pod, tcp({ sport: 4000, dport: 80, flags: 'A' }));
+    expect(nat.uplink(frame)).toMatchObject({ drops: [], counts: ['nat passed'], seen: { port: INSIDE } });
+  });
+
+  test('a client that a pod speaks to from that very port is not told from its answers', () => {
+    nat.inside(packet(f.pod, f.peer, udp({ sport: 53, dport: 4000, payload: 8 })));
+    const frame = packet(f.peer, f.pod, udp({ sport: 4000, dport: 53, payload: 8 }));
+    expect(nat.uplink(frame)).toMatchObject({ drops: ['nat ReverseConflict'] });
+  });
+
   test('who says outside that it is the node or a pod reaches no Service and no pod', () => {
     nat.chain.configure({ lengths4: [120], lengths6: [64] });
     nat.chain.addOverlaySource(v6 ? 'fd00:244:2::' : '10.244.2.0', v6 ? 64 : 120, '198.51.100.12');

@@ -128,6 +128,11 @@ beforeAll(async () => {
     `route add ${b?.ipv6}/128 dev eth0 src ${CLIENT.ipv6}`,
     `route add ${EXTERNAL.ipv4}/32 via ${a?.ipv4} src ${CLIENT.ipv4}`,
     `route add ${EXTERNAL.ipv6}/128 via ${a?.ipv6} src ${CLIENT.ipv6}`,
+    // as a control plane that is no node, or a router of the network, reaches pods
+    `route add ${near.addresses.ipv4}/32 via ${a?.ipv4} src ${CLIENT.ipv4}`,
+    `route add ${near.addresses.ipv6}/128 via ${a?.ipv6} src ${CLIENT.ipv6}`,
+    `route add ${far.addresses.ipv4}/32 via ${b?.ipv4} src ${CLIENT.ipv4}`,
+    `route add ${far.addresses.ipv6}/128 via ${b?.ipv6} src ${CLIENT.ipv6}`,
   );
   for (const pod of [near, far]) {
     for (const port of [TARGET, OWN]) await startServer(pod.namespace, pod.name, port);
@@ -220,6 +225,22 @@ const acrossWays = (): Way[] => [
     to: node(0).addresses,
     port: LOCAL,
     by: ['near'],
+    sees: CLIENT,
+  },
+  {
+    name: 'outside, to a pod itself',
+    from: outside.namespace,
+    to: near.addresses,
+    port: OWN,
+    by: ['near'],
+    sees: CLIENT,
+  },
+  {
+    name: 'outside, to a pod of node-b itself',
+    from: outside.namespace,
+    to: far.addresses,
+    port: OWN,
+    by: ['far'],
     sees: CLIENT,
   },
   {
@@ -348,6 +369,16 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(await echoDatagram(outside.namespace, to, FAR_BULK, 4_000)).toMatchObject({ whole: true });
     });
 
+    test('bytes, fragments and echo from outside to a pod itself', async () => {
+      const to = near.addresses[family] ?? '';
+      expect(await transfer(outside.namespace, to, BULK, 8_000_000)).toMatchObject({
+        take: true,
+        give: true,
+      });
+      expect(await echoDatagram(outside.namespace, to, BULK, 4_000)).toMatchObject({ whole: true });
+      expect(await ping(outside.namespace, to, '-s', '3000')).toMatch(/ 0% packet loss/);
+    });
+
     test('echo of the node itself, each way, is nobody else’s', async () => {
       const { namespace, addresses } = node(0);
       expect(await ping(namespace, CLIENT[family], '-s', '3000')).toMatch(/ 0% packet loss/);
@@ -454,7 +485,7 @@ test('a host outside that has the address of a pod reaches neither pods nor Serv
       const host = (address: string) => `${address}/${family === 'ipv4' ? 32 : 128}`;
       const lines = [
         `address add ${host(as)} dev lo${family === 'ipv4' ? '' : ' nodad'}`,
-        `route add ${host(to)} via ${at} src ${as}`,
+        `route replace ${host(to)} via ${at} src ${as}`,
         `route replace ${host(at)} dev eth0 src ${as}`,
       ];
       await namespace.ip(...lines);
@@ -475,7 +506,7 @@ test('a host outside that has the address of a pod reaches neither pods nor Serv
       } finally {
         await namespace.ip(
           `route replace ${host(at)} dev eth0 src ${CLIENT[family]}`,
-          `route delete ${host(to)}`,
+          `route replace ${host(to)} via ${at} src ${CLIENT[family]}`,
           `address delete ${host(as)} dev lo`,
         );
       }

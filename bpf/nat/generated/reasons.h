@@ -72,5 +72,7 @@
 #define DECIDE_HOST 10
 /* The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged. */
 #define DECIDE_SERVICE 11
+/* Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged. */
+#define DECIDE_DIRECT 12
 
 #endif

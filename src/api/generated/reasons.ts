@@ -1086,6 +1086,11 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 11,
     "name": "Service",
     "description": "The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged."
+  },
+  {
+    "id": 12,
+    "name": "Direct",
+    "description": "Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged."
   }
 ],
   RateLimiter: [

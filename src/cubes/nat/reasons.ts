@@ -125,4 +125,10 @@ export const decisions: Decision[] = [
     name: 'Service',
     description: 'The answer of a Service, which a LoadBalancer gave its address back: it crosses unchanged.',
   },
+  {
+    id: 12,
+    name: 'Direct',
+    description:
+      'Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged.',
+  },
 ];

@@ -118,6 +118,12 @@ export const NAT_BUGS: readonly Bug[] = [
     to: 'int reason = 0;',
   },
   {
+    what: 'a client that speaks to the inside itself has no session',
+    file: 'nat/open.h',
+    from: 'if (!excluded && !is_pod_elsewhere()',
+    to: 'if (!c',
+  },
+  {
     what: 'frames for other machines open sessions',
     file: 'nat/nat.bpf.c',
     from: 'c->skb->pkt_type != PACKET_HOST ||',

@@ -269,11 +269,13 @@ export class NatModel {
     if (excluded && !host) return this.#cross(arrival, 'excluded');
     const forward = excluded ? undefined : config.forwardRules.find((rule) => takesForward(rule, seen));
     if (!forward && host) {
-      const crosses =
-        host.services.has(`${tuple.dst} ${tuple.dport} ${tuple.proto}`) || isInAny(seen.dst, host.inside);
+      const isService = host.services.has(`${tuple.dst} ${tuple.dport} ${tuple.proto}`);
+      const isDirect = !isService && isInAny(seen.dst, host.inside);
       const isLie = host.addresses.has(seen.src) || isInAny(seen.src, host.inside);
-      if (crosses && isLie && (tuple.proto !== 6 || signal.opens)) return this.#drop('SpoofedSource');
-      return crosses ? this.#cross(arrival) : this.#leave(arrival);
+      if (!isService && !isDirect) return this.#leave(arrival);
+      if (isLie && (tuple.proto !== 6 || signal.opens)) return this.#drop('SpoofedSource');
+      const opens = isDirect && !excluded && isTranslatable(packet, tuple.proto) && signal.opens;
+      return opens ? this.#direct(arrival, packet, tuple) : this.#cross(arrival);
     }
     if (!forward && config.own.has(seen.dst)) {
       return this.#drop(packet.quoted ? 'NoSession' : 'NoMapping');
@@ -286,6 +288,13 @@ export class NatModel {
     if (forward) return this.#forward(arrival, packet, tuple, forward);
     const pool = (source?.pool ?? []).filter((address) => isV6Raw(address) === packet.v6);
     return this.#claim(arrival, packet, tuple, tuple, OUTSIDE, pool, 'PortsExhausted');
+  }
+
+  /** To an address of the inside itself: a session that changes nothing. */
+  #direct(arrival: Arrival, packet: Parsed, tuple: Tuple): Outcome {
+    if (!this.sessions.isFree(tuple, OUTSIDE, tuple, INSIDE)) return this.#drop('ReverseConflict');
+    this.sessions.open(tuple, OUTSIDE, tuple, INSIDE);
+    return this.#translate(arrival, packet, tuple, tuple, INSIDE, false);
   }
 
   #forward(
