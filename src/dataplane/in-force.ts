@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
+import { tableName } from '../api/names.ts';
 import type { NodeInput } from '../cubes/cube-type.ts';
 import { type AgentOptions, ALLOW_REMOVAL, isMassRemoval } from './agent-options.ts';
 import {
@@ -249,7 +250,20 @@ export class InForce {
   get holdsTables(): boolean {
     if (!this.#store.isSynced) return false; // ten thousand come in, and each round would count them
     const { removed, of } = this.#store.tables.removals();
-    return isMassRemoval(removed, of) && !this.#isRemovalAllowed();
+    return isMassRemoval(removed, of) && !this.#isWrittenByOperator && !this.#isRemovalAllowed();
+  }
+
+  /**
+   * Whether there is the table that the operator writes for this Node. Then it has written down what there is, and many tables go with a
+   * namespace in any cluster. Without it, all is gone for another reason, or nobody translates a Node here.
+   */
+  get #isWrittenByOperator(): boolean {
+    const { name } = this.#store.node?.metadata ?? {};
+    if (name === undefined) return false;
+    const end = `/${tableName('node', '', name, 0)}`;
+    return [...this.#store.tables.applied.values()].some(
+      ({ key, type }) => type === 'Route' && key.endsWith(end),
+    );
   }
 
   #guard(set: EffectiveSet): EffectiveSet {

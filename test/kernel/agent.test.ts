@@ -225,6 +225,31 @@ describe('an agent with a chain of two cubes', () => {
     expect((await run(allow)).stdout).toBe(`node ${NODE}: nothing is held back\n`);
   }, 120_000);
 
+  test('lets many tables go at once where the operator has written the routes of its Node', async () => {
+    await quiet();
+    const many = Array.from({ length: 24 }, (_, i) => table(`many-${i}`, { [i + 10]: i }));
+    const metadata = { name: `node.${NODE}.0`, namespace: 'cubeplane-system' };
+    const routes = { kind: 'CubeTable', metadata, spec: { type: 'Route', routes: [] } };
+    const node = { kind: 'Node', metadata: { name: NODE }, spec: {}, status: {} };
+    await agent.set([...many, routes, node]);
+    const gone = many.map(({ metadata: { name } }) => ['CubeTable', 'cubeplane-system', name] as const);
+    const { statuses } = await agent.set([], gone);
+    expect(statuses[`CubeNode ${NODE}`].conditions).not.toContainEqual(
+      expect.objectContaining({ type: 'Stalled', status: 'True' }),
+    );
+    await waitFor(async () => {
+      await agent.ask('settled');
+      return Object.keys(await rows('hub')).length === 2;
+    });
+    await agent.set(
+      [],
+      [
+        ['CubeTable', 'cubeplane-system', metadata.name],
+        ['Node', undefined, NODE],
+      ],
+    );
+  }, 120_000);
+
   test('goes when its objects go, attachments of pods stay closed', async () => {
     await agent.set(
       [],
