@@ -12,6 +12,14 @@ test('as runtimes write it', () => {
   });
 });
 
+test('as containerd writes it, by the names of Go', () => {
+  const value = { IngressRate: 1e6, IngressBurst: 5e5, EgressRate: 2e6, EgressBurst: 7e5 };
+  expect(bandwidthOf(value)).toEqual({
+    ingress: { bitsPerSecond: 1e6, burst: 5e5 },
+    egress: { bitsPerSecond: 2e6, burst: 7e5 },
+  });
+});
+
 test.each([2 ** 31 - 1, 2 ** 32 - 1])('a burst of %i is what a runtime writes that knows none', (burst) => {
   expect(bandwidthOf({ ingressRate: 1e6, ingressBurst: burst })).toEqual({ ingress: { bitsPerSecond: 1e6 } });
 });

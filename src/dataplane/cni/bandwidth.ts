@@ -4,6 +4,7 @@ import { isObject } from '../../api/is-object.ts';
 import { BURST, RATE } from '../../api/schemas/limit.ts';
 import type { PodBandwidth } from '../pod-record.ts';
 import { CniError, CODE } from './cni-error.ts';
+import { byNames } from './go-names.ts';
 
 const FIELD = 'runtimeConfig.bandwidth';
 const KEYS = ['ingressRate', 'ingressBurst', 'egressRate', 'egressBurst'];
@@ -17,12 +18,13 @@ const NOTHING_SAID = [2 ** 31 - 1, 2 ** 32 - 1];
 const wrong = (what: string, remedy: string) => new CniError(CODE.InvalidConfig, `${FIELD}${what}`, remedy);
 
 /** Undefined where nothing is limited. Throws CniError, which names the field. */
-export function bandwidthOf(value: unknown): PodBandwidth | undefined {
-  if (!isObject(value))
+export function bandwidthOf(given: unknown): PodBandwidth | undefined {
+  if (!isObject(given))
     throw wrong(
       ': not an object',
       'the runtime writes it there, as {"ingressRate": 10000000, "ingressBurst": 2500000}',
     );
+  const value = byNames(given, KEYS);
   for (const [key, wish] of Object.entries(value))
     if (!KEYS.includes(key) && !isNothing(wish))
       throw new CniError(

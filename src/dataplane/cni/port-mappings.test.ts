@@ -18,6 +18,17 @@ test('as runtimes write them', () => {
   expect(hostPortsOf([])).toEqual([]);
 });
 
+test('as containerd writes them, by the names of Go', () => {
+  const mappings = [
+    { HostPort: 54323, ContainerPort: 8080, Protocol: 'tcp', HostIP: '127.0.0.1' },
+    { HostPort: 54323, ContainerPort: 8080, Protocol: 'udp', HostIP: '' },
+  ];
+  expect(hostPortsOf(mappings)).toEqual([
+    { hostPort: 54323, containerPort: 8080, protocol: 'TCP', hostIP: '127.0.0.1' },
+    { hostPort: 54323, containerPort: 8080, protocol: 'UDP', hostIP: '' },
+  ]);
+});
+
 const good = { hostPort: 80, containerPort: 8080 };
 test.each<[string, unknown, string]>([
   ['no list', {}, 'portMappings: not a list'],

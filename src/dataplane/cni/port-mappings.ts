@@ -4,8 +4,10 @@ import { formatAddress, parseAddress } from '../../api/ip.ts';
 import { isPort } from '../../operators/service-frontends.ts';
 import type { HostPort } from '../pod-record.ts';
 import { CniError, CODE } from './cni-error.ts';
+import { byNames } from './go-names.ts';
 
 const PROTOCOLS: Readonly<Record<string, HostPort['protocol']>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' };
+const NAMES = ['hostPort', 'containerPort', 'protocol', 'hostIP'];
 /** As many frontends as a Service has. */
 const MOST = 128;
 
@@ -23,7 +25,8 @@ export function hostPortsOf(value: unknown): HostPort[] {
   const ports = value.map((item: unknown, index): HostPort => {
     const at = `[${index}]`;
     if (typeof item !== 'object' || item === null) throw wrong(at, 'not an object');
-    const { hostPort, containerPort, protocol, hostIP } = item as Record<string, unknown>;
+    const fields = byNames(item as Record<string, unknown>, NAMES);
+    const { hostPort, containerPort, protocol, hostIP } = fields;
     if (!isPort(hostPort)) throw wrong(`${at}.hostPort`, `${JSON.stringify(hostPort)} is no port`);
     if (!isPort(containerPort))
       throw wrong(`${at}.containerPort`, `${JSON.stringify(containerPort)} is no port`);
