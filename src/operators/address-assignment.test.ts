@@ -75,6 +75,21 @@ describe('what a Service gets', () => {
     });
   });
 
+  test('no address that another Service spells in another way', () => {
+    const external = service('x', {
+      spec: { type: 'ClusterIP', externalIPs: ['2001:DB8:0::1', '', 'web', '192.0.2.1'] },
+    });
+    const cloud = service('y', { foreign: ['2001:0db8::0002'] });
+    const five = pool('five', [{ first: '2001:db8::1', last: '2001:db8::5' }]);
+    const six = { ipFamilies: ['IPv6'] };
+    expect(assign([external, cloud, service('a', { spec: six })], [five])).toEqual({
+      a: given('2001:db8::3'),
+    });
+    expect(
+      assign([external, service('b', { spec: six, metadata: asking('2001:db8::0:1') })], [five]),
+    ).toEqual({ b: { addresses: [], said: ['AddressTaken'] } });
+  });
+
   test('nothing without a pool, unless it asks for one by its class', () => {
     expect(assign([service('a')], [])).toEqual({});
     const classed = service('a', { spec: { loadBalancerClass: LOAD_BALANCER_CLASS, ipFamilies: ['IPv4'] } });
@@ -150,6 +165,13 @@ describe('what a Service has', () => {
       expect(assign([service('z', { has })], pools)).toEqual({
         z: { addresses: has, said: ['AddressNotInPool', 'AddressNotInPool'] },
       });
+  });
+
+  test('stays when another Service calls it its external IP', () => {
+    const has = ['192.0.2.1', '2001:db8::1'];
+    const other = service('x', { spec: { type: 'ClusterIP', externalIPs: has } });
+    const own = service('z', { has, spec: { ipFamilies: ['IPv4', 'IPv6'], externalIPs: has } });
+    expect(assign([other, own])).toEqual({ z: given(...has) });
   });
 
   test('is another when it asks for another, and of one family when it has one', () => {

@@ -9,7 +9,7 @@ import { canonicalAddress } from './address.ts';
 import { type AddressPool, FreeAddresses, holds } from './address-ranges.ts';
 import { type Diagnostic, Diagnostics } from './diagnostic.ts';
 import type { ServiceInput } from './inputs.ts';
-import { ingressAddresses, isHeadless, isProxiedElsewhere } from './service-frontends.ts';
+import { externalAddresses, ingressAddresses, isHeadless, isProxiedElsewhere } from './service-frontends.ts';
 
 /** Annotation of a Service: the addresses that it asks for, separated by commas. */
 export const ADDRESSES_ANNOTATION = `${GROUP}/load-balancer-addresses`;
@@ -61,18 +61,21 @@ interface Stock {
  */
 export function assignAddresses({ pools, services, others }: AssignmentInput): Map<string, Assignment> {
   const taken = new Map(others);
+  const external = new Map<string, string>();
   const claims: Claim[] = [];
   for (const service of services) {
     if (isServed(service, pools.length > 0)) claims.push(claimOf(service, pools));
     // of a load balancer of somebody else
     else if (service.spec?.type === 'LoadBalancer')
       for (const address of ingressAddresses(service)) taken.set(address, nameOf(service));
-    for (const address of service.spec?.externalIPs ?? []) taken.set(address, nameOf(service));
+    for (const address of externalAddresses(service)) external.set(address, nameOf(service));
   }
   const stock = { pools, free: new Map(pools.map((pool) => [pool, new FreeAddresses(pool)])), taken };
   // of two that have the same, which a lagging cache can bring about, the older one keeps it
   claims.sort((a, b) => compare(ageOf(a), ageOf(b)));
   for (const claim of claims) keep(claim, stock);
+  // after what is had: whoever names an address that another Service has must not take it away
+  for (const [address, holder] of external) if (!taken.has(address)) taken.set(address, holder);
   for (const claim of claims) complete(claim, stock);
   return new Map(
     claims.map(({ key, families, kept, diagnostics }) => [

@@ -74,6 +74,11 @@ export function ingressAddresses({ status }: ServiceInput): string[] {
   return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => canonicalAddress(ip ?? undefined) ?? []);
 }
 
+/** External IPs of a Service that can be read. */
+export function externalAddresses({ spec }: ServiceInput): string[] {
+  return (spec?.externalIPs ?? []).flatMap((text) => canonicalAddress(text) ?? []);
+}
+
 function isIgnored(service: ServiceInput): boolean {
   return isProxiedElsewhere(service) || isHeadless(service) || service.spec?.type === 'ExternalName';
 }
