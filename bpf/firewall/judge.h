@@ -107,7 +107,7 @@ static __always_inline void ask_about_opening(struct classify_scratch *x, const 
 	q->is_untyped = 0;
 	if (q->proto == IPPROTO_ICMP || q->proto == IPPROTO_ICMPV6) {
 		q->sport = 0;
-		q->dport = (q->proto == IPPROTO_ICMP ? ICMP_ECHO : 128) << 8 | (s->opening & 0xff);
+		q->dport = (q->proto == IPPROTO_ICMP ? ICMP_ECHO : ICMPV6_ECHO) << 8 | (s->opening & 0xff);
 	} else {
 		q->sport = bpf_ntohs(from_outside ? key->dport : key->sport);
 		q->dport = bpf_ntohs(from_outside ? key->sport : key->dport);

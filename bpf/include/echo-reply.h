@@ -6,22 +6,33 @@
 #include "reply-write.h"
 
 /*
+ * Whether echo_reply() can answer the packet. A fragmented request cannot be put together here, and one with IPv4 options
+ * would need them reversed.
+ */
+static __always_inline bool is_echo_request(const struct cube_ctx *c)
+{
+	const struct cube_work *w = c->work;
+
+	return may_reply(c) && w->flags & PKT_ECHO &&
+	       w->icmp_type == (w->flags & PKT_IPV4 ? ICMP_ECHO : ICMPV6_ECHO) &&
+	       !(w->flags & (PKT_FRAGMENT | PKT_OPTIONS));
+}
+
+/*
  * Turns an echo request into its reply (RFC 792, RFC 4443 4.2). The caller knows that the
- * destination is its own. Not limited: it is as long as the request and goes to its sender. A
- * fragmented request cannot be put together here, and one with IPv4 options would need them
- * reversed: both are forbidden. Returns REPLY_*. c->work is only changed with REPLY_READY.
+ * destination is its own. Not limited by itself: it is as long as the request and goes to its sender.
+ * Returns REPLY_*. c->work is only changed with REPLY_READY.
  */
 static __noinline __attribute__((unused)) int echo_reply(struct cube_ctx *c)
 {
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
 	bool v4 = w->flags & PKT_IPV4;
-	u8 request = v4 ? ICMP_ECHO : 128, reply = v4 ? ICMP_ECHOREPLY : 129;
+	u8 request = v4 ? ICMP_ECHO : ICMPV6_ECHO, reply = v4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY;
 	u8 ttl = REPLY_TTL;
 	long failed;
 
-	if (!may_reply(c) || !(w->flags & PKT_ECHO) || w->icmp_type != request ||
-	    w->flags & (PKT_FRAGMENT | PKT_OPTIONS))
+	if (!is_echo_request(c))
 		return REPLY_FORBIDDEN;
 	/* exchanging the addresses leaves every sum as it is; the type's change goes into the
 	 * checksum */

@@ -25,6 +25,9 @@
 #define ICMP_EXCEEDED  11
 #define ICMP_PARAMETER 12
 
+#define ICMPV6_ECHO	  128
+#define ICMPV6_ECHO_REPLY 129
+
 struct ipv4_header {
 	u8 version_ihl;
 	u8 tos;

@@ -66,9 +66,9 @@ static __always_inline u32 parse_tuple_l4(struct cube_tuple *t, const struct l4_
 	case IPPROTO_ICMPV6: {
 		u8 type = *(const u8 *)h;
 
-		if (type == 128)
+		if (type == ICMPV6_ECHO)
 			t->sport = h->words[2];
-		else if (type == 129)
+		else if (type == ICMPV6_ECHO_REPLY)
 			t->dport = h->words[2];
 		else
 			return 0;

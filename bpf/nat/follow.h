@@ -48,7 +48,7 @@ static __noinline bool advance(struct cube_ctx *c, struct session *s, u32 chunk)
 static __always_inline bool is_of_half(const struct cube_ctx *c, bool is_reply)
 {
 	const struct cube_work *w = c->work;
-	u8 request = w->flags & PKT_IPV4 ? ICMP_ECHO : 128;
+	u8 request = w->flags & PKT_IPV4 ? ICMP_ECHO : ICMPV6_ECHO;
 	u8 reply = w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : 129;
 	u8 type = w->icmp_type;
 

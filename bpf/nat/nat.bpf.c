@@ -8,8 +8,8 @@
  *   open.h     new sessions
  *   follow.h   packets of sessions that are there
  *   halves.h   how the two halves of a session hang together
- * It answers ARP and neighbour discovery for the outside addresses. Where the host has them, too (`discriminates`), it does not,
- * and leaves to the host what is not for the inside.
+ * It answers ARP, neighbour discovery and echo for the outside addresses. Where the host has them, too (`discriminates`), it does
+ * not, and leaves to the host what is not for the inside.
  *
  * Decisions that a reader may wonder about:
  * - The mapping depends on the peer, too: one outside port serves a client for each peer, so that a range of ports is as
@@ -38,6 +38,30 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	cube_decide(c, DECIDE_REFUSED, 0);
 	cube_count_drop(c, reason);
 	return true;
+}
+
+/* Turns an echo request into its reply. False: it is no such request, or none is made, and it is to be dropped. */
+static __always_inline bool answer_echo(struct cube_ctx *c)
+{
+	if (!is_echo_request(c))
+		return false;
+	if (!rate_allow(c, packet_src(c->work))) {
+		count(c, COUNT_REJECT_SUPPRESSED);
+		return false;
+	}
+	if (echo_reply(c) != REPLY_READY)
+		return false;
+	count(c, COUNT_ECHO_REPLIES);
+	cube_decide(c, DECIDE_ECHO_REPLY, 0);
+	return true;
+}
+
+/* Whether the packet is an answer to its sender now. */
+static __always_inline bool answer(struct cube_ctx *c, int verdict)
+{
+	if (verdict & VERDICT_ECHO)
+		return answer_echo(c);
+	return verdict & VERDICT_REFUSE && refuse(c, verdict & VERDICT_VALUE);
 }
 
 /* Whether the packet changes nothing of an established session but its time, as nearly all do: follow() has no part in it. */
@@ -226,7 +250,7 @@ CUBE(nat)
 	} else if (verdict & VERDICT_PASS) {
 		return cube_pass(c);
 	} else {
-		if (!(verdict & VERDICT_REFUSE) || !refuse(c, verdict & VERDICT_VALUE))
+		if (!answer(c, verdict))
 			return cube_drop(c, verdict & VERDICT_VALUE);
 		port = c->port;
 	}

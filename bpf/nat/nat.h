@@ -241,6 +241,7 @@ static __always_inline void count(const struct cube_ctx *c, u32 counter)
 #define VERDICT_DROP	  0x800	 /* + drop reason */
 #define VERDICT_PASS	  0x1000 /* unchanged, to the host's stack */
 #define VERDICT_REACH	  0x2000 /* to the inside itself: crosses, with a session if it opens one */
+#define VERDICT_ECHO	  0x4000 /* + drop reason: an echo request gets its answer */
 #define VERDICT_VALUE	  0xff
 
 #endif

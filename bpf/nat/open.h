@@ -294,6 +294,13 @@ static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 	return error ? VERDICT_DROP | DROP_PORTS_EXHAUSTED : store(c, x);
 }
 
+/* Whether it is an echo, or its request, at an address that the cube alone answers for. */
+static __always_inline bool is_own_echo(const struct cube_work *w)
+{
+	return (w->flags & (PKT_ECHO | PKT_ICMP_ERROR)) == PKT_ECHO &&
+	       !bpf_map_lookup_elem(&host_addresses, packet_dst(w));
+}
+
 /* No established session: an embryonic one, a new one, or a packet that is not to be translated. */
 __noinline int begin(struct __sk_buff *skb)
 {
@@ -319,6 +326,8 @@ __noinline int begin(struct __sk_buff *skb)
 		cube_decide(c, DECIDE_EXCLUSION, 0);
 		return VERDICT_CROSS;
 	}
+	if (rule == RULE_OWN && is_own_echo(c->work))
+		return VERDICT_ECHO | DROP_NO_MAPPING;
 	if (is_shared && (rule == RULE_OWN || rule == NO_RULE)) {
 		verdict = discriminate();
 		/* at an address that the cube alone answers for there is nobody else */

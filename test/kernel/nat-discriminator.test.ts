@@ -9,6 +9,7 @@ import {
   arp,
   echo,
   ethernet,
+  fragments,
   icmpError,
   ip,
   ipv4,
@@ -64,11 +65,11 @@ const ANNOUNCED = [
   { address: '2001:db8::c9', node: 'node-b' },
 ];
 
-let nat: Translator;
-beforeEach(async () => {
-  nat = await Translator.open({
+async function open(rejects = SPEC.rejects): Promise<Translator> {
+  const opened = await Translator.open({
     spec: {
       ...SPEC,
+      rejects,
       role: 'Discriminator',
       exclusions: ['10.244.0.0/16', 'fd00:244::/32'],
       sourceRules: [{ ...MASQUERADE, sources: ['10.244.1.0/24', 'fd00:244:1::/64'] }],
@@ -78,7 +79,13 @@ beforeEach(async () => {
     services: [SERVICE],
     announcements: ANNOUNCED,
   });
-  for (const address of ['198.51.100.10', '2001:db8::10']) nat.chain.hostAddress(address);
+  for (const address of ['198.51.100.10', '2001:db8::10']) opened.chain.hostAddress(address);
+  return opened;
+}
+
+let nat: Translator;
+beforeEach(async () => {
+  nat = await open();
 });
 afterEach(() => nat?.close());
 
@@ -324,6 +331,66 @@ describe('addresses that a table gives to the node', () => {
     expect(heard(solicit('2001:db8::c8'), 2)).toMatchObject({ verdict: Verdict.pass, counts: [] });
     const frame = packet('203.0.113.7', '198.51.100.200', tcp({ sport: 4000, dport: 81, flags: 'S' }));
     isLeft(nat.uplink(frame), frame);
+  });
+
+  describe.each(FAMILIES)('%s: their echo', (family, f) => {
+    const v6 = family === 'IPv6';
+    const asks = (src: string, dst: string, more: object = {}) =>
+      packet(src, dst, echo({ id: 7, sequence: 3, payload: 40, ...more, ...(v6 ? { v6 } : {}) }));
+    const request = (dst: string, more: object = {}) => asks(f.peer, dst, more);
+    const isAnswer = (result: RunResult, asked: Buffer, port: number): void => {
+      expect(result).toMatchObject({ drops: [], counts: ['nat echoReplies'], seen: { port } });
+      const { eth, ip: before } = dissect(asked);
+      expect(dissect(result.frame).eth).toMatchObject({ src: eth.dst, dst: eth.src });
+      const { rest, payload } = before?.icmp ?? {};
+      const icmp = { type: v6 ? 129 : 0, code: 0, rest, payload };
+      expect(ipOf(result)).toMatchObject({ src: f.external, dst: before?.src, icmp });
+    };
+
+    test('is answered to the outside, as the host routes it, and makes no session', () => {
+      const result = nat.uplink(request(f.external));
+      isAnswer(result, request(f.external), OUTSIDE);
+      expect((result.seen?.work.flags ?? 0) & HOST_ROUTE).toBe(HOST_ROUTE);
+      expect(nat.halves()).toEqual([]);
+    });
+
+    test('is answered to pods, too', () => {
+      const asked = asks(f.pod, f.external);
+      isAnswer(nat.inside(asked), asked, INSIDE);
+      expect(nat.halves()).toEqual([]);
+    });
+
+    test('is the matter of another node, or of the host, where that has the address', () => {
+      const elsewhere = request(v6 ? '2001:db8::c9' : '198.51.100.201');
+      isLeft(nat.uplink(elsewhere), elsewhere);
+      nat.chain.hostAddress(f.external);
+      isLeft(nat.uplink(request(f.external)), request(f.external));
+    });
+
+    test('is answered as often as RSTs may be sent', async () => {
+      const strict = await open({ errorsPerSecond: 1, burst: 2 });
+      try {
+        const runs = [1, 2, 3, 4].map(() => strict.uplink(request(f.external)));
+        expect(runs.map(({ counts }) => counts)).toEqual([
+          ['nat echoReplies'],
+          ['nat echoReplies'],
+          ['nat rejectSuppressed'],
+          ['nat rejectSuppressed'],
+        ]);
+        expect(runs[3]).toMatchObject({ verdict: Verdict.drop, drops: ['nat NoMapping'] });
+      } finally {
+        strict.close();
+      }
+    });
+
+    test('is dropped where it is no whole request of one host', () => {
+      const dropped = (frame: Uint8Array) =>
+        expect(nat.uplink(frame)).toMatchObject({ verdict: Verdict.drop, drops: ['nat NoMapping'] });
+      dropped(request(f.external, { reply: true }));
+      dropped(asks(v6 ? '::' : '0.0.0.0', f.external));
+      const whole = echo({ id: 7, payload: 200, ...(v6 ? { v6 } : {}) });
+      for (const part of fragments({ src: f.peer, dst: f.external }, whole, 128)) dropped(part);
+    });
   });
 
   test.each(FAMILIES)('%s: a port that nobody serves is refused, one that is served crosses', (_, f) => {

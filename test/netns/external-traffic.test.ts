@@ -43,6 +43,8 @@ const HOP = { ipv4: '198.18.0.50', ipv6: 'fd00:18::50' } as const;
 const CLIENT = { ipv4: '203.0.113.5', ipv6: '2001:db8:5::5' } as const;
 /** Routed to node-a, and nobody's own. */
 const EXTERNAL = { ipv4: '198.51.100.80', ipv6: '2001:db8::80' } as const;
+/** On the nodes' network, and answered for by node-a. */
+const ANNOUNCED = { ipv4: '198.18.0.80', ipv6: 'fd00:18::80' } as const;
 /** The fictitious pods of the nodes: what backends see of clients that came by them. */
 const THROUGH_A = { ipv4: '10.244.1.254', ipv6: 'fd00:244:0:1:ffff:ffff:ffff:ffff' } as const;
 const THROUGH_B = { ipv4: '10.244.2.254', ipv6: 'fd00:244:0:2:ffff:ffff:ffff:ffff' } as const;
@@ -152,6 +154,19 @@ beforeAll(async () => {
   writeService('far', 22, portsOf(FAR), [far]);
   writeService('far-bulk', 23, portsOf(FAR_BULK, BULK, BULK), [far]);
   writeService('none', 24, portsOf(NONE, NONE), [], { externalIPs: [EXTERNAL.ipv4, EXTERNAL.ipv6] });
+  lab.manifests.write('announcement.yaml', {
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'CubeTable',
+    metadata: { namespace: SYSTEM, name: 'announcement' },
+    spec: {
+      type: 'Announcement',
+      announcements: Object.values(ANNOUNCED).map((address) => ({
+        address,
+        node: 'node-a',
+        service: { namespace: 'default', name: 'cluster' },
+      })),
+    },
+  });
   await eventuallyWays([...acrossWays(), withoutEndpoints()]);
 });
 afterAll(async () => {
@@ -168,6 +183,12 @@ async function ping(from: Namespace, to: string, ...args: string[]): Promise<str
 }
 
 const node = (index: number) => lab.worker(index).node;
+
+/** Echo replies of a node's NAT. */
+async function repliesOf(index: number): Promise<number> {
+  const name = `${SYSTEM}/kubernetes.disc-nat.${node(index).name}`;
+  return (await lab.worker(index).counters.events(name, 'Nat')).echoReplies ?? 0;
+}
 
 /** Of packets that leave by an uplink and arrive at one, whichever way they go between the nodes. */
 const acrossWays = (): Way[] => [
@@ -384,6 +405,16 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(await ping(namespace, CLIENT[family], '-s', '3000')).toMatch(/ 0% packet loss/);
       expect(await ping(outside.namespace, addresses[family], '-s', '3000')).toMatch(/ 0% packet loss/);
       expect(await ping(client.namespace, addresses[family])).toMatch(/ 0% packet loss/);
+    });
+
+    test('an announced address answers to echo from outside, from nodes and from pods of both', async () => {
+      const before = await repliesOf(0);
+      const to = ANNOUNCED[family];
+      for (const from of [outside.namespace, node(1).namespace, client.namespace, far.namespace]) {
+        expect(await ping(from, to)).toMatch(/ 0% packet loss/);
+        expect(await ping(from, to, '-s', '1300')).toMatch(/ 0% packet loss/);
+      }
+      expect((await repliesOf(0)) - before).toBe(4 * 2 * 3);
     });
   });
 });

@@ -43,12 +43,14 @@
 #define COUNT_PROMOTIONS_REFUSED 10
 /* RSTs sent. */
 #define COUNT_REJECTED 11
-/* RSTs not sent: over the limit. */
+/* RSTs and echo replies not sent: over the limit. */
 #define COUNT_REJECT_SUPPRESSED 12
 /* ARP replies and neighbour advertisements sent for outside addresses. */
 #define COUNT_NEIGHBOUR_REPLIES 13
 /* Role Discriminator: packets from the outside that are the host's own, left to its stack. */
 #define COUNT_HOST 14
+/* Echo replies sent from outside addresses that the host does not have. */
+#define COUNT_ECHO_REPLIES 15
 
 /* A new session gets an outside address and port; another one may get another port. */
 #define DECIDE_SOURCE 1
@@ -74,5 +76,7 @@
 #define DECIDE_SERVICE 11
 /* Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged. */
 #define DECIDE_DIRECT 12
+/* The packet becomes the answer to an echo request. */
+#define DECIDE_ECHO_REPLY 13
 
 #endif

@@ -781,7 +781,7 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
   {
     "id": 12,
     "name": "rejectSuppressed",
-    "description": "RSTs not sent: over the limit."
+    "description": "RSTs and echo replies not sent: over the limit."
   },
   {
     "id": 13,
@@ -792,6 +792,11 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 14,
     "name": "host",
     "description": "Role Discriminator: packets from the outside that are the host's own, left to its stack."
+  },
+  {
+    "id": 15,
+    "name": "echoReplies",
+    "description": "Echo replies sent from outside addresses that the host does not have."
   }
 ],
   RateLimiter: [
@@ -1091,6 +1096,11 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 12,
     "name": "Direct",
     "description": "Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged."
+  },
+  {
+    "id": 13,
+    "name": "EchoReply",
+    "description": "The packet becomes the answer to an echo request."
   }
 ],
   RateLimiter: [

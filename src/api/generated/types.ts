@@ -733,12 +733,12 @@ export interface NatPortRange {
   last: number;
 }
 /**
- * Limit on the RSTs that answer TCP packets of unknown connections, for each source prefix (IPv4 /24, IPv6 /64).
+ * Limit on the RSTs that answer TCP packets of unknown connections and the answers to echo requests for outside addresses, together, for each source prefix (IPv4 /24, IPv6 /64).
  */
 export interface NatRejectLimit {
-  /** RSTs in a second in the long run. 0: none at all. */
+  /** Answers in a second in the long run. 0: none at all. */
   errorsPerSecond: number;
-  /** RSTs that may be sent at once after a silence. */
+  /** Answers that may be sent at once after a silence. */
   burst: number;
 }
 /** How long a session lives without a packet. */
@@ -770,7 +770,7 @@ export interface NatSessions {
   timeouts: NatTimeouts;
 }
 /**
- * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.
+ * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped; an echo request for an outside address that the host does not have is answered.
  */
 export interface Nat {
   /**
@@ -796,7 +796,7 @@ export interface Nat {
    */
   portRange: NatPortRange;
   /**
-   * Limit on the RSTs that answer TCP packets of unknown connections, for each source prefix (IPv4 /24, IPv6 /64).
+   * Limit on the RSTs that answer TCP packets of unknown connections and the answers to echo requests for outside addresses, together, for each source prefix (IPv4 /24, IPv6 /64).
    */
   rejects: NatRejectLimit;
   /**
@@ -1037,7 +1037,7 @@ export interface MirrorCubeSpec extends CubeSpecCommon {
 export interface NatCubeSpec extends CubeSpecCommon {
   type: 'Nat';
   /**
-   * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.
+   * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped; an echo request for an outside address that the host does not have is answered.
    */
   nat: Nat;
 }
@@ -1351,7 +1351,7 @@ export interface MirrorCubeTemplate extends CubeTemplateCommon {
 export interface NatCubeTemplate extends CubeTemplateCommon {
   type: 'Nat';
   /**
-   * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.
+   * A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped; an echo request for an outside address that the host does not have is answered.
    */
   nat: Nat;
 }

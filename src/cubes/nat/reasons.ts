@@ -78,7 +78,7 @@ export const counters: Counter[] = [
       'Packets that confirmed a session which found no place among the established ones: raise sessions.maxEstablished.',
   },
   { id: 11, name: 'rejected', description: 'RSTs sent.' },
-  { id: 12, name: 'rejectSuppressed', description: 'RSTs not sent: over the limit.' },
+  { id: 12, name: 'rejectSuppressed', description: 'RSTs and echo replies not sent: over the limit.' },
   {
     id: 13,
     name: 'neighbourReplies',
@@ -88,6 +88,11 @@ export const counters: Counter[] = [
     id: 14,
     name: 'host',
     description: "Role Discriminator: packets from the outside that are the host's own, left to its stack.",
+  },
+  {
+    id: 15,
+    name: 'echoReplies',
+    description: 'Echo replies sent from outside addresses that the host does not have.',
   },
 ];
 
@@ -131,4 +136,5 @@ export const decisions: Decision[] = [
     description:
       'Role Discriminator: a client outside opens a session with an address of the inside itself. Both directions cross unchanged.',
   },
+  { id: 13, name: 'EchoReply', description: 'The packet becomes the answer to an echo request.' },
 ];

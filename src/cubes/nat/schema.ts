@@ -18,7 +18,7 @@ export const schema: CubeTypeSchema = {
   folder: 'nat',
   description: 'translates addresses and ports between its inside and its outside.',
   schema: object(
-    'A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped.',
+    'A NAT for IPv4 and IPv6 (RFC 4787, RFC 5382, RFC 5508). The addresses that it translates to are those of its port outside. A session is made by its first packet, in either direction; what neither a session nor a rule takes crosses unchanged, except to an outside address, where it is dropped; an echo request for an outside address that the host does not have is answered.',
     {
       role: choice(
         'Whose the outside addresses are. Gateway: its own; it answers ARP and neighbour discovery for them, and drops what is for them and no session or rule takes. Discriminator: also those of the node, whose port outside is linked to an Interface. Of what comes in by that, sessions and rules take theirs; packets for a Service (frontends of the scopes NodePort, External and LoadBalancer of its tables) and for the inside (prefixes that source rules name as sources) cross unchanged; everything else is left to the host. Out of the port outside, packets that a Router gave no next hop follow the routes of the host.',
@@ -57,13 +57,13 @@ export const schema: CubeTypeSchema = {
         },
       ),
       rejects: object(
-        'Limit on the RSTs that answer TCP packets of unknown connections, for each source prefix (IPv4 /24, IPv6 /64).',
+        'Limit on the RSTs that answer TCP packets of unknown connections and the answers to echo requests for outside addresses, together, for each source prefix (IPv4 /24, IPv6 /64).',
         {
-          errorsPerSecond: integer('RSTs in a second in the long run. 0: none at all.', 0, 1000000, {
+          errorsPerSecond: integer('Answers in a second in the long run. 0: none at all.', 0, 1000000, {
             default: 1000,
             unit: 'packets a second',
           }),
-          burst: integer('RSTs that may be sent at once after a silence.', 1, 1000000, {
+          burst: integer('Answers that may be sent at once after a silence.', 1, 1000000, {
             default: 1000,
             unit: 'packets',
           }),
@@ -204,7 +204,7 @@ export const schema: CubeTypeSchema = {
       key: 'prefix of senders',
       value: 'time when the bucket is full again',
       writer: 'program',
-      description: 'Limit on RSTs.',
+      description: 'Limit on RSTs and echo replies.',
     },
   ],
 };

@@ -100,6 +100,18 @@ export const NAT_BUGS: readonly Bug[] = [
     to: '(PKT_ICMP_ERROR | PKT_FRAG_LATER)',
   },
   {
+    what: 'echo replies are answered',
+    file: 'include/echo-reply.h',
+    from: 'w->icmp_type == (w->flags & PKT_IPV4 ? ICMP_ECHO : ICMPV6_ECHO) &&',
+    to: '',
+  },
+  {
+    what: 'answers to echo are not limited',
+    file: 'nat/nat.bpf.c',
+    from: 'if (!rate_allow(c, packet_src(c->work))) {',
+    to: 'if (false) {',
+  },
+  {
     what: 'the Service of an error is looked for at the error itself',
     file: 'nat/match.h',
     from: 'key.addr = w->tuple.dst;',

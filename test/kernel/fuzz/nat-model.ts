@@ -8,6 +8,7 @@
  * says whether it was free to, and follows it.
  */
 import { checksum, onesSum, pseudoHeader } from '../support/bytes.ts';
+import { echoReply, isEchoRequest } from './echo-model.ts';
 import {
   type HalfKey,
   keyOf,
@@ -268,6 +269,9 @@ export class NatModel {
     const host = inside ? undefined : config.host;
     if (excluded && !host) return this.#cross(arrival, 'excluded');
     const forward = excluded ? undefined : config.forwardRules.find((rule) => takesForward(rule, seen));
+    const isEcho = !excluded && !packet.quoted && packet.isEcho && config.own.has(seen.dst);
+    if (!forward && isEcho && !config.host?.addresses.has(seen.dst))
+      return this.#echo(arrival, packet, actual);
     if (!forward && host) {
       const isService = host.services.has(`${tuple.dst} ${tuple.dport} ${tuple.proto}`);
       const isDirect = !isService && isInAny(seen.dst, host.inside);
@@ -391,17 +395,25 @@ export class NatModel {
   #refuse({ frame, port }: Arrival, packet: Parsed, actual: Actual): Outcome {
     this.#judge.drop('nat NoSession');
     const answer = resetOf(frame, packet, actual.frame);
-    if (!answer) return { kind: 'drop' };
-    const prefix = Buffer.from(packet.src.toString(16).padStart(32, '0'), 'hex').subarray(
-      0,
-      packet.v6 ? 8 : 15,
-    );
-    if (!this.#judge.mayReject(prefix.toString('latin1'), actual.out)) {
-      this.#judge.count('rejectSuppressed');
-      return { kind: 'drop' };
-    }
+    if (!answer || !this.#mayAnswer(packet, actual)) return { kind: 'drop' };
     this.#judge.count('rejected');
     return { kind: 'output', port, frame: answer };
+  }
+
+  /** At an outside address that is nobody else's. */
+  #echo({ frame, port }: Arrival, packet: Parsed, actual: Actual): Outcome {
+    const isRequest = isEchoRequest(packet) && isOneHost(frame, packet);
+    if (!isRequest || !this.#mayAnswer(packet, actual)) return this.#drop('NoMapping');
+    this.#judge.count('echoReplies');
+    return { kind: 'output', port, frame: echoReply(frame, packet) };
+  }
+
+  /** Whether another answer to its sender is within the limit. */
+  #mayAnswer({ src, v6 }: Parsed, { out }: Actual): boolean {
+    const bytes = Buffer.from(src.toString(16).padStart(32, '0'), 'hex');
+    const may = this.#judge.mayReject(bytes.toString('latin1', 0, v6 ? 8 : 15), out);
+    if (!may) this.#judge.count('rejectSuppressed');
+    return may;
   }
 }
 
@@ -551,12 +563,16 @@ function isNoHost(address: Address): boolean {
   return top === 0 || top === 127 || top >= 224;
 }
 
+/** From one host, and for one alone. */
+function isOneHost(frame: Buffer, { isMulticast, vlan, src }: Parsed): boolean {
+  return !isMulticast && vlan === undefined && !isNoHost(src) && (frame.readUInt8(0) & 1) === 0;
+}
+
 /** The RST to the sender of a segment, if it may get one. Its window may be any that makes its checksum right. */
 function resetOf(frame: Buffer, packet: Parsed, actual: Buffer): Buffer | undefined {
-  const { protocol, quoted, fragment, hasOptions, isMulticast, vlan, src, dst, l3, l4, v6 } = packet;
-  const mayAnswer =
-    fragment === 'none' && !hasOptions && !isMulticast && vlan === undefined && !isNoHost(src);
-  if (protocol !== 6 || quoted || !mayAnswer || (frame.readUInt8(0) & 1) === 1) return undefined;
+  const { protocol, quoted, fragment, hasOptions, src, dst, l3, l4, v6 } = packet;
+  if (protocol !== 6 || quoted || fragment !== 'none' || hasOptions || !isOneHost(frame, packet))
+    return undefined;
   if (l4 + 20 > frame.length) return undefined;
   const header = (frame.readUInt8(l4 + 12) >> 4) * 4;
   const flags = frame.readUInt8(l4 + 13);

@@ -5,10 +5,10 @@
  * 1812, 2644, 4291, 4443, 4861, 5227, 6890, 7600, 8200. It shares no code with src/cubes/router or bpf/router.
  */
 import { checksum, GATEWAY_MAC, macBytes, onesSum, pseudoHeader } from '../support/bytes.ts';
+import { echoReply, isEchoRequest, updated } from './echo-model.ts';
 import {
   answerToArp,
   answerToSolicitation,
-  bytesOf,
   header4,
   header6,
   type Neighbour,
@@ -92,13 +92,6 @@ function hasSourceRoute(options: Buffer): boolean {
     at += size;
   }
   return false;
-}
-
-/** RFC 1624, equation 3. */
-function updated(sum: number, from: number, to: number): number {
-  let result = (~sum & 0xffff) + (~from & 0xffff) + to;
-  while (result > 0xffff) result = (result & 0xffff) + (result >>> 16);
-  return ~result & 0xffff;
 }
 
 export class RouterModel {
@@ -268,9 +261,8 @@ class Decision {
 
   /** A packet for an own address: echo is answered, the rest is for the host that shares the address, if there is one. */
   #local(delivery: number | undefined): Outcome {
-    const { icmp, protocol, v6, hasOptions, fragment, hasPorts, isError, dst } = this.#packet;
-    const request = protocol === (v6 ? 58 : 1) && icmp?.type === (v6 ? 128 : 8);
-    if (request && !hasOptions && fragment === 'none' && this.#mayAnswer()) return this.#echo();
+    const { protocol, v6, hasOptions, hasPorts, isError, dst } = this.#packet;
+    if (isEchoRequest(this.#packet) && this.#mayAnswer()) return this.#echo();
     if (delivery !== undefined && delivery !== this.#arrival.port) {
       return { kind: 'output', port: delivery, frame: this.#frame, nextHop: 0n, counts: [] };
     }
@@ -286,23 +278,8 @@ class Decision {
   }
 
   #echo(): Outcome {
-    const { src, dst, v6, ttl } = this.#packet;
-    const frame = Buffer.from(this.#frame);
-    frame.set(this.#frame.subarray(6, 12), 0);
-    frame.set(this.#frame.subarray(0, 6), 6);
-    const at = this.#l3 + (v6 ? 8 : 12);
-    frame.set(bytesOf(dst), at);
-    frame.set(bytesOf(src), at + bytesOf(dst).length);
-    const type = this.#l4;
-    const before = frame.readUInt16BE(type);
-    frame[type] = v6 ? 129 : 0;
-    frame.writeUInt16BE(updated(frame.readUInt16BE(type + 2), before, frame.readUInt16BE(type)), type + 2);
-    frame[this.#l3 + (v6 ? 7 : 8)] = 64;
-    if (!v6) {
-      const sum = this.#l3 + 10;
-      frame.writeUInt16BE(updated(frame.readUInt16BE(sum), ttl << 8, 64 << 8), sum);
-    }
-    return { kind: 'output', frame, counts: ['echoReplies'], ...this.#backTo(src) };
+    const frame = echoReply(this.#frame, { ...this.#packet, l3: this.#l3, l4: this.#l4 });
+    return { kind: 'output', frame, counts: ['echoReplies'], ...this.#backTo(this.#packet.src) };
   }
 
   /** What we make ourselves is routed like the rest; without a route it goes back to where its cause came from. */
