@@ -7,6 +7,7 @@ import { cgroupProcesses, cgroupRoot } from '../../test/harness/cgroup.ts';
 import { detachedLabs, labDirectory, openLab, removeLab } from '../../test/harness/lab.ts';
 import { INTERNET, INTERNET_PORT, MOST_NODES, startLightCluster } from '../../test/harness/light/cluster.ts';
 import { run } from '../../test/harness/process.ts';
+import { isUsageError, UsageError } from '../../test/harness/usage.ts';
 
 const HELP = `A cluster on this machine whose network is config/provider/kubernetes.yaml: nodes in network namespaces, a real API
 server and controller manager, the operator, an agent a node, pods that the CNI plugin joins.
@@ -30,8 +31,6 @@ Options:
 Needs root. The first "up" on a machine compiles Kubernetes (5 to 10 minutes on 2 cores); later ones take about half a minute.
 docs/light-cluster.md says what it can do.
 `;
-
-class UsageError extends Error {}
 
 /** What \`up\` leaves for the other commands. */
 interface State {
@@ -217,9 +216,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch((failure: Error & { code?: string }) => {
+process.exitCode = await main(process.argv.slice(2)).catch((failure: Error) => {
   process.stderr.write(`cluster: ${failure.message}\n`);
-  const isUsage = failure instanceof UsageError || failure.code?.startsWith('ERR_PARSE_ARGS') === true;
+  const isUsage = isUsageError(failure);
   if (isUsage) process.stderr.write('see npm run --silent cluster -- --help\n');
   return isUsage ? 2 : 1;
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
 import { type Lab, openLab, removeLab } from '../../test/harness/lab.ts';
+import { isUsageError, refused, UsageError } from '../../test/harness/usage.ts';
 import { lookAround, scale, spread } from './acts.ts';
 import type { Stage } from './stage.ts';
 import { Story } from './story.ts';
@@ -37,7 +38,7 @@ async function main(): Promise<number> {
   }
   if (values.remove !== undefined) {
     if (!/^[0-9a-f]{6}$/.test(values.remove))
-      throw new Error(`--remove ${values.remove}: not the id of a kept demo`);
+      throw new UsageError(`--remove ${values.remove}: not the id of a kept demo`);
     await removeLab(values.remove);
     process.stdout.write(`demo ${values.remove} is removed\n`);
     return 0;
@@ -94,10 +95,14 @@ function farewell(story: Story, kubernetes: boolean): void {
 try {
   process.exitCode = await main();
 } catch (failure) {
-  const message = failure instanceof Error ? failure.message : String(failure);
-  process.stderr.write(`\ndemo: ${message}\n`);
-  process.stderr.write(
-    'Everything it made is removed. Run it with CUBEPLANE_LAB_LOGS=DIR to keep the logs of all programs.\n',
-  );
-  process.exitCode = 1;
+  if (isUsageError(failure)) {
+    process.exitCode = refused('npm run demo', failure);
+  } else {
+    const message = failure instanceof Error ? failure.message : String(failure);
+    process.stderr.write(`\ndemo: ${message}\n`);
+    process.stderr.write(
+      'Everything it made is removed. Run it with CUBEPLANE_LAB_LOGS=DIR to keep the logs of all programs.\n',
+    );
+    process.exitCode = 1;
+  }
 }

@@ -6,6 +6,7 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { refused, UsageError } from '../harness/usage.ts';
 import type { Measure } from './measure.ts';
 import { writeReport } from './report.ts';
 
@@ -58,10 +59,7 @@ async function main(): Promise<number> {
     return 0;
   }
   if (values.from.length > 0) {
-    if (values.report === undefined) {
-      process.stderr.write('--from needs --report FILE\n');
-      return 2;
-    }
+    if (values.report === undefined) throw new UsageError('--from needs --report FILE');
     writeReport(values.report, values.from.flatMap(readMeasures), values.quick);
     return 0;
   }
@@ -71,12 +69,10 @@ async function main(): Promise<number> {
     return 0;
   }
   const unknown = values.only.filter((name) => !all.some((suite) => suite.name === name));
-  if (unknown.length > 0) {
-    process.stderr.write(
-      `no suite ${unknown.join(', ')}; there are: ${all.map((suite) => suite.name).join(', ')}\n`,
+  if (unknown.length > 0)
+    throw new UsageError(
+      `no suite ${unknown.join(', ')}; there are: ${all.map((suite) => suite.name).join(', ')}`,
     );
-    return 2;
-  }
   const measures: Measure[] = [];
   for (const suite of all) {
     if (values.only.length > 0 && !values.only.includes(suite.name)) continue;
@@ -114,4 +110,4 @@ function row(measure: Measure): string {
   return `  ${measure.name.padEnd(40)} ${String(measure.value).padStart(10)} ${measure.unit.padEnd(9)} ± ${measure.spread} (${measure.rounds} rounds)${goal}${measure.note === undefined ? '' : `\n      ${measure.note}`}`;
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch((failure: unknown) => refused('npm run bench', failure));

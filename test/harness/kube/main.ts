@@ -6,6 +6,7 @@ import { cgroupProcesses, cgroupRoot } from '../cgroup.ts';
 import { detachedLabs, labDirectory, openLab, removeLab } from '../lab.ts';
 import { run } from '../process.ts';
 import { createUnderlay } from '../topology.ts';
+import { isUsageError, UsageError } from '../usage.ts';
 import { installApi } from './access.ts';
 import { startCluster } from './cluster.ts';
 
@@ -126,15 +127,28 @@ function notUp(): number {
   return 1;
 }
 
+/** Refuses what a command does not take: an "up" that is not bare, or a "down" of something else, would be a surprise. */
+function only(command: string, args: readonly string[], known: readonly string[] = []): void {
+  const unknown = args.find((arg) => !known.includes(arg));
+  if (unknown === undefined) return;
+  throw new UsageError(
+    `${unknown}: "${command}" takes ${known.length > 0 ? known.join(', ') : 'no argument'}`,
+  );
+}
+
 async function main([command, ...args]: readonly string[]): Promise<number> {
   switch (command) {
     case 'up':
+      only(command, args, ['--bare']);
       return await up(args.includes('--bare'));
     case 'down':
+      only(command, args);
       return await down();
     case 'status':
+      only(command, args);
       return await status();
     case 'kubeconfig':
+      only(command, args);
       return await kubeconfig();
     case 'kubectl':
       return await kubectl(args);
@@ -145,12 +159,13 @@ async function main([command, ...args]: readonly string[]): Promise<number> {
       process.stdout.write(HELP);
       return 0;
     default:
-      process.stderr.write(`unknown command ${command}\n\n${HELP}`);
-      return 2;
+      throw new UsageError(`unknown command ${command}: up, down, status, kubeconfig or kubectl`);
   }
 }
 
 process.exitCode = await main(process.argv.slice(2)).catch((failure: Error) => {
   process.stderr.write(`kube: ${failure.message}\n`);
-  return 1;
+  const isUsage = isUsageError(failure);
+  if (isUsage) process.stderr.write('see npm run --silent kube -- --help\n');
+  return isUsage ? 2 : 1;
 });
