@@ -235,25 +235,28 @@ test('nodes are said to have a network, the taint that waited for it is gone, an
   }
 });
 
+/** Of all uplinks, and of all pods that are there now. */
+async function setOffload(on: boolean): Promise<void> {
+  for (const { node } of light.nodes) await setUnderlayOffload(node, on);
+  await setUnderlayOffload(light.internet, on);
+  for (const pod of (await Promise.all(['web', 'client', 'beside', 'away'].map(podsOf))).flat()) {
+    const node = light.nodes.find(({ node: { name } }) => name === pod.node)?.node;
+    const [link] = await pod.namespace.ipJson('link show eth0');
+    const [peer] =
+      (await node?.namespace.ipJson('link show'))?.filter(({ ifindex }) => ifindex === link?.link_index) ??
+      [];
+    if (node === undefined || peer === undefined) throw new Error(`${pod.name} is joined to nothing`);
+    const ends = [
+      { namespace: pod.namespace, device: 'eth0' },
+      { namespace: node.namespace, device: String(peer.ifname) },
+    ];
+    await setPairChecksumOffload(ends, on);
+  }
+}
+
 describe.each([true, false])('checksum offload %s', (offload) => {
   beforeAll(async () => {
-    for (const { node } of light.nodes) await setUnderlayOffload(node, offload);
-    for (const pod of [
-      ...(await podsOf('web')),
-      ...(await Promise.all(['client', 'beside', 'away'].map(podOf))),
-    ]) {
-      const node = light.nodes.find(({ node: { name } }) => name === pod.node)?.node;
-      const [link] = await pod.namespace.ipJson('link show eth0');
-      const [peer] =
-        (await node?.namespace.ipJson('link show'))?.filter(({ ifindex }) => ifindex === link?.link_index) ??
-        [];
-      if (node === undefined || peer === undefined) throw new Error(`${pod.name} is joined to nothing`);
-      const ends = [
-        { namespace: pod.namespace, device: 'eth0' },
-        { namespace: node.namespace, device: String(peer.ifname) },
-      ];
-      await setPairChecksumOffload(ends, offload);
-    }
+    await setOffload(offload);
   });
 
   test('pods reach pods, Services, also of themselves, nodes, NodePorts and the Internet', async () => {
@@ -530,16 +533,56 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     expect(await listens()).toEqual([index === 0, index === 1]);
   });
 
-  test('is reached from pods and nodes, too; a port that it does not serve is refused', async () => {
-    const client = await podOf('client');
-    const by = (await podsOf('web')).map(({ name }) => name);
-    const node = { from: nodeOf(0).namespace, sees: (await standIns())[0].gateway };
-    await expectWays([
-      { name: 'pod', from: client.namespace, to: LB, port: PORT, by, sees: client.addresses },
-      { ...node, name: 'node', to: LB, port: PORT, by },
-    ]);
-    for (const address of Object.values(LB))
-      expect((await connectTcp(light.internet.namespace, address, 81)).error).toBe('ECONNREFUSED');
+  describe.each([true, false])('checksum offload %s', (offload) => {
+    beforeAll(async () => {
+      await setOffload(offload);
+    });
+
+    test('is reached from the Internet, pods and nodes; a port that it does not serve is refused', async () => {
+      const by = (await podsOf('web')).map(({ name }) => name);
+      const stands = await standIns();
+      const pods = await Promise.all(['client', 'away'].map(podOf));
+      await expectWays([
+        await outside(),
+        ...pods.map(({ name, namespace, addresses }) => ({
+          name,
+          from: namespace,
+          to: LB,
+          port: PORT,
+          by,
+          sees: addresses,
+        })),
+        ...stands.map(({ gateway }, index) => {
+          const { name, namespace } = nodeOf(index);
+          return { name, from: namespace, to: LB, port: PORT, by, sees: gateway };
+        }),
+      ]);
+      for (const address of Object.values(LB))
+        expect((await connectTcp(light.internet.namespace, address, 81)).error).toBe('ECONNREFUSED');
+    });
+
+    test('with policy Local a node with a pod answers, and the pod sees the client', async () => {
+      const local = { sees: light.internet.addresses };
+      for (const [app, index] of [
+        ['beside', 0],
+        ['away', 1],
+      ] as const) {
+        await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app } }));
+        await until(async () => (await heardOf()).join() === [index, index].join());
+        expect(await holder()).toBe(index);
+        await eventuallyWays([await outside({ ...local, by: [app] })]);
+      }
+      await apply(balancer({ externalTrafficPolicy: 'Cluster' }));
+      await eventuallyWays([await outside()]);
+    });
+
+    test('moves to another node, and everybody finds it there', async () => {
+      const before = await holder();
+      await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}=`);
+      await until(async () => (await heardOf()).join() === [1 - before, 1 - before].join());
+      await expectWays([await outside()]);
+      await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
+    });
   });
 
   test('is answered for while the agent is dead, and by another agent after it', async () => {
@@ -566,16 +609,6 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
     await sleep(500);
     expect(await holder()).toBe(after); // it stays where it is
-  });
-
-  test('with policy Local a node with a pod answers, and the pod sees the client', async () => {
-    await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app: 'beside' } }));
-    const local = { by: ['beside'], sees: light.internet.addresses };
-    await until(async () => (await holder()) === 0);
-    await eventuallyWays([await outside(local)]);
-    await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app: 'away' } }));
-    await until(async () => (await heardOf()).join() === '1,1');
-    await eventuallyWays([await outside({ ...local, by: ['away'] })]);
   });
 
   test('keeps its address without the pool, and gives it back with its type', async () => {
