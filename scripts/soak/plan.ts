@@ -163,6 +163,14 @@ export const SOAKS: readonly Soak[] = [
     times: 5,
   },
   {
+    name: 'failover',
+    what: 'a node that answers for the addresses of a load balancer loses agent, kubelet and cable: another one answers after the time that the operator has by default',
+    part: 'e2e',
+    files: ['test/e2e/light-cluster.test.ts'],
+    env: { CUBEPLANE_AGENT_TIMEOUT: '40' },
+    times: 1,
+  },
+  {
     name: 'scaling',
     what: 'a Service scaled 4, 1, 0, 4 under load by kubectl, and a dead agent: no request fails but those to nobody',
     part: 'e2e',

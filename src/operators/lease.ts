@@ -2,7 +2,7 @@
 import { setCondition } from '../api/conditions.ts';
 import type { Condition } from '../api/generated/types.ts';
 
-/** An agent renews every 10 s; after 40 s of silence it is taken for dead, as the node controller does with kubelets. */
+/** An agent renews every 10 s; after 40 s of silence it is taken for dead, unless `--agent-timeout` says otherwise. */
 export const AGENT_DEAD_MS = 40_000;
 
 /**

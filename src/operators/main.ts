@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { pino } from 'pino';
 import { connect } from '../k8s/client.ts';
 import { serveHealth } from './health-server.ts';
+import { AGENT_DEAD_MS } from './lease.ts';
 import { startOperator } from './operator.ts';
 
 interface Flags {
@@ -12,9 +13,12 @@ interface Flags {
   namespace: string;
   leaderElect: boolean;
   healthAddress?: string;
+  agentTimeout: number;
   logLevel: string;
 }
 
+/** Agents renew their Leases every 10 s: with less, one that is late would be dead. */
+const LEAST_AGENT_TIMEOUT = 15;
 /** Less than the 30 s after which a kubelet kills. */
 const STOP_MS = 10_000;
 
@@ -27,10 +31,22 @@ const program = new Command('cubeplane-operator')
   .option('--namespace <name>', 'namespace of CubeTables and Leases', 'cubeplane-system')
   .option('--leader-elect', 'write only while holding the Lease; for several replicas', false)
   .option('--health-address <host:port>', 'serve /healthz, /readyz, /metrics and /state there')
+  .option(
+    '--agent-timeout <seconds>',
+    'an agent that has not renewed its Lease for so long is taken for dead',
+    seconds,
+    AGENT_DEAD_MS / 1000,
+  )
   .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
   .action(run);
 
 await program.parseAsync();
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= LEAST_AGENT_TIMEOUT && value <= 3600) return value;
+  throw new InvalidArgumentError(`give a whole number from ${LEAST_AGENT_TIMEOUT} to 3600`);
+}
 
 async function run(flags: Flags): Promise<void> {
   const log = pino({ level: flags.logLevel, base: null });
@@ -38,7 +54,13 @@ async function run(flags: Flags): Promise<void> {
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     ...(flags.context === undefined ? {} : { context: flags.context }),
   });
-  const operator = startOperator({ client, namespace: flags.namespace, leaderElect: flags.leaderElect, log });
+  const operator = startOperator({
+    client,
+    namespace: flags.namespace,
+    leaderElect: flags.leaderElect,
+    log,
+    timing: { agentDeadMs: flags.agentTimeout * 1000 },
+  });
   const server =
     flags.healthAddress === undefined ? undefined : await serveHealth(flags.healthAddress, operator.health);
   log.info({ server: client.server, namespace: flags.namespace }, 'operator started');

@@ -36,6 +36,8 @@ jest.setTimeout(300_000);
 const FIRST_BUILD_MS = 30 * 60_000;
 const PORT = 80;
 const TARGET = 8080;
+/** After this an agent that is silent is dead to the operator; 40 by default. */
+const AGENT_TIMEOUT_S = Number(process.env.CUBEPLANE_AGENT_TIMEOUT ?? 15);
 
 interface LivePod {
   readonly name: string;
@@ -164,7 +166,9 @@ async function servedBy(from: Namespace, address: string, names: readonly string
 }
 
 beforeAll(async () => {
-  light = await startLightCluster(await openLab('light cluster test'));
+  light = await startLightCluster(await openLab('light cluster test'), {
+    operatorFlags: ['--agent-timeout', String(AGENT_TIMEOUT_S)],
+  });
   await apply(
     {
       apiVersion: 'apps/v1',
@@ -502,6 +506,16 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     );
   }
 
+  async function sayReady(node: string, status: 'True' | 'Unknown'): Promise<void> {
+    type Condition = { type: string };
+    const { api } = light.cluster;
+    const path = `/api/v1/nodes/${node}`;
+    const said = (await api.get<{ status: { conditions: Condition[] } }>(path)).status.conditions;
+    const ready = { type: 'Ready', status, reason: 'Test', message: 'said by a test' };
+    const conditions = [...said.filter(({ type }) => type !== 'Ready'), ready];
+    await api.mergePatch(`${path}/status`, { status: { conditions } });
+  }
+
   async function until(what: () => Promise<boolean>): Promise<void> {
     for (const deadline = Date.now() + 60_000; !(await what()); await sleep(50))
       if (Date.now() > deadline) throw new Error('it did not come about');
@@ -609,6 +623,37 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
     await sleep(500);
     expect(await holder()).toBe(after); // it stays where it is
+  });
+
+  test('moves from a node that is dead, within the time that its agent has and a moment', async () => {
+    const before = await holder();
+    const after = 1 - before;
+    const { agent, node } = light.nodes[before] as LightCluster['nodes'][number];
+    const cable = `port${node.addresses.ipv4.split('.')[3]}`;
+    const survivor = after === 0 ? 'beside' : 'away';
+    const served = async () => await outside({ by: [survivor] });
+    await apply(balancer({ selector: { app: survivor } }));
+    await eventuallyWays([await served()]);
+    expect(await heardOf()).toEqual([before, before]);
+    const began = Date.now();
+    await light.underlay.namespace.ip(`link set ${cable} down`);
+    await agent.kill();
+    await sayReady(node.name, 'Unknown'); // as the node controller does of a kubelet that is silent
+    await until(async () => (await heardOf()).join() === [after, after].join());
+    await expectWays([await served()]);
+    const seconds = (Date.now() - began) / 1000;
+    light.lab.log(`a load balancer's addresses: away from a dead node after ${seconds.toFixed(1)} s`);
+    // its last renewal may have been up to 10 s before
+    expect(seconds).toBeGreaterThan(AGENT_TIMEOUT_S - 11);
+    expect(seconds).toBeLessThan(AGENT_TIMEOUT_S + 30);
+    expect(await holder()).toBe(after);
+    await light.underlay.namespace.ip(`link set ${cable} up`);
+    await agent.start();
+    await sayReady(node.name, 'True');
+    await until(async () => (await listens()).join() === [after === 0, after === 1].join());
+    await light.internet.namespace.ip('neigh flush dev eth0');
+    await eventuallyWays([await served()]);
+    expect(await heardOf()).toEqual([after, after]);
   });
 
   test('keeps its address without the pool, and gives it back with its type', async () => {

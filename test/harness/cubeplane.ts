@@ -148,12 +148,17 @@ export async function startAgent(node: Node, source: AgentSource): Promise<Agent
 }
 
 /** Starts the operator on a machine that reaches the API server; resolves when it runs. */
-export async function startOperator(machine: Pick<Node, 'namespace'>, kubeconfig: string): Promise<Running> {
+export async function startOperator(
+  machine: Pick<Node, 'namespace'>,
+  kubeconfig: string,
+  flags: readonly string[] = [],
+): Promise<Running> {
   const operator = await machine.namespace.start('operator', [
     process.execPath,
     OPERATOR,
     '--kubeconfig',
     kubeconfig,
+    ...flags,
   ]);
   await operator.waitForOutput(/operator started/);
   return operator;

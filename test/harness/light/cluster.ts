@@ -53,6 +53,7 @@ export interface LightOptions {
   readonly log?: Log;
   /** Folder that kustomize builds the network from; config/provider by default. */
   readonly provider?: string;
+  readonly operatorFlags?: readonly string[];
 }
 
 export interface LightNode {
@@ -83,7 +84,11 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
   const cluster = await startCluster(underlay, { log, moreControllers: WORKLOAD_CONTROLLERS });
   await installApi(cluster);
   log('CRDs, roles and admission policy are in force');
-  const operator = await startOperator(cluster.machine, await operatorKubeconfig(cluster));
+  const operator = await startOperator(
+    cluster.machine,
+    await operatorKubeconfig(cluster),
+    options.operatorFlags,
+  );
   log('the operator runs');
   const nodes: LightNode[] = [];
   const names = Array.from({ length: options.nodes ?? 2 }, (_, index) => `node-${index + 1}`);
