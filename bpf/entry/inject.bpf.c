@@ -27,10 +27,17 @@ static __always_inline int inject_out(struct cube_ctx *c, const struct inject_re
 {
 	u32 index = edge_index(c->epoch, r->slot, r->port & (CUBE_PORTS - 1));
 	u64 *edge = bpf_map_lookup_elem(&edges, &index);
+	u64 way = edge ? *(volatile u64 *)edge : 0;
+	u32 ifindex = r->metadata;
 
+	if (!edge)
+		return cube_drop(c, DROP_NO_EDGE);
+	/* it has not come in by any of them, where it could go back */
+	if (ifindex && edge_kind(way) == EDGE_ROUTE && cube_shares_port(edge_target(way), ifindex))
+		return bpf_redirect(ifindex, 0);
 	/* a frame that the agent made has its MACs */
 	c->work->flags |= PKT_FRAME_READY;
-	return edge ? cube_follow(c, *(volatile u64 *)edge) : cube_drop(c, DROP_NO_EDGE);
+	return cube_follow(c, way);
 }
 
 SEC("tc")

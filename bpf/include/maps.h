@@ -292,7 +292,7 @@ struct {
 
 /* Behind the last byte of a packet that the agent sends into the graph (bpf/entry/inject.bpf.c). */
 struct inject_request {
-	u64 metadata; /* for the cube, see cube_metadata() */
+	u64 metadata; /* in: for the cube, see cube_metadata(); out: of several interfaces at the port the one to leave by, or 0 */
 	u32 magic;
 	u8 slot;
 	u8 port;

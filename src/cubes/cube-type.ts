@@ -189,7 +189,10 @@ export interface PacketOut {
   readonly direction: 'in' | 'out';
   /** From the Ethernet header on, with all its checksums; at most 2,048 bytes. */
   readonly packet: Uint8Array;
-  /** For the cube that gets it (`cube_metadata()`). Default 0. */
+  /**
+   * `in`: for the cube that gets it (`cube_metadata()`). `out`: index of the interface that it leaves by, where several are
+   * linked to the port. Default 0: the first of them.
+   */
   readonly metadata?: bigint;
 }
 

@@ -33,8 +33,9 @@ describe('frames', () => {
 
 describe('an address', () => {
   const told = (announcer: Announcer, answered: Answered[], now: number) =>
-    announcer.follow(answered, now).map(({ slot, port, direction, packet }) => {
+    announcer.follow(answered, now).map(({ slot, port, direction, packet, metadata }) => {
       expect([slot, port, direction]).toEqual([3, 0, 'out']);
+      expect(metadata).toBe(BigInt(answered[0]?.interface.ifindex ?? 0));
       return listen(packet, 14, () => false)?.address;
     });
 
@@ -75,11 +76,12 @@ describe('an address', () => {
   });
 });
 
-test('a cube answers at the interface that its port is linked to, while that is up', () => {
+test('a cube answers at the interfaces that its port is linked to, while they are up', () => {
+  const addresses = ['192.0.2.1', '2001:db8::1'];
   const running = {
     instance: { slot: 3, cubeKey: 's/nat' },
     plan: { cube: { input: { ports: [{ name: 'outside', id: 0 }] } } },
-    image: { announced: () => ({ port: 'outside', addresses: ['192.0.2.1', '2001:db8::1'] }) },
+    image: { announced: () => ({ port: 'outside', addresses }) },
   };
   const silent = { ...running, image: {} };
   const info = { ...UPLINK, up: true } as LinkInfo;
@@ -98,6 +100,21 @@ test('a cube answers at the interface that its port is linked to, while that is 
   expect(found([{ ...info, up: false }])).toEqual([]);
   expect(found([])).toEqual([]);
   expect(found([info], { links: new Map() } as unknown as Graph)).toEqual([]);
+  // one of several, whose subnet has an address, is told of it; what is in no subnet is told of by the first
+  const several = (networks: readonly string[]) => {
+    const others = [{ name: 'eth1', ifindex: 5, mac: '02:00:00:00:00:05', up: true, networks }] as LinkInfo[];
+    const ends = [{ ...link.ends[0], others }, link.ends[1]];
+    const of = { links: new Map([['s/uplink', { ends }]]) } as unknown as Graph;
+    const first = { ...info, networks: ['192.0.2.10/24', 'fe80::1/64'] };
+    return found([first, ...others], of);
+  };
+  expect(several([])).toEqual(['192.0.2.1 2001:db8::1 3 2']);
+  expect(several(['2001:db8::5/64'])).toEqual(['192.0.2.1 3 2', '2001:db8::1 3 5']);
+  expect(several(['192.0.2.200/25', '2001:db8::5/64'])).toEqual(['192.0.2.1 3 2', '2001:db8::1 3 5']);
+  expect(several(['192.0.2.5/25', '2001:db8::5/64'])).toEqual(['192.0.2.1 3 2', '192.0.2.1 2001:db8::1 3 5']);
+  // the same lists as long as they are the same: what follows compares them so
+  const twice = [0, 1].map(() => answeredBy([running] as never, graph, new Map([['eth0', info]])));
+  expect(twice[0]?.[0]?.addresses).toBe(twice[1]?.[0]?.addresses);
   expect(membershipsOf([at('192.0.2.1'), at('2001:db8::1'), at('2001:db9::1')])).toEqual([
     { group: 'ff02::1:ff00:1', interface: 'eth0', ifindex: 2 },
   ]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** When the node tells its neighbours which addresses it answers for. Pure: time and what is there come in, frames go out. */
 import { announcementFrames, solicitedNodeGroup } from './announcement-frames.ts';
+import { isIn } from './direct-networks.ts';
 import type { Graph } from './graph-model.ts';
 import type { Running } from './images.ts';
 import type { LinkInfo } from './kernel/netlink.ts';
@@ -27,7 +28,10 @@ export interface Membership {
   readonly ifindex: number;
 }
 
-/** What running cubes answer for, at interfaces that are up. */
+/**
+ * What running cubes answer for, at interfaces that are up. Of several at one port those are told of an address in whose
+ * subnet it is; an address in none of them, to which others have routes, is told of by the first.
+ */
 export function answeredBy(
   running: Iterable<Pick<Running, 'instance' | 'image' | 'plan'>>,
   graph: Pick<Graph, 'links'> | undefined,
@@ -37,27 +41,63 @@ export function answeredBy(
   for (const { instance, image, plan } of running) {
     const { port, addresses } = image.announced?.() ?? NOTHING;
     const id = plan.cube.input.ports.find(({ name }) => name === port)?.id;
-    const at = addresses.length === 0 ? undefined : interfaceBehind(graph, instance.cubeKey, port);
-    const info = at === undefined ? undefined : interfaces.get(at);
-    if (id === undefined || info?.up !== true || info.mac === '') continue;
-    found.push({ addresses, slot: instance.slot, port: id, interface: info });
+    if (id === undefined || addresses.length === 0) continue;
+    const names = interfacesBehind(graph, instance.cubeKey, port);
+    for (const [at, list] of sharesOf(
+      addresses,
+      names.flatMap((name) => interfaces.get(name) ?? []),
+    )) {
+      if (list.length === 0 || !at.up || at.mac === '') continue;
+      found.push({ addresses: list, slot: instance.slot, port: id, interface: at });
+    }
   }
   return found;
 }
 
+/** Shares of lists that were asked for last, so that the same list gives the same shares. */
+const shares = new WeakMap<readonly string[], { key: string; lists: readonly (readonly string[])[] }>();
+
+/** The addresses that each of the interfaces of a port is told of. */
+function sharesOf(
+  addresses: readonly string[],
+  [first, ...others]: readonly LinkInfo[],
+): [LinkInfo, readonly string[]][] {
+  if (first === undefined) return [];
+  if (others.length === 0) return [[first, addresses]];
+  const all = [first, ...others];
+  const key = all.map(({ ifindex, networks = [] }) => `${ifindex} ${networks.join(' ')}`).join();
+  let known = shares.get(addresses);
+  if (known?.key !== key) {
+    const holds = ({ networks = [] }: LinkInfo, address: string) =>
+      networks.some((network) => isIn(network, address));
+    const isElsewhere = (address: string) =>
+      !holds(first, address) && others.some((at) => holds(at, address));
+    const lists = [
+      addresses.filter((address) => !isElsewhere(address)),
+      ...others.map((at) => addresses.filter((address) => holds(at, address))),
+    ];
+    known = { key, lists };
+    shares.set(addresses, known);
+  }
+  const { lists } = known;
+  return all.map((at, index) => [at, lists[index] ?? []]);
+}
+
 const NOTHING = { port: '', addresses: [] };
 
-function interfaceBehind(
+/** The first of them first. */
+function interfacesBehind(
   graph: Pick<Graph, 'links'> | undefined,
   cube: string,
   port: string,
-): string | undefined {
+): readonly string[] {
   for (const { ends } of graph?.links.values() ?? []) {
     const own = ends.findIndex((end) => end.type === 'Cube' && end.cube === cube && end.port === port);
     const other = own < 0 ? undefined : ends[1 - own];
-    if (other?.type === 'Interface') return other.info?.name ?? other.name;
+    if (other?.type === 'Interface')
+      return [other.info?.name ?? other.name, ...(other.others ?? []).map(({ name }) => name)];
   }
-  return undefined;
+  return [];
 }
 
 interface Told {
@@ -97,7 +137,7 @@ export class Announcer {
         }
         state.dueAt = now + (PAUSES[state.times++] ?? Number.POSITIVE_INFINITY);
         for (const packet of announcementFrames(address, at.mac))
-          frames.push({ packet, slot, port, direction: 'out' });
+          frames.push({ packet, slot, port, direction: 'out', metadata: BigInt(at.ifindex) });
       }
     }
     this.#told = told;

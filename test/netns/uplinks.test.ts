@@ -3,6 +3,7 @@
  * The provider on a node with two uplinks: eth0, where the default route and the other node are, and eth1, to a network of its own.
  * The machine there has no route to anything of eth0, so nothing reaches it, or comes back, but by eth1 with eth1's address.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { connect, createNamespace, type Namespace, setPairChecksumOffload } from '../harness/netns.ts';
 import { createMachine, type DualStack, type Machine, type Pod } from '../harness/topology.ts';
@@ -10,7 +11,7 @@ import { startLoad, startServer } from '../harness/traffic.ts';
 import { toProvider } from './support/manifests.ts';
 import { named, TARGET } from './support/services.ts';
 import { connectTcp } from './support/sockets.ts';
-import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
+import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
@@ -76,6 +77,32 @@ const ways = (): Way[] => [
   { name: 'node', from: node().namespace, to: STORAGE, port: TARGET, by: ['storage'], sees: OWN },
 ];
 
+/** Answered for by the node, and in the subnet of eth1. */
+const ANNOUNCED = { ipv4: '198.18.1.80', ipv6: 'fd00:19::80' };
+/** The same of eth0. */
+const FIRST = { ipv4: '198.18.0.80', ipv6: 'fd00:18::80' };
+
+function announce(addresses: readonly string[]): void {
+  const service = { namespace: 'default', name: 'web' };
+  lab.manifests.write('announcement.yaml', {
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'CubeTable',
+    metadata: { namespace: SYSTEM, name: 'announcement' },
+    spec: {
+      type: 'Announcement',
+      announcements: addresses.map((address) => ({ address, node: node().name, service })),
+    },
+  });
+}
+
+/** What the neighbours of a machine know by themselves: its addresses' MACs. */
+async function heard(by: Namespace, { ipv4, ipv6 }: DualStack): Promise<(string | undefined)[]> {
+  const known = await by.ipJson('neigh show');
+  return [ipv4, ipv6].map(
+    (address) => known.find(({ dst }) => dst === address)?.lladdr as string | undefined,
+  );
+}
+
 beforeAll(async () => {
   lab = await openTwoNodes('several uplinks', {
     chain: (chain) => {
@@ -125,6 +152,36 @@ describe.each([true, false])('checksum offload %s', (offload) => {
   test('what the host reaches by one of them, pods reach by it and with its address; clients there reach node ports', async () => {
     await expectWays(ways());
   });
+});
+
+test('an address is announced where its subnet is, with the MAC of the interface there', async () => {
+  const macOf = async (device: string) =>
+    String((await node().namespace.ipJson(`link show ${device}`))[0]?.address);
+  const [mac0, mac1] = [await macOf('eth0'), await macOf('eth1')];
+  // who knows somebody else learns who has it now
+  const wrong = '02:00:00:00:00:99';
+  const places = [
+    { by: storage, device: 'eth0', addresses: ANNOUNCED, mac: mac1 },
+    { by: outside.namespace, device: 'eth0', addresses: FIRST, mac: mac0 },
+  ];
+  const all = places.flatMap(({ addresses }) => Object.values(addresses));
+  for (const { by, device } of places)
+    await by.ip(...all.map((address) => `neigh replace ${address} lladdr ${wrong} dev ${device} nud stale`));
+  announce(all);
+  for (const { by, addresses, mac } of places)
+    for (const deadline = Date.now() + 20_000; ; await sleep(100)) {
+      const now = await heard(by, addresses);
+      if (now.join() === [mac, mac].join()) break;
+      if (Date.now() > deadline) expect(now).toEqual([mac, mac]);
+    }
+  // and not at the other ones
+  await sleep(3500);
+  expect(await heard(storage, FIRST)).toEqual([wrong, wrong]);
+  expect(await heard(outside.namespace, ANNOUNCED)).toEqual([wrong, wrong]);
+  const groups = async (device: string) =>
+    (await node().namespace.exec(['ip', '-6', 'maddress', 'show', 'dev', device])).stdout;
+  expect(await groups('eth1')).toContain('ff02::1:ff00:80');
+  announce([]);
 });
 
 test('what is for nobody there is the host’s, and it stays itself', async () => {
