@@ -11,6 +11,7 @@ import { PackedTable } from '../packed-table.ts';
 import { Announced } from './announced.ts';
 import { desired } from './desired.ts';
 import { forwardRules, matches, pool, sourceRules } from './generated/codec.ts';
+import type { MatchRow } from './match-table.ts';
 import { OutsideServices } from './services.ts';
 
 interface ValueCodec<V> {
@@ -34,6 +35,8 @@ export class NatImage implements CubeImage {
   readonly #services: OutsideServices;
   readonly #cube: Pick<CubeInput<Nat>, 'spec' | 'ports'>;
   readonly #announced: Announced;
+  /** Rows of matches while no address is announced. */
+  readonly #ownMatches: readonly MatchRow[];
   /** Table → type of its rows. */
   readonly #types = new Map<string, string>();
   /** Rows of matches are still to be placed: not before the kernel's own have been adopted, and once for many tables. */
@@ -50,6 +53,7 @@ export class NatImage implements CubeImage {
     this.#spec = cube.spec;
     this.#services = new OutsideServices(cube.spec.maxServices, addresses);
     this.#announced = new Announced(name);
+    this.#ownMatches = wanted.matches;
     const fill = <V>(codec: ValueCodec<V> & { name: string }, rows: readonly V[]) => {
       const array = this.#arrays.find(([name]) => name === codec.name)?.[1];
       rows.forEach((row, i) => {
@@ -113,7 +117,9 @@ export class NatImage implements CubeImage {
   #place(): void {
     if (!this.#isUnplaced) return;
     const placed = new Map<string, Uint8Array>();
-    for (const { key, value } of desired(this.#cube, this.#announced.addresses).matches) {
+    const { addresses } = this.#announced;
+    const rows = addresses.length === 0 ? this.#ownMatches : desired(this.#cube, addresses).matches;
+    for (const { key, value } of rows) {
       const bytes = new Uint8Array(matches.keySize);
       matches.encodeKey(key, bytes);
       this.#matches.set(bytes, encode(matches, value));
