@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tableLines } from '../../src/cli/print/table.ts';
 import { ask, type ClientReport, startLoad, startServer } from '../../test/harness/traffic.ts';
+import { until } from '../../test/harness/until.ts';
 import { type CubeLike, chainPicture, type LinkLike } from './chain-picture.ts';
 import { counterLines } from './counters.ts';
 import { type Backend, SERVICE_PORTS, type Stage, TARGET_PORT } from './stage.ts';
 import type { Story } from './story.ts';
-import { until } from './until.ts';
 
 const REQUESTS = 200;
 
@@ -40,13 +40,14 @@ export async function spread(stage: Stage, story: Story): Promise<void> {
 /** A change of backends may not be in every kernel yet: waits until the answers come from exactly these, on both families. */
 async function untilAnswering(stage: Stage, backends: readonly Backend[]): Promise<void> {
   const wanted = backends.map(({ name }) => name).sort();
-  await until(`answers come from ${wanted.join(', ')}`, 30_000, async () => {
+  const isAnswering = async () => {
     for (const address of [stage.service.ipv4, stage.service.ipv6]) {
       const seen = await ask(stage.client.namespace, address, SERVICE_PORTS.tcp, { count: 60, every: 2 });
       if (Object.keys(seen.by).sort().join() !== wanted.join()) return false;
     }
     return true;
-  });
+  };
+  await until(`answers from ${wanted.join(', ')}`, isAnswering, 30_000);
 }
 
 function refuseFailures(title: string, report: ClientReport): void {

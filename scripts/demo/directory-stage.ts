@@ -7,9 +7,9 @@ import { podNetwork } from '../../test/harness/kube/pods.ts';
 import type { Lab } from '../../test/harness/lab.ts';
 import { createNodes, createPod, createUnderlay, type Pod } from '../../test/harness/topology.ts';
 import { startServer } from '../../test/harness/traffic.ts';
+import { until } from '../../test/harness/until.ts';
 import { type Backend, PODS, type Stage, TARGET_PORT } from './stage.ts';
 import type { Story } from './story.ts';
-import { until } from './until.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../samples/demo');
 
@@ -36,10 +36,9 @@ export async function directoryStage(lab: Lab, story: Story): Promise<Stage> {
   for (const node of nodes) agents.push(await startAgent(node, { manifests: directory }));
   story.say('an agent on each: cubeplane up --node NAME --manifests DIR');
   const [first] = agents as [Agent];
-  await until('the chain is ready', 30_000, async () => {
-    const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
-    return (await first.cli(['get', 'chain', 'demo', '-o', path])).stdout === 'True';
-  });
+  const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+  const isReady = async () => (await first.cli(['get', 'chain', 'demo', '-o', path])).stdout === 'True';
+  await until('the chain is ready', isReady, 30_000);
   story.say('the chain is ready: its eBPF programs are loaded and joined on both nodes');
 
   const cidrs = await podCidrs(directory);

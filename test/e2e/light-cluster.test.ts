@@ -26,6 +26,7 @@ import { run } from '../harness/process.ts';
 import type { DualStack, Pod } from '../harness/topology.ts';
 import { setUnderlayOffload } from '../harness/topology.ts';
 import { ask, startLoad, startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { answers, eventually } from '../netns/support/answers.ts';
 import { connectTcp } from '../netns/support/sockets.ts';
 import { eventuallyWays, expectWays, type Way } from '../netns/support/ways.ts';
@@ -516,11 +517,6 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await api.mergePatch(`${path}/status`, { status: { conditions } });
   }
 
-  async function until(what: () => Promise<boolean>): Promise<void> {
-    for (const deadline = Date.now() + 60_000; !(await what()); await sleep(50))
-      if (Date.now() > deadline) throw new Error('it did not come about');
-  }
-
   const outside = async (more: Partial<Way> = {}): Promise<Way> => ({
     name: 'Internet',
     from: light.internet.namespace,
@@ -538,7 +534,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await apply(pool);
     await kubectl('wait', '--for=jsonpath={.status.loadBalancer.ingress}', '--timeout=60s', 'service/lb');
     expect((await addresses()).split(' ').sort()).toEqual(Object.values(LB).sort());
-    await until(async () =>
+    await until('an announcement', async () =>
       (await kubectl('-n', SYSTEM_NAMESPACE, 'get', 'cubetables')).includes('announcement.'),
     );
     await eventuallyWays([await outside()]);
@@ -582,7 +578,10 @@ describe('a Service of type LoadBalancer with an address pool', () => {
         ['away', 1],
       ] as const) {
         await apply(balancer({ externalTrafficPolicy: 'Local', selector: { app } }));
-        await until(async () => (await heardOf()).join() === [index, index].join());
+        await until(
+          'neighbours know the node',
+          async () => (await heardOf()).join() === [index, index].join(),
+        );
         expect(await holder()).toBe(index);
         await eventuallyWays([await outside({ ...local, by: [app] })]);
       }
@@ -593,7 +592,10 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     test('moves to another node, and everybody finds it there', async () => {
       const before = await holder();
       await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}=`);
-      await until(async () => (await heardOf()).join() === [1 - before, 1 - before].join());
+      await until(
+        'neighbours know the node',
+        async () => (await heardOf()).join() === [1 - before, 1 - before].join(),
+      );
       await expectWays([await outside()]);
       await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
     });
@@ -615,10 +617,13 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}=`);
     const began = Date.now();
     const after = 1 - before;
-    await until(async () => (await heardOf()).join() === [after, after].join());
+    await until('neighbours know the node', async () => (await heardOf()).join() === [after, after].join());
     light.lab.log(`a load balancer's addresses: another node after ${Date.now() - began} ms`);
     expect(await holder()).toBe(after);
-    await until(async () => (await listens()).join() === [after === 0, after === 1].join());
+    await until(
+      'that node alone listens',
+      async () => (await listens()).join() === [after === 0, after === 1].join(),
+    );
     await expectWays([await outside()]);
     await kubectl('label', 'node', nodeOf(before).name, `${EXCLUDED}-`);
     await sleep(500);
@@ -639,7 +644,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await light.underlay.namespace.ip(`link set ${cable} down`);
     await agent.kill();
     await sayReady(node.name, 'Unknown'); // as the node controller does of a kubelet that is silent
-    await until(async () => (await heardOf()).join() === [after, after].join());
+    await until('neighbours know the node', async () => (await heardOf()).join() === [after, after].join());
     await expectWays([await served()]);
     const seconds = (Date.now() - began) / 1000;
     light.lab.log(`a load balancer's addresses: away from a dead node after ${seconds.toFixed(1)} s`);
@@ -650,7 +655,10 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await light.underlay.namespace.ip(`link set ${cable} up`);
     await agent.start();
     await sayReady(node.name, 'True');
-    await until(async () => (await listens()).join() === [after === 0, after === 1].join());
+    await until(
+      'that node alone listens',
+      async () => (await listens()).join() === [after === 0, after === 1].join(),
+    );
     await light.internet.namespace.ip('neigh flush dev eth0');
     await eventuallyWays([await served()]);
     expect(await heardOf()).toEqual([after, after]);
@@ -672,6 +680,7 @@ describe('a Service of type LoadBalancer with an address pool', () => {
       '{"spec":{"type":"ClusterIP","externalTrafficPolicy":null}}',
     );
     await until(
+      'no announcement',
       async () => !(await kubectl('-n', SYSTEM_NAMESPACE, 'get', 'cubetables')).includes('announcement.'),
     );
     expect(await addresses()).toBe('');

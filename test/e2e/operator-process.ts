@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operator as a process beside the API server. */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { OperatorHealth } from '../../src/operators/operator.ts';
 import type { Cluster } from '../harness/kube/cluster.ts';
 import type { Running } from '../harness/process.ts';
+import { until } from '../harness/until.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 /** Python, as the other tools that run inside a namespace: a bare machine has no curl. */
@@ -37,21 +37,6 @@ export async function startOperator(
     return JSON.parse(stdout) as OperatorHealth;
   };
   return { running, state };
-}
-
-export async function until(what: string, holds: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  let last = '';
-  while (Date.now() < deadline) {
-    try {
-      if (await holds()) return;
-      last = '';
-    } catch (error) {
-      last = String(error);
-    }
-    await sleep(25);
-  }
-  throw new Error(`not within ${timeoutMs} ms: ${what} ${last}`);
 }
 
 /** Queues that come to rest; that of the Leases never does. */

@@ -9,7 +9,7 @@ import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { findServerProcess, type ServerProcess } from '../harness/kube/server-process.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
 import { createMachine, createUnderlay, type Machine } from '../harness/topology.ts';
-import { until } from './operator-process.ts';
+import { until } from '../harness/until.ts';
 import type { WatcherState } from './operator-watcher.ts';
 
 const HOST = 40;

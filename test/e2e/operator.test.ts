@@ -11,7 +11,8 @@ import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
 import { FakeKubelet } from '../harness/kube/fake-kubelet.ts';
 import { type Lab, openLab } from '../harness/lab.ts';
 import { createUnderlay } from '../harness/topology.ts';
-import { type OperatorProcess, settled, startOperator as startProcess, until } from './operator-process.ts';
+import { until } from '../harness/until.ts';
+import { type OperatorProcess, settled, startOperator as startProcess } from './operator-process.ts';
 
 const SYSTEM = 'cubeplane-system';
 const GROUP = '/apis/cubeplane.io/v1alpha1';

@@ -22,6 +22,7 @@ import {
   type Pod,
 } from '../harness/topology.ts';
 import { ask, startLoad, startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 
 jest.setTimeout(180_000);
 
@@ -68,11 +69,6 @@ const path = (cube: string) => [{ type: 'Cube', cube: { name: cube } }, { type: 
 async function isAnswered(from: Pod | Machine, to: string): Promise<boolean> {
   const argv = ['ping', '-n', '-c', '3', '-i', '0.05', '-W', '2', to];
   return (await from.namespace.exec(argv, { anyStatus: true })).stdout.includes(' 0% packet loss');
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await holds()); )
-    if (Date.now() > deadline) throw new Error(`${what}: not within 60 s`);
 }
 
 /** Peers of the ports of a cube, by port. */

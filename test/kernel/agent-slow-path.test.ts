@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Pod } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
+import { until as eventually } from '../harness/until.ts';
 import type { AgentClient, Settled } from './support/agent-client.ts';
 import { AgentLab, pings, plugRequest } from './support/agent-lab.ts';
 import { cubeNode, hubChain, table } from './support/agent-objects.ts';
@@ -19,15 +20,8 @@ function turned(): { [field: string]: unknown }[] {
   return lines.map((line) => JSON.parse(line.slice('turned '.length)));
 }
 
-async function until<T>(what: () => T | undefined): Promise<T> {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    const result = what();
-    if (result !== undefined) return result;
-    if (Date.now() > end) throw new Error(`it did not come about\n${agent.stderr}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const until = <T>(what: () => T | undefined): Promise<T> =>
+  eventually('what was to come about', what, 30_000, () => agent.stderr);
 
 async function start(): Promise<void> {
   agent = await lab.start();

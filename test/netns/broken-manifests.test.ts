@@ -11,6 +11,7 @@ import { graphFixtures } from '../fixtures/graph.ts';
 import { fixtures } from '../fixtures/manifests.ts';
 import type { Pod } from '../harness/topology.ts';
 import { type Load, startLoad, startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { type KernelState, kernelState } from './support/kernel-state.ts';
 import { nodeObject, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
@@ -49,15 +50,6 @@ async function kernelNames(): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-/** Waits until `look` finds something. */
-async function until<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 30_000): Promise<T> {
-  for (const deadline = Date.now() + timeoutMs; ; await sleep(20)) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
   }
 }
 

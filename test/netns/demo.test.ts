@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import { labNamespaces, labPins, removeLab } from '../harness/lab.ts';
+import { until } from '../harness/until.ts';
 
 const MAIN = join(import.meta.dirname, '../../scripts/demo/main.ts');
 const TIMEOUT_MS = 120_000;
@@ -27,14 +28,6 @@ function demo(...args: string[]) {
   }
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
   return { child, ended, text: () => text };
-}
-
-async function until(holds: () => boolean, what: () => string): Promise<void> {
-  const deadline = Date.now() + TIMEOUT_MS;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(what());
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 /** Id of the lab of a demo; other tests have theirs at the same time. */
@@ -81,7 +74,7 @@ test(
   'Ctrl-C in the middle removes everything',
   async () => {
     const { child, ended, text } = demo();
-    await until(() => text().includes('the chain is ready'), text);
+    await until('the chain is ready', () => text().includes('the chain is ready'), TIMEOUT_MS, text);
     const id = labOf(child) ?? '';
     expect(labNamespaces(id).length).toBeGreaterThan(2);
     child.kill('SIGINT');

@@ -3,11 +3,11 @@
  * The provider with `directRouting: SameSubnet`: nodes of one subnet without the tunnel, one behind a router by the tunnel, all with
  * the same chain. node-a and node-b are on the switch's subnet, node-c is on another one.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { answers, eventually, everything } from './support/answers.ts';
 import { nodeObject, toProvider } from './support/manifests.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
@@ -46,11 +46,6 @@ async function tunnelled(index: number): Promise<number> {
 const routes = async (): Promise<string> =>
   (await nodeOf(0).exec(['ip', 'route', 'show'])).stdout +
   (await nodeOf(0).exec(['ip', '-6', 'route', 'show'])).stdout;
-
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await holds()); await sleep(100))
-    if (Date.now() > deadline) throw new Error(`${what}: not within 60 s`);
-}
 
 function write(directRouting: string): void {
   const chain = {
@@ -135,7 +130,7 @@ test('both ways are measured, one after the other, and a change of the chain swi
   for (const mode of ['SameSubnet', 'Never', 'SameSubnet', 'Never', 'SameSubnet']) {
     write(mode);
     const isDirect = mode === 'SameSubnet';
-    await until(async () => (await routes()).includes('10.244.2.0/24 via') === isDirect, `routes of ${mode}`);
+    await until(`routes of ${mode}`, async () => (await routes()).includes('10.244.2.0/24 via') === isDirect);
     await eventually(here.namespace, beside, [TARGET], everything(TARGET));
     const report = await transfer(here.namespace, beside.addresses.ipv4 ?? '', BULK, BYTES);
     expect(report).toMatchObject({ take: true, give: true });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { vipsOf } from './support/manifests.ts';
 import { BULK, named, PORT, TARGET } from './support/services.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
@@ -66,13 +67,6 @@ async function answers(from: Namespace, to: string): Promise<void> {
 }
 
 const isAnswered = async (from: Namespace, to: string) => (await ping(from, to)).includes(' 0% packet loss');
-
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 15_000; !(await holds()); ) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within 15 s`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
 
 beforeAll(async () => {
   lab = await openTwoNodes('endpoints', { chain: withEndpoints });
@@ -159,10 +153,8 @@ test('a plan of a settled node wants nothing of cube0; a route that somebody del
   const settled = await planned();
   expect(settled).not.toContain('cube0');
   await node.namespace.ip('route delete 10.244.2.0/24 dev cube0');
-  await until(
-    async () =>
-      (await node.namespace.exec(['ip', 'route', 'show', 'dev', 'cube0'])).stdout.includes('10.244.2.0/24'),
-    'the route is back',
+  await until('the route is back', async () =>
+    (await node.namespace.exec(['ip', 'route', 'show', 'dev', 'cube0'])).stdout.includes('10.244.2.0/24'),
   );
 });
 
@@ -211,7 +203,7 @@ test('an interface that is missing is named with its remedy, programmed when it 
       },
     },
   );
-  await until(key('InterfaceNotFound'), 'InterfaceNotFound');
+  await until('InterfaceNotFound', key('InterfaceNotFound'));
   const missing = [...(await lab.statuses(0)).values()].find(
     ({ kind, metadata }) => kind === 'CubeLink' && metadata.name === 'late',
   );
@@ -231,14 +223,14 @@ test('an interface that is missing is named with its remedy, programmed when it 
       'address add 192.168.77.9/24 dev late1',
       'address add fd00:77::9/64 dev late1 nodad',
     );
-    await until(key('"state":"Up"'), `round ${round}: the link is up`);
+    await until(`round ${round}: the link is up`, key('"state":"Up"'));
     // The host's own link-local address is checked for duplicates first, for a second or two.
     for (const to of ['192.168.77.1', 'fd00:77::1'])
-      await until(async () => await isAnswered(outside.namespace, to), `round ${round}: echo of ${to}`);
+      await until(`round ${round}: echo of ${to}`, async () => await isAnswered(outside.namespace, to));
     const neighbours = (await outside.namespace.exec(['ip', 'neigh', 'show', 'dev', 'late1'])).stdout;
     expect(neighbours).toContain(await node.namespace.macOf(LATE));
     await node.namespace.ip(`link delete ${LATE}`);
-    await until(key('InterfaceNotFound'), `round ${round}: missed again`);
+    await until(`round ${round}: missed again`, key('InterfaceNotFound'));
   }
   lab.manifests.remove('late.yaml');
   await agent.stop();

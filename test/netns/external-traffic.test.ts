@@ -5,7 +5,6 @@
  * notices.
  */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Agent } from '../harness/cubeplane.ts';
 import { httpGet } from '../harness/http.ts';
@@ -20,6 +19,7 @@ import {
   setUnderlayOffload,
 } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { Counters } from './support/counters.ts';
 import { Manifests, nodeObject, providerText } from './support/manifests.ts';
 import { BULK, PORT, TARGET } from './support/services.ts';
@@ -107,11 +107,6 @@ async function open(): Promise<TwoNodes> {
     await one.close();
     throw error;
   }
-}
-
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await holds()); await sleep(100))
-    if (Date.now() > deadline) throw new Error(what);
 }
 
 beforeAll(async () => {
@@ -528,10 +523,7 @@ test('a host outside that has the address of a pod reaches neither pods nor Serv
           const before = await cubeDrops(0, 'disc-nat', 'Nat');
           const dropped = async () => difference(before, await cubeDrops(0, 'disc-nat', 'Nat'));
           expect(await sendDatagrams(namespace, address, port, [Buffer.from('who')])).toEqual({ sent: 1 });
-          await until(
-            async () => Object.keys(await dropped()).length > 0,
-            `${as} to ${address} is not dropped`,
-          );
+          await until(`${as} to ${address} is dropped`, async () => Object.keys(await dropped()).length > 0);
           expect(await dropped()).toEqual({ [reason]: 1 });
         }
       } finally {
@@ -552,7 +544,7 @@ test('without the tunnel between nodes, pods of other nodes stay unmasqueraded, 
     text.replace('port: 4789}', 'port: 4789, directRouting: SameSubnet}'),
   );
   const routes = async () => (await node(0).namespace.exec(['ip', 'route', 'show'])).stdout;
-  await until(async () => (await routes()).includes('10.244.2.0/24 via'), 'no route past the tunnel');
+  await until('a route past the tunnel', async () => (await routes()).includes('10.244.2.0/24 via'));
   const ways = [
     ...acrossWays(),
     // no Service leads to this port from these clients: see DIRECT in provider.test.ts

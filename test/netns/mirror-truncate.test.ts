@@ -2,9 +2,9 @@
 /** A mirror whose copies are cut: those who watch get the beginning of each packet, those who talk notice nothing. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
+import { until } from '../harness/until.ts';
 import { ipBytes } from '../kernel/support/bytes.ts';
 import { sniff } from './support/frames.ts';
 import type { Manifest } from './support/manifests.ts';
@@ -63,10 +63,6 @@ const events = async () => await lab.counters.events(TAP, 'Mirror');
 /** Bytes of a frame by its IP header. */
 const whole = (frame: Buffer) =>
   14 + (frame.readUInt16BE(12) === 0x0800 ? frame.readUInt16BE(16) : 40 + frame.readUInt16BE(18));
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await isSo()); await sleep(50))
-    if (Date.now() > deadline) throw new Error(`not so after a minute: ${what}`);
-}
 /** Attachments at the egress of interfaces. */
 const egress = () =>
   readdirSync(join(lab.agent.bpffs, 'cubeplane', 'node-a', 'v1', 'links')).filter((pin) =>

@@ -4,10 +4,10 @@
  * a Forwarder, follows them to other cards, and tells senders when nobody is there.
  */
 import { readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { createPod, type Pod, setPodOffload } from '../harness/topology.ts';
 import { ask, startServer } from '../harness/traffic.ts';
+import { until as eventually } from '../harness/until.ts';
 import { type Host, type OneNode, openOneNode, pings } from './support/one-node.ts';
 import { connectTcp, echoDatagram, startBulkServer, transfer } from './support/sockets.ts';
 import { FAMILIES, SYSTEM } from './support/two-nodes.ts';
@@ -81,10 +81,7 @@ async function isUnreachable(address: string): Promise<boolean> {
   return /Destination Host Unreachable|Address unreachable/.test(stdout);
 }
 
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 60_000; !(await look()); await sleep(50))
-    if (Date.now() > end) throw new Error(`${what} did not come about\n${await neighbours()}`);
-}
+const until = (what: string, look: () => Promise<boolean>) => eventually(what, look, 60_000, neighbours);
 
 describe.each([true, false])('checksum offload %s', (offload) => {
   beforeAll(async () => {

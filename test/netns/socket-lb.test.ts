@@ -5,6 +5,7 @@ import { CgroupLink, loadObject } from '../../src/dataplane/kernel/addon/index.t
 import { Caller, type Place, type Proto } from '../harness/calls.ts';
 import type { Node, Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
+import { until } from '../harness/until.ts';
 import { vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { conditionOf, FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
@@ -64,13 +65,6 @@ async function ask(proto: Proto, to: Place): Promise<{ error: string | null; tex
 
 const place = (number: number, family: Family): Place => [vipsOf(number)[family], PORT];
 
-async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await holds()); ) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within 60 s`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 beforeAll(async () => {
   lab = await openTwoNodes('socket load balancer', { chain: withSockets });
   near = await lab.addPod(0, 'near', 11);
@@ -86,7 +80,7 @@ beforeAll(async () => {
   caller = Caller.start(lab.worker(0).node.namespace);
   const { counters } = lab.worker(0);
   const sockets = `${SYSTEM}/kubernetes.sockets.node-a`;
-  await until(async () => (await counters.rows(sockets, 'frontends')) === 20, '20 frontends');
+  await until('20 frontends', async () => (await counters.rows(sockets, 'frontends')) === 20);
 });
 
 afterAll(async () => {
@@ -122,9 +116,9 @@ describe.each(FAMILIES)('%s', (family) => {
     };
     expect(await exchange()).toBe('far');
     scale([near]);
-    await until(async () => (await exchange()) === 'near', 'another backend');
+    await until('another backend', async () => (await exchange()) === 'near');
     scale([far]);
-    await until(async () => (await ask('udp', to)).text?.startsWith('far') === true, 'the first backend');
+    await until('the first backend', async () => (await ask('udp', to)).text?.startsWith('far') === true);
     await caller.closeSocket(id);
   });
 });
@@ -152,8 +146,8 @@ describe.each(FAMILIES)('%s: a connected UDP socket whose backend is gone', (fam
   afterEach(async () => {
     scale([far]);
     await until(
-      async () => (await ask('udp', place(NUMBER.far, family))).text?.startsWith('far') === true,
       'the first backend',
+      async () => (await ask('udp', place(NUMBER.far, family))).text?.startsWith('far') === true,
     );
   });
 
@@ -192,7 +186,7 @@ describe.each(FAMILIES)('%s: a connected UDP socket whose backend is gone', (fam
     scale([near]);
     await agent.start();
     // a send finds it without a peer, before it looks for an error
-    await until(async () => (await caller.send(id)) === 'EDESTADDRREQ', 'its end');
+    await until('its end', async () => (await caller.send(id)) === 'EDESTADDRREQ');
     await caller.closeSocket(id);
   });
 });
@@ -208,8 +202,8 @@ test('calls go on without the agent, and the next one adopts what is attached', 
   lab.writeService({ name: 'near', number: NUMBER.near, ports: named, backends: [far] });
   await agent.start();
   await until(
-    async () => (await ask('tcp', place(NUMBER.near, 'ipv4'))).text?.startsWith('far') === true,
     'the change',
+    async () => (await ask('tcp', place(NUMBER.near, 'ipv4'))).text?.startsWith('far') === true,
   );
   expect((await agent.cli(['plan'])).stdout).toMatch(/nothing to do/i);
   expect(await caller.peer(held)).toEqual(to);
@@ -230,11 +224,11 @@ test('another program takes the place of the one before without a call that fail
   };
   const before = conditionOf((await status()) ?? {}, 'Ready')?.observedGeneration ?? 0;
   chain.writeText('chain.yaml', path.replace('socketLB: {}', 'socketLB: {noBackends: Drop}'));
-  await until(async () => {
+  await until('the change', async () => {
     for (const proto of PROTOS) expect((await ask(proto, place(NUMBER.far, 'ipv4'))).error).toBeNull();
     const ready = conditionOf((await status()) ?? {}, 'Ready');
     return ready?.status === 'True' && (ready.observedGeneration ?? 0) > before;
-  }, 'the change');
+  });
   expect((await ask('tcp', place(NUMBER.none, 'ipv4'))).error).toBe('EHOSTUNREACH');
 });
 

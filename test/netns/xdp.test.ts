@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { DryRun } from '../../src/dataplane/inspection.ts';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
+import { until } from '../harness/until.ts';
 import type { Drops } from './support/counters.ts';
 import { BULK } from './support/services.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
@@ -68,13 +69,6 @@ function deny(...prefixes: string[]): void {
 async function isAnswered(from: Namespace, ...argv: string[]): Promise<boolean> {
   const ping = ['ping', '-n', '-c', '2', '-i', '0.05', '-W', '1', ...argv];
   return (await from.exec(ping, { anyStatus: true })).stdout.includes(' 0% packet loss');
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 40_000; !(await holds()); ) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within 40 s`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }
 
 async function statusOf(name: string): Promise<Record<string, unknown> | undefined> {
