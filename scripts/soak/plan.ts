@@ -33,6 +33,7 @@ const FUZZED = [
   'bridge',
   'forwarder',
   'mirror',
+  'rate-limiter',
 ];
 
 export const SOAKS: readonly Soak[] = [

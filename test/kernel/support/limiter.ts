@@ -51,13 +51,14 @@ export class Limiter {
   }
 
   /** In slot 1, between the attachment and the probe at both ports. */
-  static async open(spec: Partial<RateLimiter> = {}): Promise<Limiter> {
+  static async open(spec: Partial<RateLimiter> = {}, path?: string): Promise<Limiter> {
     const input = limiterInput(spec);
     const { rodata, sizes } = rateLimiter.instance(input, NODE);
     const chain = await Chain.open();
     const cube = await chain.add({
       ...{ object: 'rate-limiter', schema, slot: 1, variables: rodata, mapSizes: sizes },
       transparent: true,
+      ...(path === undefined ? {} : { path }),
     });
     const limiter = new Limiter(chain, cube, new RateLimiterImage(input.spec));
     limiter.image.settle();
