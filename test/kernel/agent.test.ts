@@ -228,9 +228,19 @@ describe('an agent with a chain of two cubes', () => {
   test('lets many tables go at once where the operator has written the routes of its Node', async () => {
     await quiet();
     const many = Array.from({ length: 24 }, (_, i) => table(`many-${i}`, { [i + 10]: i }));
-    const metadata = { name: `node.${NODE}.0`, namespace: 'cubeplane-system' };
-    const routes = { kind: 'CubeTable', metadata, spec: { type: 'Route', routes: [] } };
-    const node = { kind: 'Node', metadata: { name: NODE }, spec: {}, status: {} };
+    const metadata = {
+      name: `node.${NODE}.0`,
+      namespace: 'cubeplane-system',
+      uid: 'uid-routes',
+      generation: 1,
+    };
+    const routes = { kind: 'CubeTable' as const, metadata, spec: { type: 'Route', routes: [] } };
+    const node = {
+      kind: 'Node' as const,
+      metadata: { name: NODE, uid: 'uid-of-node', generation: 1 },
+      spec: {},
+      status: {},
+    };
     await agent.set([...many, routes, node]);
     const gone = many.map(({ metadata: { name } }) => ['CubeTable', 'cubeplane-system', name] as const);
     const { statuses } = await agent.set([], gone);
