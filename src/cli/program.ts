@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, Option } from 'commander';
+import { connectivityCommands } from './connectivity-commands.ts';
 import { EXIT_HELP } from './errors.ts';
 import { inspectionCommands } from './inspection-commands.ts';
 
@@ -61,6 +62,7 @@ ${examples(
   objectCommands(program);
   agentCommands(program);
   inspectionCommands(program, { node, stateDir, examples });
+  connectivityCommands(program, { withSource, collect, examples });
   otherCommands(program);
   for (const command of program.commands) {
     command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');

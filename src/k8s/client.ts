@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent, WebSocket } from 'undici';
 import { errorOfCause, errorOfStatus, isKubeError, KubeError } from './errors.ts';
 import { type Connection, type KubeconfigOptions, loadConnection, type TlsMaterial } from './kubeconfig.ts';
 import { apiVersionOf, describe, type KubeObject, pathOf, type ResourceType } from './resource.ts';
@@ -116,6 +116,16 @@ export class KubeClient {
     }
   }
 
+  /** Opens a WebSocket, as `exec` and the like need one. `query` may name a parameter several times. */
+  async openWebSocket(path: string, query: URLSearchParams, protocol: string): Promise<WebSocket> {
+    const url = new URL(this.server.replace(/^http/, 'ws'));
+    url.pathname = `${url.pathname.replace(/\/+$/, '')}${path}`;
+    url.search = query.toString();
+    const dispatcher = await this.#freshDispatcher();
+    const headers = await this.#connection.headers();
+    return new WebSocket(url, { protocols: [protocol], dispatcher, headers });
+  }
+
   /** Reads one object; undefined when it is not there. */
   async get<T extends KubeObject = KubeObject>(type: ResourceType, at: ObjectAt): Promise<T | undefined> {
     try {
@@ -208,6 +218,16 @@ export class KubeClient {
       yield* page.items;
       token = page.metadata.continue;
     } while (token !== undefined && token !== '');
+  }
+
+  /** A collection as a whole; for commands, not for controllers. */
+  async listAll<T extends KubeObject = KubeObject>(
+    type: ResourceType,
+    options: Parameters<KubeClient['list']>[1] = {},
+  ): Promise<T[]> {
+    const objects: T[] = [];
+    for await (const object of this.list<T>(type, options)) objects.push(object);
+    return objects;
   }
 
   /** Closes every connection, running watches included. */

@@ -68,8 +68,8 @@ export class LightKubelet {
     const running = sandbox ?? (await this.#run(key, pod, node));
     await running.look();
     const now = new Date().toISOString();
-    const isReady = running.containers.map(({ ready, restarts }) => [ready, restarts]);
-    await this.#publish(key, pod, JSON.stringify(isReady), () =>
+    const states = running.containers.map(({ ready, restarts, ended }) => [ready, restarts, ended]);
+    await this.#publish(key, pod, JSON.stringify(states), () =>
       runningStatus(node.addresses, running.addresses, running.containers, now),
     );
     return running.probeMs === undefined ? undefined : { againAfterMs: running.probeMs };

@@ -17,12 +17,14 @@ export interface PodContainer {
   readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   readonly readinessProbe?: Probe;
+  readonly terminationMessagePath?: string;
 }
 
 export interface PodObject extends KubeObject {
   readonly spec?: {
     readonly nodeName?: string;
     readonly hostNetwork?: boolean;
+    readonly restartPolicy?: 'Always' | 'OnFailure' | 'Never';
     readonly terminationGracePeriodSeconds?: number;
     readonly containers?: readonly PodContainer[];
   };
@@ -36,6 +38,8 @@ export interface ContainerState {
   readonly startedAt: string;
   readonly ready: boolean;
   readonly restarts: number;
+  /** Set where it has ended, and is not started again. */
+  readonly ended?: { readonly exitCode: number; readonly finishedAt: string; readonly message: string };
 }
 
 /** A port of a probe by number, or by the name that the container gives it. */
@@ -58,7 +62,18 @@ function condition(type: string, holds: boolean, since: string, reason?: string,
   };
 }
 
-/** The status of a pod whose containers run. */
+/** Whether a container that ended so is started again. */
+export function isStartedAgain({ spec }: PodObject, exitCode: number): boolean {
+  const policy = spec?.restartPolicy ?? 'Always';
+  return policy === 'Always' || (policy === 'OnFailure' && exitCode !== 0);
+}
+
+function phaseOf(containers: readonly ContainerState[]): string {
+  if (containers.some(({ ended }) => ended === undefined)) return 'Running';
+  return containers.every(({ ended }) => ended?.exitCode === 0) ? 'Succeeded' : 'Failed';
+}
+
+/** The status of a pod whose containers run, or have ended. */
 export function runningStatus(
   node: DualStack,
   pod: DualStack,
@@ -68,7 +83,7 @@ export function runningStatus(
   const ready = containers.every((container) => container.ready);
   const startedAt = containers[0]?.startedAt ?? now;
   return {
-    phase: 'Running',
+    phase: phaseOf(containers),
     hostIP: addressList(node)[0],
     hostIPs: addressList(node).map((ip) => ({ ip })),
     podIP: addressList(pod)[0],
@@ -80,16 +95,23 @@ export function runningStatus(
       condition('ContainersReady', ready, now),
       condition('Ready', ready, now),
     ],
-    containerStatuses: containers.map(({ name, image, ready: isReady, restarts, startedAt: since }) => ({
-      name,
-      image,
-      imageID: '',
-      ready: isReady,
-      started: true,
-      restartCount: restarts,
-      state: { running: { startedAt: since } },
-    })),
+    containerStatuses: containers.map(
+      ({ name, image, ready: isReady, restarts, startedAt: since, ended }) => ({
+        name,
+        image,
+        imageID: '',
+        ready: isReady,
+        started: ended === undefined,
+        restartCount: restarts,
+        state:
+          ended === undefined ? { running: { startedAt: since } } : { terminated: terminated(ended, since) },
+      }),
+    ),
   };
+}
+
+function terminated(ended: NonNullable<ContainerState['ended']>, startedAt: string): object {
+  return { ...ended, startedAt, reason: ended.exitCode === 0 ? 'Completed' : 'Error' };
 }
 
 /** The status of a pod that has no network yet. */

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One pod on its node: a network namespace, joined by the CNI plugin, and the programs in it. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { createCgroup, removeCgroup } from '../cgroup.ts';
 import { cniPlaces, pluginAnswer, readNetworkList, startPlugin } from '../cni.ts';
 import { createNamespace, deleteNamespace, type Namespace } from '../netns.ts';
 import { type Running, run, start } from '../process.ts';
 import type { DualStack } from '../topology.ts';
-import { type ContainerState, type PodContainer, type PodObject, probePort } from './pod.ts';
+import { type ContainerState, isStartedAgain, type PodContainer, type PodObject, probePort } from './pod.ts';
 
 const SERVER = new URL('../tools/server.ts', import.meta.url).pathname;
+/** What a container runs whose command is `cubeplane`, as the image of the agents has it. */
+const CUBEPLANE = [process.execPath, new URL('../../../src/cli/main.ts', import.meta.url).pathname];
+/** A kubelet's limit of a termination message, bytes. */
+const MOST_MESSAGE = 4096;
 const GRACE_SECONDS = 30;
 
 export interface SandboxNode {
@@ -24,6 +28,7 @@ interface Program {
   startedAt: string;
   restarts: number;
   ready: boolean;
+  ended?: NonNullable<ContainerState['ended']>;
 }
 
 export class Sandbox {
@@ -98,9 +103,10 @@ export class Sandbox {
     const env = Object.fromEntries((container.env ?? []).map(({ name, value = '' }) => [name, value]));
     program.running = [];
     program.startedAt = new Date().toISOString();
+    const messages = await this.#messageFolder(container);
     for (const [index, argv] of commandsOf(this.#pod, container).entries()) {
       const name = `${container.name}-${program.restarts}-${index}`;
-      const running = await start(this.#namespace.wrap(argv), {
+      const running = await start(this.#namespace.wrap([...messages.wrap, ...argv]), {
         env,
         logPath: join(this.#logs, `${name}.log`),
         cgroup: this.#cgroup,
@@ -112,17 +118,51 @@ export class Sandbox {
     }
   }
 
-  /** Starts again what has ended, and asks the probes. */
+  /**
+   * Where a program that is not started again leaves its termination message. Programs see the machine's own files, so that it
+   * gets an own layer over the folder of terminationMessagePath.
+   */
+  async #messageFolder({
+    name,
+    terminationMessagePath: path,
+  }: PodContainer): Promise<{ file: string; wrap: string[] }> {
+    if (path === undefined || isStartedAgain(this.#pod, 1)) return { file: '', wrap: [] };
+    const layer = join(this.#logs, `${name}.message`);
+    const [upper, work] = [join(layer, 'upper'), join(layer, 'work')];
+    for (const folder of [upper, work]) await mkdir(folder, { recursive: true });
+    const script = `mount -t overlay overlay -o "lowerdir=$1,upperdir=$2,workdir=$3" "$1" && shift 3 && exec "$@"`;
+    return {
+      file: join(upper, basename(path)),
+      wrap: ['unshare', '--mount', 'sh', '-c', script, 'sh', dirname(path), upper, work],
+    };
+  }
+
+  /** Starts again what has ended where the pod says so, and asks the probes. */
   async look(): Promise<void> {
     if (this.#isEnding) return;
     for (const program of this.#programs) {
-      if (program.running.some(({ status }) => status !== undefined)) {
+      if (program.ended !== undefined) continue;
+      const over = program.running.find(({ status }) => status !== undefined);
+      if (over !== undefined) {
         for (const running of program.running) await running.stop();
+        const exitCode = over.status ?? 0;
+        if (!isStartedAgain(this.#pod, exitCode)) {
+          await this.#end(program, exitCode);
+          continue;
+        }
         program.restarts++;
         await this.#startProgram(program);
       }
       program.ready = await this.#probe(program);
     }
+  }
+
+  async #end(program: Program, exitCode: number): Promise<void> {
+    const { file } = await this.#messageFolder(program.container);
+    const text = file === '' ? Buffer.alloc(0) : await readFile(file).catch(() => Buffer.alloc(0));
+    const message = text.subarray(0, MOST_MESSAGE).toString();
+    program.ready = false;
+    program.ended = { exitCode, finishedAt: new Date().toISOString(), message };
   }
 
   /** From the node, as a kubelet does it. */
@@ -152,12 +192,13 @@ export class Sandbox {
   }
 
   get containers(): ContainerState[] {
-    return this.#programs.map(({ container, startedAt, ready, restarts }) => ({
+    return this.#programs.map(({ container, startedAt, ready, restarts, ended }) => ({
       name: container.name,
       image: container.image ?? '',
       startedAt,
       ready,
       restarts,
+      ...(ended === undefined ? {} : { ended }),
     }));
   }
 
@@ -178,6 +219,7 @@ function cgroupOf({ namespace }: SandboxNode, { metadata }: PodObject): string {
 
 /** What a container runs: its command, a program of this machine; without one a server that says its name, on each port. */
 function commandsOf({ metadata }: PodObject, { command, args = [], ports = [] }: PodContainer): string[][] {
+  if (command?.[0] === 'cubeplane') return [[...CUBEPLANE, ...command.slice(1), ...args]];
   if (command !== undefined && command.length > 0) return [[...command, ...args]];
   const numbers = [...new Set(ports.map(({ containerPort }) => containerPort))];
   if (numbers.length === 0) return [['sleep', 'infinity']];

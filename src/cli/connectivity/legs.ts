@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The way of a packet over several nodes, pieced together from dry runs on each. */
+import type { Story } from '../../dataplane/trace/story.ts';
+import type { TraceStart } from './probe.ts';
+import type { StageNode } from './stage.ts';
+
+/** What is asked of the agent of a node: `cubeplane trace --dry-run --from FROM --packet PACKET`. */
+export interface Ask {
+  readonly node: string;
+  readonly from: string;
+  readonly packet: string;
+}
+
+export interface Leg extends Ask {
+  readonly story?: Story;
+  /** Why there is no story: the agent could not be asked. */
+  readonly failure?: string;
+}
+
+/** Where a packet ended, and what to do. */
+export interface Place {
+  readonly node: string;
+  /** Cube `namespace/name`, `entry`; absent where the chain let it through. */
+  readonly by?: string;
+  readonly reason: string;
+  readonly description: string;
+  readonly remedy: string;
+}
+
+/** Ends of a trace that goes round in circles. */
+const MOST_LEGS = 6;
+
+const placeText = (address: string, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+
+/** The first packet of a probe, as `cubeplane trace` takes it. Of a TCP connection its SYN. */
+export function firstAsk({ node, from, source, address, port }: TraceStart, protocol: 'tcp' | 'udp'): Ask {
+  const flags = protocol === 'tcp' ? ' SYN' : '';
+  return {
+    node,
+    from,
+    packet: `${protocol} ${placeText(source, SOURCE_PORT)} > ${placeText(address, port)}${flags}`,
+  };
+}
+const SOURCE_PORT = 40_000;
+
+/** Follows a packet, and where it reached a pod untranslated its answer. `ask` throws where an agent cannot be asked. */
+export async function follow(
+  first: Ask,
+  nodes: readonly StageNode[],
+  ask: (what: Ask) => Promise<Story>,
+): Promise<Leg[]> {
+  const legs: Leg[] = [];
+  let next: Ask | undefined = first;
+  while (next !== undefined && legs.length < MOST_LEGS) {
+    const now: Ask = next;
+    try {
+      const story = await ask(now);
+      legs.push({ ...now, story });
+      next = nextAsk(legs, story, nodes);
+    } catch (failure) {
+      legs.push({ ...now, failure: (failure as Error).message });
+      return legs;
+    }
+  }
+  return legs;
+}
+
+/** The packet as the last cube let it out. */
+function lastPacket({ packet, hops }: Story): string {
+  return hops.at(-1)?.outputs.at(-1)?.packet ?? packet;
+}
+
+/** Where a packet goes on: at the node that it was sent to, or back as an answer. Undefined: nowhere that can be asked. */
+export function nextAsk(legs: readonly Leg[], story: Story, nodes: readonly StageNode[]): Ask | undefined {
+  const { verdict, to = '' } = story;
+  const packet = lastPacket(story);
+  if (verdict === 'Sent') {
+    const address = /^(?:a tunnel to )?(\S+) (?:by|on) /.exec(to)?.[1] ?? '';
+    const node = nodes.find(({ addresses }) => Object.values(addresses).includes(address));
+    if (node === undefined || node.name === legs.at(-1)?.node) return undefined;
+    return { node: node.name, from: to.startsWith('a tunnel') ? 'overlay' : node.uplink, packet };
+  }
+  const pod = /^Pod (\S+\/\S+) at /.exec(to)?.[1];
+  const answer = answerOf(legs[0]?.packet ?? '', packet);
+  const node = legs.at(-1)?.node;
+  const isAnswer = legs.some((leg) => leg.packet === answer);
+  if (verdict !== 'Delivered' || pod === undefined || answer === undefined || isAnswer || node === undefined)
+    return undefined;
+  return { node, from: pod, packet: answer };
+}
+
+/** The answer to a packet that arrived as it was sent. One that was translated comes back by a session that a dry run does not have. */
+function answerOf(sent: string, arrived: string): string | undefined {
+  const match = /^(tcp|udp) (\S+) > (\S+)/.exec(sent);
+  if (match === null || !arrived.startsWith(match[0])) return undefined;
+  const [, protocol, source, destination] = match;
+  return `${protocol} ${destination} > ${source}${protocol === 'tcp' ? ' SYN ACK' : ''}`;
+}
+
+/** What a trace says of a path that failed. `mayPass`: the path was to be closed, and somebody answered. */
+export function placeOf(legs: readonly Leg[]): Place {
+  const last = legs.at(-1) as Leg;
+  const { node, story, failure } = last;
+  if (story === undefined)
+    return {
+      node,
+      reason: 'AgentNotReached',
+      description: `the agent of ${node} could not be asked: ${failure}`,
+      remedy: 'look whether it runs; on the node itself: cubeplane plan',
+    };
+  const { verdict, by, drop, to } = story;
+  if (drop !== undefined && (verdict === 'Dropped' || verdict === 'Answered'))
+    return {
+      node,
+      ...(by === undefined ? {} : { by }),
+      reason: drop.reason,
+      description: drop.description,
+      remedy: drop.remedy,
+    };
+  if (verdict === 'Unknown')
+    return {
+      node,
+      reason: 'Unknown',
+      description: 'events of the trace were lost',
+      remedy: 'run the test again',
+    };
+  const nodesPassed = new Set(legs.map((leg) => leg.node));
+  if (nodesPassed.size > 1)
+    return {
+      node,
+      reason: 'BetweenNodes',
+      description: `the chains of ${[...nodesPassed].join(' and ')} let it pass on its whole way, at last to ${to}`,
+      remedy:
+        'what is between the nodes loses it: open UDP port 4789 (VXLAN) for them, in the firewalls of the nodes and of the network',
+    };
+  return {
+    node,
+    reason: verdict === 'Host' ? 'LeftToHost' : verdict === 'Sent' ? 'SentAway' : 'ChainPasses',
+    description: `the chain let it pass, at last to ${to}`,
+    remedy:
+      verdict === 'Delivered'
+        ? 'look at the program there: whether it runs, listens on this port, and has no firewall of its own'
+        : verdict === 'Host'
+          ? "the node's own stack has it: look at its firewall (nft list ruleset) and at what listens there"
+          : 'look at what it was sent to, and whether a cube should have sent it elsewhere: cubeplane tables',
+  };
+}
