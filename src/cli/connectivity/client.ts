@@ -10,7 +10,7 @@ import { encodeOutcomes, type Outcome, type Question, verdictOf } from './probe.
 /** Of one question. */
 const ANSWER_MS = 2_000;
 /** Objects that were just made reach the nodes within this; what still fails then has failed. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 10_000;
 const PAUSE_MS = 500;
 
 interface Answer {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The way of a packet over several nodes, pieced together from dry runs on each. */
+import { OVERLAY_DEVICE } from '../../dataplane/desired.ts';
 import type { Story } from '../../dataplane/trace/story.ts';
 import type { TraceStart } from './probe.ts';
 import type { StageNode } from './stage.ts';
@@ -95,13 +96,14 @@ function answerOf(sent: string, arrived: string): string | undefined {
   const match = /^(tcp|udp) (\S+) > (\S+)/.exec(sent);
   if (match === null || !arrived.startsWith(match[0])) return undefined;
   const [, protocol, source, destination] = match;
-  return `${protocol} ${destination} > ${source}${protocol === 'tcp' ? ' SYN ACK' : ''}`;
+  // a SYN, too: without a session a firewall takes SYN ACK for the middle of an unknown connection
+  return `${protocol} ${destination} > ${source}${protocol === 'tcp' ? ' SYN' : ''}`;
 }
 
-/** What a trace says of a path that failed. `mayPass`: the path was to be closed, and somebody answered. */
-export function placeOf(legs: readonly Leg[]): Place {
-  const last = legs.at(-1) as Leg;
-  const { node, story, failure } = last;
+/** What the trace of a path that does not work says. `legs`: at least one. */
+export function placeOf(all: readonly Leg[]): Place {
+  const legs = withoutGuess(all);
+  const { node, story, failure } = legs.at(-1) as Leg;
   if (story === undefined)
     return {
       node,
@@ -109,40 +111,56 @@ export function placeOf(legs: readonly Leg[]): Place {
       description: `the agent of ${node} could not be asked: ${failure}`,
       remedy: 'look whether it runs; on the node itself: cubeplane plan',
     };
-  const { verdict, by, drop, to } = story;
-  if (drop !== undefined && (verdict === 'Dropped' || verdict === 'Answered'))
-    return {
-      node,
-      ...(by === undefined ? {} : { by }),
-      reason: drop.reason,
-      description: drop.description,
-      remedy: drop.remedy,
-    };
+  const { verdict, by, drop } = story;
+  if (drop !== undefined && (verdict === 'Dropped' || verdict === 'Answered')) {
+    const { reason, description, remedy } = drop;
+    return { node, ...(by === undefined ? {} : { by }), reason, description, remedy };
+  }
   if (verdict === 'Unknown')
-    return {
-      node,
-      reason: 'Unknown',
-      description: 'events of the trace were lost',
-      remedy: 'run the test again',
-    };
-  const nodesPassed = new Set(legs.map((leg) => leg.node));
-  if (nodesPassed.size > 1)
+    return { node, reason: 'Unknown', description: 'events of the trace were lost', remedy: 'run it again' };
+  return passedPlace(legs, story);
+}
+
+/** Of an answer without its session a firewall may think otherwise than of the real one. */
+function withoutGuess(legs: readonly Leg[]): readonly Leg[] {
+  const first = legs[0]?.packet ?? '';
+  const answer = legs.findIndex(({ packet }) => packet === answerOf(first, first));
+  const last = legs.at(-1)?.story;
+  const dropper = last?.verdict === 'Dropped' ? last.hops.find(({ cube }) => cube === last.by) : undefined;
+  return answer > 0 && dropper?.type === 'Firewall' ? legs.slice(0, answer) : legs;
+}
+
+/** No cube refused it. */
+function passedPlace(legs: readonly Leg[], { verdict, to }: Story): Place {
+  const passed = [...new Set(legs.map((leg) => leg.node))];
+  const node = passed.at(1) ?? passed[0] ?? '';
+  if (passed.length > 1)
     return {
       node,
       reason: 'BetweenNodes',
-      description: `the chains of ${[...nodesPassed].join(' and ')} let it pass on its whole way, at last to ${to}`,
+      description: `the chains of ${passed.join(' and ')} let it pass on its whole way: what is between them loses it`,
+      remedy: `let UDP port 4789 (VXLAN) and forwarded packets pass in the firewalls of the nodes and of the network, and look at ip -s link show ${OVERLAY_DEVICE}`,
+    };
+  const description = `the chain let it pass, at last to ${to}`;
+  if (verdict === 'Delivered')
+    return {
+      node,
+      reason: 'Delivered',
+      description,
       remedy:
-        'what is between the nodes loses it: open UDP port 4789 (VXLAN) for them, in the firewalls of the nodes and of the network',
+        'look at the program there: whether it runs, listens on this port, and has a firewall of its own',
+    };
+  if (verdict === 'Host')
+    return {
+      node,
+      reason: 'LeftToHost',
+      description,
+      remedy: "look at the node's own firewall (nft list ruleset) and at what listens there",
     };
   return {
     node,
-    reason: verdict === 'Host' ? 'LeftToHost' : verdict === 'Sent' ? 'SentAway' : 'ChainPasses',
-    description: `the chain let it pass, at last to ${to}`,
-    remedy:
-      verdict === 'Delivered'
-        ? 'look at the program there: whether it runs, listens on this port, and has no firewall of its own'
-        : verdict === 'Host'
-          ? "the node's own stack has it: look at its firewall (nft list ruleset) and at what listens there"
-          : 'look at what it was sent to, and whether a cube should have sent it elsewhere: cubeplane tables',
+    reason: 'SentAway',
+    description,
+    remedy: 'look whether that is the right way (cubeplane tables), and what becomes of it there',
   };
 }

@@ -2,7 +2,7 @@
 /** The namespace of a test: all that it creates goes with it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient } from '../../k8s/client.ts';
-import { NAMESPACES } from '../../k8s/resource.ts';
+import { NAMESPACES, PODS } from '../../k8s/resource.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { namespaceObject, OWN_LABEL, OWN_VALUE } from './objects.ts';
 
@@ -35,8 +35,14 @@ export async function takeNamespace(
 }
 
 export async function removeNamespace(client: KubeClient, name: string, say: Say): Promise<void> {
+  const deadline = Date.now() + END_MS;
+  // pods first: a namespace that finds some when it ends looks again only much later
+  for (const { metadata } of await client.listAll(PODS, { namespace: name }))
+    await client.delete(PODS, { namespace: name, name: metadata.name ?? '' });
+  const hasPods = async () => (await client.listAll(PODS, { namespace: name })).length > 0;
+  while (Date.now() < deadline && (await hasPods())) await sleep(LOOK_MS);
   await client.delete(NAMESPACES, { name });
-  for (const deadline = Date.now() + END_MS; Date.now() < deadline; await sleep(LOOK_MS))
+  for (; Date.now() < deadline; await sleep(LOOK_MS))
     if ((await client.get(NAMESPACES, { name })) === undefined) return;
   say(`namespace ${name} is being deleted, but was not gone within ${END_MS / 1000} s`);
 }

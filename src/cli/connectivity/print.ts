@@ -25,10 +25,12 @@ export function reportLines(report: ConnectivityReport, paint: Colours): string[
   const end = passed
     ? paint.green(`All ${paths.length} paths work: ${where}.`)
     : paint.red(`${bad} of ${paths.length} paths do not work: ${where}.`);
-  return [head, ...painted, ...tests.flatMap((test) => failureLines(test, paint)), '', end];
+  const told = new Set<string>();
+  return [head, ...painted, ...tests.flatMap((test) => failureLines(test, paint, told)), '', end];
 }
 
-function failureLines({ name, paths }: TestReport, paint: Colours): string[] {
+/** `told`: places whose packet has been shown already. */
+function failureLines({ name, paths }: TestReport, paint: Colours, told: Set<string>): string[] {
   const groups = Map.groupBy(
     paths.filter((one) => !one.passed),
     ({ path, why, place }) => JSON.stringify([path, why, place]),
@@ -36,21 +38,23 @@ function failureLines({ name, paths }: TestReport, paint: Colours): string[] {
   return [...groups.values()].flatMap((same) => {
     const { path, why, place, trace } = same[0] as PathReport;
     const kinds = same.map(({ kind, family }) => `${kind} ${family}`.trim()).join(', ');
-    const story = trace?.findLast((leg) => leg.story !== undefined);
-    return [
-      '',
-      `${paint.red('Failed')} ${paint.bold(`${name}: ${path}`)} (${kinds}): ${why}`,
-      ...(place === undefined ? [] : placeLines(place)),
-      ...(story?.story === undefined
-        ? []
-        : storyLines(story.story, paint, `${story.from} on ${story.node}`).map((line) => `    ${line}`)),
-    ];
+    const title = `${paint.red('Failed')} ${paint.bold(`${name}: ${path}`)} (${kinds}): ${why}`;
+    const key = JSON.stringify(place);
+    if (place === undefined) return ['', title];
+    if (told.has(key)) return ['', title, `  at ${whereOf(place)}, as above`];
+    told.add(key);
+    const shown = trace?.findLast(({ story }) => story !== undefined);
+    const isShown = place.reason !== 'BetweenNodes';
+    const lines =
+      shown?.story && isShown ? storyLines(shown.story, paint, `${shown.from} on ${shown.node}`) : [];
+    return ['', title, ...placeLines(place), ...lines.map((line) => `    ${line}`)];
   });
 }
 
-function placeLines({ node, by, reason, description, remedy }: Place): string[] {
-  return [
-    `  at ${by === undefined ? '' : `${by} on `}${node}: ${reason}: ${description}`,
-    ...(remedy === '' ? [] : [`  To do: ${remedy}`]),
-  ];
+const whereOf = ({ node, by, reason }: Place): string =>
+  `${by === undefined ? '' : `${by} on `}${node}: ${reason}`;
+
+function placeLines(place: Place): string[] {
+  const { description, remedy } = place;
+  return [`  at ${whereOf(place)}: ${description}`, ...(remedy === '' ? [] : [`  To do: ${remedy}`])];
 }

@@ -126,7 +126,7 @@ function pathProbes(stage: Stage, at: number): Probe[] {
   const by = (...list: string[]): Expectation => ({ type: 'Answered', by: list });
   const seen = (...list: string[]): Expectation => ({ type: 'Answered', by: list, seesClient: true });
   const everyone: Expectation = { type: 'AnsweredByEach', by: servers };
-  const try_ = (
+  const tried = (
     test: TestName,
     from: From,
     target: Target,
@@ -135,13 +135,13 @@ function pathProbes(stage: Stage, at: number): Probe[] {
   ): Probe[] => each(stage, test, from, target, expect, more);
   const first = names.server(1);
   return [
-    ...try_('pod-to-pod-same-node', pod, server(own), seen(names.server(own))),
-    ...try_('pod-to-pod-other-node', pod, server(other), seen(names.server(other))),
-    ...try_('pod-to-service', pod, service(names.all), { ...everyone, seesClient: true }, { count: MANY }),
-    ...try_('pod-to-service-same-node', pod, service(names.server(own)), seen(names.server(own))),
-    ...try_('pod-to-service-other-node', pod, service(names.server(other)), seen(names.server(other))),
-    ...try_('pod-to-itself-by-service', pod, service(names.client(own)), by(names.client(own))),
-    ...try_(
+    ...tried('pod-to-pod-same-node', pod, server(own), seen(names.server(own))),
+    ...tried('pod-to-pod-other-node', pod, server(other), seen(names.server(other))),
+    ...tried('pod-to-service', pod, service(names.all), { ...everyone, seesClient: true }, { count: MANY }),
+    ...tried('pod-to-service-same-node', pod, service(names.server(own)), seen(names.server(own))),
+    ...tried('pod-to-service-other-node', pod, service(names.server(other)), seen(names.server(other))),
+    ...tried('pod-to-itself-by-service', pod, service(names.client(own)), by(names.client(own))),
+    ...tried(
       'service-affinity',
       pod,
       service(names.affine),
@@ -149,19 +149,19 @@ function pathProbes(stage: Stage, at: number): Probe[] {
       { count: SOME },
     ),
     ...nameProbes(stage, pod),
-    ...try_('pod-to-nodeport-own-node', pod, nodePort(names.all, node), by(...servers)),
-    ...try_('pod-to-nodeport-other-node', pod, nodePort(names.all, away), by(...servers)),
-    ...try_('nodeport-local', pod, nodePort(names.local, nodes[0]), by(first)),
+    ...tried('pod-to-nodeport-own-node', pod, nodePort(names.all, node), by(...servers)),
+    ...tried('pod-to-nodeport-other-node', pod, nodePort(names.all, away), by(...servers)),
+    ...tried('nodeport-local', pod, nodePort(names.local, nodes[0]), by(first)),
     ...(own === 1
-      ? try_('nodeport-local-elsewhere', pod, nodePort(names.local, away), { type: 'Silence' })
+      ? tried('nodeport-local-elsewhere', pod, nodePort(names.local, away), { type: 'Silence' })
       : []),
-    ...try_('pod-to-own-node', pod, hostServer(own), by(names.host(own))),
-    ...try_('pod-to-other-node', pod, hostServer(other), by(names.host(other))),
-    ...try_('node-to-pod-same-node', host, server(own), by(names.server(own))),
-    ...try_('node-to-pod-other-node', host, server(other), by(names.server(other))),
-    ...try_('node-to-service', host, service(names.all, names.server(other)), everyone, { count: MANY }),
-    ...try_('node-to-nodeport', host, nodePort(names.all, node, names.server(other)), by(...servers)),
-    ...try_(
+    ...tried('pod-to-own-node', pod, hostServer(own), by(names.host(own))),
+    ...tried('pod-to-other-node', pod, hostServer(other), by(names.host(other))),
+    ...tried('node-to-pod-same-node', host, server(own), by(names.server(own))),
+    ...tried('node-to-pod-other-node', host, server(other), by(names.server(other))),
+    ...tried('node-to-service', host, service(names.all, names.server(other)), everyone, { count: MANY }),
+    ...tried('node-to-nodeport', host, nodePort(names.all, node, names.server(other)), by(...servers)),
+    ...tried(
       'pod-to-api-server',
       pod,
       { name: 'the API server', addresses: stage.apiServer.addresses, ports: stage.apiServer.port },
