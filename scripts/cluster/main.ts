@@ -103,6 +103,7 @@ async function status(name: string): Promise<number> {
     ),
     `on a node   npm run --silent cluster -- --light${named(name)} node ${state.nodes[0]?.name} PROGRAM ARG ...`,
     `internet    ${INTERNET.ipv4} and ${INTERNET.ipv6}, port ${INTERNET_PORT}, TCP and UDP`,
+    `agents      --state-dir ${join(labDirectory(id), 'state')}`,
     `logs        ${labDirectory(id)}/*/*.log`,
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
