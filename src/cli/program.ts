@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, Option } from 'commander';
-import { connectivityCommands } from './connectivity-commands.ts';
+import { clusterCommands } from './cluster-commands.ts';
 import { EXIT_HELP } from './errors.ts';
 import { inspectionCommands } from './inspection-commands.ts';
 
@@ -62,7 +62,7 @@ ${examples(
   objectCommands(program);
   agentCommands(program);
   inspectionCommands(program, { node, stateDir, examples });
-  connectivityCommands(program, { withSource, collect, examples });
+  clusterCommands(program, { withSource, node, collect, examples });
   otherCommands(program);
   for (const command of program.commands) {
     command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');

@@ -212,17 +212,22 @@ test('what is lost between the nodes is told apart from what a cube drops', asyn
 
 test('a node whose agent is away and whose overlay is gone is named', async () => {
   const { node, agent } = light.nodes[1] as LightCluster['nodes'][number];
-  const [found] = await Promise.all([
-    report('--test', '^pod-to-pod'),
-    once('pods', 'client-1', async () => {
-      await agent.kill();
-      await node.namespace.ip('link delete cubevxlan');
-    }),
-  ]);
+  const running = await light.lab.start('agent-away', argv('-o', 'json', '--test', '^pod-to-pod'));
+  await running.waitForOutput(/servers run/);
+  await agent.kill();
+  await node.namespace.ip('link delete cubevxlan');
+  // without its agent, pods of the node do not end
+  await running.waitForOutput(/is removed/, 90_000);
   await agent.start();
-  expect(resultsOf(found)['pod-to-pod-other-node']).toBe('Failed');
-  const bad = badOf(found, 'pod-to-pod-other-node').filter(({ path }) => path === 'client-1 > server-2');
-  for (const path of bad) expect(path.place).toMatchObject({ node: 'node-2', reason: 'AgentNotReached' });
+  expect(await running.exited(90_000)).toBe(1);
+  const output = await running.output();
+  const found = JSON.parse(output.slice(output.indexOf('\n{'))) as ConnectivityReport;
+  const bad = badOf(found, 'pod-to-pod-other-node');
+  expect(bad.filter(({ path }) => path === 'client-1 > server-2')).toHaveLength(4);
+  for (const { path, place, why } of bad)
+    if (path === 'client-1 > server-2')
+      expect(place).toMatchObject({ node: 'node-2', reason: 'AgentNotReached' });
+    else expect(why).toMatch(/its client did not end within 45 s: ContainerCreating: .*agent/);
 });
 
 test('afterwards all works again', async () => {

@@ -28,13 +28,19 @@ export async function takeNamespace(
         'give --namespace NAME of one that does not exist: it is created, and deleted at the end',
       );
     say(`namespace ${name} of an earlier run is removed first`);
-    await removeNamespace(client, name, say);
+    if (!(await removeNamespace(client, name, say)))
+      throw new CliError(
+        EXIT.failure,
+        `namespace ${name} of an earlier run does not go`,
+        `kubectl get pods -n ${name} says what is left; or give --namespace NAME of another one`,
+      );
   }
   signal.throwIfAborted();
   await client.create(NAMESPACES, namespaceObject(name));
 }
 
-export async function removeNamespace(client: KubeClient, name: string, say: Say): Promise<void> {
+/** Returns whether it is gone. */
+export async function removeNamespace(client: KubeClient, name: string, say: Say): Promise<boolean> {
   const deadline = Date.now() + END_MS;
   // pods first: a namespace that finds some when it ends looks again only much later
   for (const { metadata } of await client.listAll(PODS, { namespace: name }))
@@ -43,6 +49,7 @@ export async function removeNamespace(client: KubeClient, name: string, say: Say
   while (Date.now() < deadline && (await hasPods())) await sleep(LOOK_MS);
   await client.delete(NAMESPACES, { name });
   for (; Date.now() < deadline; await sleep(LOOK_MS))
-    if ((await client.get(NAMESPACES, { name })) === undefined) return;
+    if ((await client.get(NAMESPACES, { name })) === undefined) return true;
   say(`namespace ${name} is being deleted, but was not gone within ${END_MS / 1000} s`);
+  return false;
 }

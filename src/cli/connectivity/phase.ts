@@ -25,10 +25,15 @@ export async function tryPhase(
   for (const one of clients)
     await createPod(client, clientPod(frame, one, one.probes.map(questionOf)), signal);
   const names = clients.map(({ name }) => name);
-  const messages = await endedClients(client, namespace, names, signal);
+  const ends = await endedClients(client, namespace, names, signal);
   const tried = clients.flatMap(({ name, probes: own }) => {
-    const outcomes: readonly (Outcome | undefined)[] = decodeOutcomes(messages.get(name) ?? '') ?? [];
-    return own.map((probe, at) => ({ probe, outcome: outcomes[at] }));
+    const { message = '', problem } = ends.get(name) ?? {};
+    const outcomes: readonly (Outcome | undefined)[] = decodeOutcomes(message) ?? [];
+    return own.map((probe, at) => ({
+      probe,
+      outcome: outcomes[at],
+      ...(problem === undefined ? {} : { problem }),
+    }));
   });
   const good = tried.filter(({ probe, outcome }) => verdictOf(probe.expect, outcome).passed).length;
   say(`${PHASE_WORDS[phase]}: ${good} of ${tried.length} paths are as they should be`);

@@ -26,6 +26,8 @@ export interface PodObject extends KubeObject {
 }
 
 const LOOK_MS = 300;
+/** In which a client has to start, and to try all. */
+const CLIENT_MS = 45_000;
 /** Reasons that do not go away by waiting. */
 const HOPELESS = new Set([
   'ErrImagePull',
@@ -55,21 +57,35 @@ export async function runningPods(
   });
 }
 
-/** The termination messages of clients by name, when all have ended. */
+export interface ClientEnd {
+  /** What it says came of its probes. */
+  readonly message?: string;
+  /** Why it says nothing. */
+  readonly problem?: string;
+}
+
+/** What became of clients, by name. One that does not start holds nobody up for long: that is an answer, too. */
 export async function endedClients(
   client: KubeClient,
   namespace: string,
   names: readonly string[],
   signal: AbortSignal,
-): Promise<Map<string, string>> {
+): Promise<Map<string, ClientEnd>> {
   const endOf = ({ status }: PodObject) =>
     status?.containerStatuses?.find(({ name }) => name === PROBE_CONTAINER)?.state?.terminated;
-  const ended = await lookUntil(client, namespace, signal, (pods) => {
-    const clients = pods.filter(({ metadata }) => names.includes(metadata.name ?? ''));
-    const waiting = clients.filter((pod) => endOf(pod) === undefined);
-    return clients.length === names.length && waiting.length === 0 ? { ready: clients } : { waiting };
+  const deadline = Date.now() + CLIENT_MS;
+  const clients = await lookUntil(client, namespace, signal, (pods) => {
+    const found = pods.filter(({ metadata }) => names.includes(metadata.name ?? ''));
+    const waiting = found.filter((pod) => endOf(pod) === undefined);
+    return waiting.length === 0 || Date.now() > deadline ? { ready: found } : { waiting };
   });
-  return new Map(ended.map((pod) => [pod.metadata.name ?? '', endOf(pod)?.message ?? '']));
+  return new Map(
+    clients.map((pod) => {
+      const end = endOf(pod);
+      const problem = `its client did not end within ${CLIENT_MS / 1000} s: ${words(pod)}`;
+      return [pod.metadata.name ?? '', end === undefined ? { problem } : { message: end.message ?? '' }];
+    }),
+  );
 }
 
 async function lookUntil(

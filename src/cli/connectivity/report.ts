@@ -39,6 +39,8 @@ export interface ConnectivityReport {
 export interface Tried {
   readonly probe: Probe;
   readonly outcome: Outcome | undefined;
+  /** Why the client said nothing. */
+  readonly problem?: string;
   readonly place?: Place;
   readonly trace?: readonly Leg[];
 }
@@ -60,12 +62,14 @@ export function testReports(
   });
 }
 
-function pathReport({ probe, outcome, place, trace }: Tried): PathReport {
+function pathReport({ probe, outcome, problem, place, trace }: Tried): PathReport {
+  const { passed, why } = verdictOf(probe.expect, outcome);
   return {
     path: probe.path,
     kind: probe.kind,
     family: familyName(probe.family),
-    ...verdictOf(probe.expect, outcome),
+    passed,
+    why: problem ?? why,
     tries: outcome?.tries ?? 0,
     ...(place === undefined ? {} : { place }),
     ...(trace === undefined ? {} : { trace }),

@@ -54,6 +54,10 @@ export interface LightOptions {
   /** Folder that kustomize builds the network from; config/provider by default. */
   readonly provider?: string;
   readonly operatorFlags?: readonly string[];
+  /** Nodes of another network, by name: their agents are not started, and pods have what the caller puts there. */
+  readonly foreign?: readonly string[];
+  /** More labels of the nodes that are not foreign. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export interface LightNode {
@@ -96,15 +100,19 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
     const { ipv4, ipv6 } = internet.addresses;
     await node.namespace.ip(`route add default via ${ipv4}`, `route add default via ${ipv6}`);
     const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
-    const cidrs = await kubelet.register({}, [{ key: NETWORK_TAINT, effect: 'NoSchedule' }]);
+    const isForeign = options.foreign?.includes(node.name) === true;
+    const cidrs = isForeign
+      ? await kubelet.register()
+      : await kubelet.register(options.labels, [{ key: NETWORK_TAINT, effect: 'NoSchedule' }]);
     const source = { kubeconfig: await agentKubeconfig(cluster, node.name) };
     const agent = new Agent(node, source, [
       ...cniFlags(node),
       '--healthz-address',
       `[::]:${PROXY_HEALTH_PORT}`,
     ]);
-    await agent.start();
     nodes.push({ node, agent, kubelet });
+    if (isForeign) continue;
+    await agent.start();
     log(`${node.name}: its agent runs (${node.addresses.ipv4}, pods ${cidrs.ipv4} and ${cidrs.ipv6})`);
   }
   await cluster.kubectl(['apply', '-k', options.provider ?? PROVIDER]);

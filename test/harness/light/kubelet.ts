@@ -8,7 +8,7 @@ import type { KubeClient } from '../../../src/k8s/client.ts';
 import { isKubeError } from '../../../src/k8s/errors.ts';
 import type { Log } from '../../../src/k8s/log.ts';
 import { Reflector } from '../../../src/k8s/reflector.ts';
-import { PODS, pathOf } from '../../../src/k8s/resource.ts';
+import { NODES, PODS, pathOf } from '../../../src/k8s/resource.ts';
 import { type HandlerResult, WorkQueue } from '../../../src/k8s/work-queue.ts';
 import { type PodObject, placementOf, runningStatus, waitingStatus } from './pod.ts';
 import { Sandbox, type SandboxNode } from './sandbox.ts';
@@ -115,7 +115,14 @@ export class LightKubelet {
 
   async #place(pod: PodObject): Promise<undefined> {
     const { namespace, name = '', uid = '' } = pod.metadata;
-    const node = placementOf(uid, [...this.#nodes.keys()]);
+    const open: string[] = [];
+    for await (const { metadata, spec } of this.#client.list(NODES))
+      if (!(spec as { unschedulable?: boolean } | undefined)?.unschedulable) open.push(metadata.name ?? '');
+    const node = placementOf(
+      uid,
+      open.filter((one) => this.#nodes.has(one)),
+    );
+    if (node === undefined) throw new Error('no node takes pods');
     await this.#client
       .request({
         method: 'POST',

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** `cubeplane connectivity test`, and what its pods run. */
-import type { Command } from 'commander';
+/** `cubeplane connectivity test`, what its pods run, and `cubeplane migrate check`. */
+import type { Command, Option } from 'commander';
 
 interface Parts {
   readonly withSource: (command: Command) => Command;
+  readonly node: () => Option;
   readonly collect: (value: string, values?: string[]) => string[];
   readonly examples: (...lines: readonly string[]) => string;
 }
 
-export function connectivityCommands(program: Command, { withSource, collect, examples }: Parts): void {
+export function clusterCommands(program: Command, parts: Parts): void {
+  connectivityCommands(program, parts);
+  migrateCommands(program, parts);
+}
+
+function connectivityCommands(program: Command, { withSource, collect, examples }: Parts): void {
   const connectivity = program
     .command('connectivity')
     .description('try whether a cluster works: every path between pods, Services and nodes')
@@ -64,6 +70,40 @@ ${examples(
     .action(async (options) => {
       await (await import('./commands/connectivity-pod.ts')).connectivityClient(options);
     });
-  for (const command of connectivity.commands)
+  finish(connectivity);
+}
+
+function migrateCommands(program: Command, { withSource, node, examples }: Parts): void {
+  const migrate = program
+    .command('migrate')
+    .description('take nodes over from another network, one by one (docs/migration.md)')
+    .addHelpText('after', examples('cubeplane migrate check'));
+  withSource(
+    migrate
+      .command('check')
+      .description('what of another network is on this node, and what it lacks for this one'),
+  )
+    .addOption(node())
+    .option('--cni-conf-dir <dir>', 'where the runtime reads network configurations', '/etc/cni/net.d')
+    .option('--vxlan-port <port>', 'UDP port of the overlay of the chain', '4789')
+    .option('--offline', 'do not ask the API server for the pods of the node')
+    .option('-o, --output <format>', 'json or yaml')
+    .addHelpText(
+      'after',
+      `
+Runs on the node, as root, with or without an agent there; it changes nothing. Severities: Blocks (before the agent starts), Remove (of
+another network, while the node is drained), Restart (pods that have their network from elsewhere), Note.
+
+Exit codes: 0 nothing but notes, 1 something is to be done, 2 wrong usage, 3 there is no such Node.
+${examples('cubeplane migrate check --kubeconfig /etc/kubernetes/admin.conf', 'cubeplane migrate check --offline -o json')}`,
+    )
+    .action(async (options) => {
+      await (await import('./commands/migrate.ts')).migrateCheck(options);
+    });
+  finish(migrate);
+}
+
+function finish(group: Command): void {
+  for (const command of group.commands)
     command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');
 }
