@@ -18,6 +18,7 @@ export interface PodContainer {
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
   readonly readinessProbe?: Probe;
   readonly terminationMessagePath?: string;
+  readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } };
 }
 
 export interface PodObject extends KubeObject {

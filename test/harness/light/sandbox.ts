@@ -2,6 +2,7 @@
 /** One pod on its node: a network namespace, joined by the CNI plugin, and the programs in it. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createCgroup, removeCgroup } from '../cgroup.ts';
 import { cniPlaces, pluginAnswer, readNetworkList, startPlugin } from '../cni.ts';
 import { createNamespace, deleteNamespace, type Namespace } from '../netns.ts';
@@ -202,11 +203,17 @@ export class Sandbox {
     }));
   }
 
-  /** SIGTERM, the grace, SIGKILL; then DEL, and the namespace goes. */
+  /** What preStop sleeps, SIGTERM, the rest of the grace, SIGKILL; then DEL, and the namespace goes. */
   async stop(): Promise<void> {
     this.#isEnding = true;
     const grace = (this.#pod.spec?.terminationGracePeriodSeconds ?? GRACE_SECONDS) * 1000;
-    await Promise.all(this.#programs.flatMap(({ running }) => running.map((one) => one.stop(grace))));
+    await Promise.all(
+      this.#programs.map(async ({ container, running }) => {
+        const pause = Math.min(grace, (container.lifecycle?.preStop?.sleep?.seconds ?? 0) * 1000);
+        if (pause > 0) await sleep(pause);
+        await Promise.all(running.map((one) => one.stop(grace - pause)));
+      }),
+    );
     if (this.#pod.spec?.hostNetwork !== true) await callPlugins(this.node, this.#pod, this.#namespace, 'DEL');
     await removeCgroup(this.#cgroup);
     if (this.#pod.spec?.hostNetwork !== true) await deleteNamespace(this.#namespace);
