@@ -72,13 +72,13 @@ const container = {
   name: 'main',
   image: 'none',
   ports: [{ name: 'http', containerPort: TARGET }],
-  lifecycle: { preStop: { sleep: { seconds: 5 } } },
+  lifecycle: { preStop: { sleep: { seconds: 10 } } },
 };
 const pod = (name: string, nodeName: string) => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: { name, namespace: 'default', labels: { app: name.replace(/-.*/, '') } },
-  spec: { nodeName, terminationGracePeriodSeconds: 8, containers: [container] },
+  spec: { nodeName, terminationGracePeriodSeconds: 15, containers: [container] },
 });
 /** `client-2` is on node-2. */
 const podsOf = (node: number) => [`web-${node}-a`, `web-${node}-b`, `client-${node}`];
@@ -240,7 +240,10 @@ async function check(index: number): Promise<Check> {
   return { status, ready, reasons, restart: restart.sort() };
 }
 
-const drain = async () => await kubectl('drain', 'node-2', '--force', '--timeout=90s');
+async function drain(): Promise<void> {
+  await kubectl('drain', 'node-2', '--force', '--timeout=90s');
+  lab.log(`${Date.now()} node-2 is drained`);
+}
 
 async function open(): Promise<void> {
   await kubectl('uncordon', 'node-2');
@@ -265,6 +268,7 @@ async function underLoad(work: () => Promise<void>): Promise<void> {
   const loads = await Promise.all(
     froms.flatMap((from) => addresses.map((address) => startLoad(from, address, PORT, { every: 20 }))),
   );
+  lab.log(`${Date.now()} clients ask`);
   await work();
   for (const load of loads) {
     const { requests, failures } = await load.end();

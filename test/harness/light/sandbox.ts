@@ -84,10 +84,10 @@ export class Sandbox {
     }
   }
 
-  /** Folder of the logs of its programs. */
+  /** Folder of the logs of its programs; not that of an earlier pod of its name, whose words would be taken for its own. */
   get #logs(): string {
     const { namespace, name } = this.#pod.metadata;
-    return join(this.node.namespace.lab.directory, 'pods', `${namespace}.${name}`);
+    return join(this.node.namespace.lab.directory, 'pods', `${namespace}.${name}.${this.uid.slice(0, 8)}`);
   }
 
   async #startPrograms(): Promise<void> {
