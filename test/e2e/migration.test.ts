@@ -13,7 +13,7 @@ import { type Lab, openLab } from '../harness/lab.ts';
 import { type LightCluster, startLightCluster } from '../harness/light/cluster.ts';
 import { Namespace } from '../harness/netns.ts';
 import type { Running } from '../harness/process.ts';
-import { type DualStack, UNDERLAY } from '../harness/topology.ts';
+import type { DualStack } from '../harness/topology.ts';
 import { startLoad } from '../harness/traffic.ts';
 import { survey } from '../netns/support/sockets.ts';
 import type { Way } from '../netns/support/ways.ts';
@@ -53,11 +53,6 @@ function writeProvider(): string {
   const patch = [
     { op: 'replace', path: '/spec/target/nodes/selector/matchLabels', value: { [LABEL]: 'yes' } },
     { op: 'add', path: '/spec/links/3/endpoints/1/overlay/directRouting', value: 'SameSubnet' },
-    {
-      op: 'add',
-      path: '/spec/cubes/4/nat/sourceRules/0',
-      value: { type: 'Exclude', destinations: [`${UNDERLAY.ipv4}0/24`, `${UNDERLAY.ipv6}/64`] },
-    },
   ];
   const kustomization = {
     resources: [relative(directory, PROVIDER)],
@@ -105,32 +100,33 @@ async function vips(): Promise<DualStack> {
   return { ipv4: ips.find((ip) => ip.includes('.')) ?? '', ipv6: ips.find((ip) => ip.includes(':')) ?? '' };
 }
 
-/** From both clients and both nodes to each pod, and to the Service. Who sees whom depends on the networks. */
+/** From both clients and both nodes to each pod, and to the Service. Pods are seen as themselves. */
 async function ways(): Promise<Way[]> {
   const pods = await livePods();
   const web = pods.filter(({ name }) => name.startsWith('web-'));
   expect(new Set(web.map(({ node }) => node))).toEqual(new Set(['node-1', 'node-2']));
   const clients = pods.filter(({ name }) => name.startsWith('client-'));
   const froms = [
-    ...clients.map(({ name, namespace }) => ({ name, from: namespace })),
-    ...light.nodes.map(({ node }) => ({ name: node.name, from: node.namespace })),
+    ...clients.map(({ name, namespace, addresses }) => ({ name, from: namespace, sees: addresses })),
+    ...light.nodes.map(({ node }) => ({ name: node.name, from: node.namespace, sees: {} })),
   ];
   const to = await vips();
-  return froms.flatMap(({ name, from }) => [
+  return froms.flatMap(({ name, from, sees }) => [
     ...pods
       .filter((one) => one.namespace.path !== from.path)
       .map((one) => ({
         name: `${name} to ${one.name}`,
         from,
+        sees,
         to: one.addresses,
         port: TARGET,
         by: [one.name],
       })),
-    { name: `${name} to Service`, from, to, port: PORT, by: web.map((one) => one.name) },
+    { name: `${name} to Service`, from, sees, to, port: PORT, by: web.map((one) => one.name) },
   ]);
 }
 
-/** What does not answer, or not as all that have to: whatever source they see. */
+/** What does not answer, or not as all that have to, or sees another source. */
 async function unreached(list: readonly Way[]): Promise<string[]> {
   const lines: string[] = [];
   for (const from of new Set(list.map((way) => way.from))) {
@@ -149,8 +145,12 @@ async function unreached(list: readonly Way[]): Promise<string[]> {
       places.map(({ way: _, ...place }) => place),
     );
     for (const [i, { way, address, protocol }] of places.entries()) {
-      const seen = [...new Set(Object.keys(outcomes[i] ?? {}).map((text) => text.split(' ')[0]))].sort();
-      if (seen.join() !== [...way.by].sort().join())
+      const answers = Object.keys(outcomes[i] ?? {}).map((text) => text.split(' '));
+      const seen = [...new Set(answers.map(([by]) => by))].sort();
+      const source = address.includes(':') ? way.sees?.ipv6 : way.sees?.ipv4;
+      if (source !== undefined && answers.some(([, as]) => as !== source))
+        lines.push(`${way.name}, ${protocol} ${address}: seen as ${answers.map(([, as]) => as).join()}`);
+      else if (seen.join() !== [...way.by].sort().join())
         lines.push(`${way.name}, ${protocol} ${address}: ${seen.join() || 'nobody'}`);
     }
   }
