@@ -18,7 +18,7 @@
 #include "reply.h"
 
 /* Turns the packet into a RST or an ICMP error in the name of its receiver. False: there is no answer to it. */
-static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
+static __always_inline bool refuse(struct cube_ctx *c, u32 reason, u64 rule)
 {
 	addr_t from = *packet_dst(c->work);
 	int answer;
@@ -32,8 +32,19 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 	if (answer != REPLY_READY)
 		return false;
 	count(c, COUNT_REJECTED);
-	cube_count_drop(c, reason);
+	cube_count_drop(c, reason, rule);
 	return true;
+}
+
+/* The rule that has refused the packet with this reason, 0: none has. */
+static __always_inline u64 refused_by(u32 reason)
+{
+	const struct classify_scratch *x;
+
+	if (reason != DROP_DROPPED_BY_RULE && reason != DROP_REJECTED_BY_RULE)
+		return 0;
+	x = get_scratch();
+	return x ? x->answer.rule : 0;
 }
 
 CUBE(firewall)
@@ -41,6 +52,7 @@ CUBE(firewall)
 	struct cube_work *w = c->work;
 	u32 out = c->port == PORT_OUTSIDE ? PORT_INSIDE : PORT_OUTSIDE;
 	int verdict;
+	u64 rule;
 
 	if (unlikely(!(w->flags & PKT_IP))) {
 		if (!(w->flags & PKT_ARP) && !pass_other_frames)
@@ -57,9 +69,10 @@ CUBE(firewall)
 	verdict = judge(c);
 	if (likely(verdict == PASSES))
 		return cube_output(c, out);
-	if (verdict & REJECT && refuse(c, verdict & ~REJECT))
+	rule = refused_by(verdict & ~REJECT);
+	if (verdict & REJECT && refuse(c, verdict & ~REJECT, rule))
 		return cube_output(c, c->port);
-	return cube_drop(c, verdict & ~REJECT);
+	return cube_drop_by(c, verdict & ~REJECT, rule);
 }
 
 static __always_inline bool is_session_over(const struct cube_tuple *key, const struct session *s, u32 now)

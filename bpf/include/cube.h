@@ -82,9 +82,10 @@ static __always_inline void cube_decide(struct cube_ctx *c, u32 value, u64 objec
 
 /*
  * Counts a packet that ends here for a reason and of which an answer to its sender is made
- * (reply.h). Without an answer it is cube_drop().
+ * (reply.h). Without an answer it is cube_drop_by(). `object`: an id that user space can explain, as of the rule that
+ * refused it; 0: none.
  */
-static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason)
+static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason, u64 object)
 {
 	u64 *count;
 
@@ -93,14 +94,19 @@ static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason)
 	if (count && !cube_is_dry(c))
 		(*count)++;
 	if (cube_is_reported(c))
-		cube_report(c->skb, cube.slot, EVENT_DROP, reason, 0);
+		cube_report(c->skb, cube.slot, EVENT_DROP, reason, object);
 }
 
-/* Ends the packet with a reason that is counted. The only way in which a cube may end one. */
+static __always_inline int cube_drop_by(struct cube_ctx *c, u32 reason, u64 object)
+{
+	cube_count_drop(c, reason, object);
+	return HOOK_DROP;
+}
+
+/* Ends the packet with a reason that is counted. It and cube_drop_by() are the only ways in which a cube may end one. */
 static __always_inline int cube_drop(struct cube_ctx *c, u32 reason)
 {
-	cube_count_drop(c, reason);
-	return HOOK_DROP;
+	return cube_drop_by(c, reason, 0);
 }
 
 /* As bpf_map_update_elem(); a dry run writes nothing and succeeds. */

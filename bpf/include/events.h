@@ -10,7 +10,7 @@
 #define EVENT_HOP      1 /* packet entered the cube by port `value` */
 #define EVENT_DECISION 2 /* cube's own code `value`, object `object` */
 #define EVENT_OUTPUT   3 /* left by port `value`, edge `object` */
-#define EVENT_DROP     4 /* reason `value` */
+#define EVENT_DROP     4 /* reason `value`; in a cube by `object`, 0: of which nothing more is known */
 #define EVENT_ENTER    5 /* came in at the interface `object`, an attachment of kind `value` */
 #define EVENT_PASS     6 /* left to the host's stack, PASS_* `value` */
 

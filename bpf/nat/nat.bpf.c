@@ -36,7 +36,7 @@ static __always_inline bool refuse(struct cube_ctx *c, u32 reason)
 		return false;
 	count(c, COUNT_REJECTED);
 	cube_decide(c, DECIDE_REFUSED, 0);
-	cube_count_drop(c, reason);
+	cube_count_drop(c, reason, 0);
 	return true;
 }
 

@@ -262,7 +262,7 @@ CUBE(router)
 		return cube_drop(c, o.reason);
 	}
 	if (unlikely(verdict)) {
-		cube_count_drop(c, o.reason);
+		cube_count_drop(c, o.reason, 0);
 		if (!o.error || tell_sender(c, &o, &port))
 			return TC_ACT_SHOT;
 	}
@@ -271,7 +271,7 @@ CUBE(router)
 
 		/* nobody is there: the sender is told, whose way may need a MAC too */
 		if (reason == DROP_NEIGHBOUR_UNREACHABLE && !o.is_answer) {
-			cube_count_drop(c, reason);
+			cube_count_drop(c, reason, 0);
 			o = (struct outcome){reason, ERROR_HOST_UNREACHABLE, 0};
 			if (tell_sender(c, &o, &port))
 				return TC_ACT_SHOT;

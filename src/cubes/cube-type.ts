@@ -215,6 +215,32 @@ export interface DecidedPacket {
   readonly proto: number;
 }
 
+/** Where a rule was written that decided about a packet. Programs read it: names and values stay. */
+export interface RuleOrigin {
+  /** `Node`: what is allowed for the node itself. `Closed`: policies do not fit, and nothing else passes. */
+  readonly kind: 'NetworkPolicy' | 'ClusterNetworkPolicy' | 'Rule' | 'Node' | 'Closed';
+  /** Of a NetworkPolicy. */
+  readonly namespace?: string;
+  /** Of the policy; of a rule its own, where it has one. */
+  readonly name?: string;
+  readonly tier?: 'Admin' | 'Baseline';
+  readonly direction?: 'Ingress' | 'Egress';
+  /** Its name, or its place from 0 on in the list that it stands in. Absent in a default deny. */
+  readonly rule?: string;
+  /** `namespace/name` of the CubeTable that a rule stands in; absent: the spec of the cube. */
+  readonly table?: string;
+  /** What no policy allows that isolates the pod for the direction: these are all of them, as far as the packet is known. */
+  readonly defaultDenyOf?: readonly string[];
+}
+
+/** For people and programs: what decided. */
+export interface Explanation {
+  /** As `default deny of NetworkPolicy shop/web`. */
+  readonly text: string;
+  readonly action: 'Allow' | 'Drop' | 'Reject';
+  readonly origin: RuleOrigin;
+}
+
 /** What the node tells load balancers outside about a Service: whether it has backends here, so that packets may come. */
 export interface ServiceHealth {
   readonly namespace: string;
@@ -278,6 +304,11 @@ export interface CubeImage {
    * is not there any more.
    */
   nameObject?(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
+  /**
+   * The rule that a packet was refused by: `object` is what the program gave cube_drop_by(). Without a packet, what can be said
+   * of all that it refused. Undefined when it is not there any more.
+   */
+  explain?(object: bigint, packet?: DecidedPacket): Explanation | undefined;
 }
 
 export interface CubeType<Spec = unknown> {

@@ -9,6 +9,7 @@ import type { CubeEvent } from './generated/tcx.ts';
 import { type NodeCounters, readCounters } from './inspect/counters.ts';
 import { missingLimits } from './inspect/limited-pod.ts';
 import { metricsText, type ObjectCount, objectCounts } from './inspect/metrics.ts';
+import { type Refusals, readRefusals } from './inspect/refusals.ts';
 import {
   describedMaps,
   listTables,
@@ -173,6 +174,11 @@ export class Inspection {
       interfaces: network.interfaces,
       usage,
     });
+  }
+
+  /** What rules and policies have refused. Throws KernelError. */
+  async refusals(): Promise<Refusals[]> {
+    return await readRefusals(this.#pins, this.#reconciler.running.values());
   }
 
   /** The tables of one cube or of all. Throws AgentError. */

@@ -2,6 +2,7 @@
 /** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
 import type { AgentHealth } from './agent-health.ts';
 import type { NodeCounters } from './inspect/counters.ts';
+import type { Refusals } from './inspect/refusals.ts';
 import type { TableInfo, TablePage, TablesRequest } from './inspect/tables.ts';
 import type { DryRun, DryRunRequest, LivePackets } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
@@ -23,6 +24,8 @@ export interface Methods {
   stopTrace: { params: Record<string, never>; result: Record<string, never> };
   /** What the programs of the node have counted. */
   counters: { params: Record<string, never>; result: NodeCounters };
+  /** What rules and policies have refused, by each of them. */
+  refusals: { params: Record<string, never>; result: { refusals: Refusals[] } };
   listTables: { params: TablesRequest; result: { tables: TableInfo[] } };
   readTable: { params: TablesRequest; result: TablePage };
   /** Lets a mass removal that a guard holds back pass; `held` is what disappeared, where something did. */

@@ -114,6 +114,8 @@ export class AgentServer {
         return {};
       case 'counters':
         return await this.#agent.inspection.counters();
+      case 'refusals':
+        return { refusals: await this.#agent.inspection.refusals() };
       case 'listTables':
         return { tables: await this.#agent.inspection.listTables(params as TablesRequest) };
       case 'readTable':

@@ -320,5 +320,14 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(fw.image.nameObject('rule', decision?.object ?? 0n, packet)).toBe(
       'NetworkPolicy shop/deny, which isolates the receiver for ingress, as does NetworkPolicy shop/web',
     );
+    const drop = dry.events.find(({ kind }) => kind === 'drop');
+    expect(fw.image.explain(drop?.object ?? 0n, packet)).toMatchObject({
+      text: 'default deny of NetworkPolicy shop/deny, shop/web',
+      action: 'Drop',
+      origin: { kind: 'NetworkPolicy', namespace: 'shop', name: 'deny', direction: 'Ingress' },
+    });
+    const other = fw.ingress(frame(f.out, f.web, tcp({ sport: 1, dport: 2, flags: 'R' })), { dry: true });
+    expect(other.drops).toEqual([]);
+    expect(other.events.find(({ kind }) => kind === 'drop')).toMatchObject({ object: 0n });
   });
 });

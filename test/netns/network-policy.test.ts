@@ -110,6 +110,52 @@ test('a trace tells which policy decided', async () => {
   );
 });
 
+interface Dropped {
+  by: string;
+  reason: string;
+  packets: number;
+  rules?: { text: string; packets: number; action: string; origin: Record<string, unknown> }[];
+}
+
+test('drops and traces of real packets name the policy', async () => {
+  const { agent } = lab.worker(0);
+  const drops = async () => {
+    const list = JSON.parse((await agent.cli(['drops', '-o', 'json'])).stdout) as Dropped[];
+    const place = list.find(({ by, reason }) => by.includes('.policy.') && reason === 'DroppedByRule');
+    return place?.rules?.find(({ text }) => text === 'default deny of NetworkPolicy shop/default-deny');
+  };
+  const before = (await drops())?.packets ?? 0;
+  expect(await answers(client.namespace, web, [BEYOND])).toEqual([]);
+  const after = await drops();
+  expect(after?.packets).toBeGreaterThan(before);
+  expect(after).toMatchObject({
+    action: 'Drop',
+    origin: {
+      kind: 'NetworkPolicy',
+      namespace: 'shop',
+      name: 'default-deny',
+      direction: 'Ingress',
+      defaultDenyOf: ['shop/default-deny'],
+    },
+  });
+  const text = (await agent.cli(['drops'])).stdout;
+  expect(text).toMatch(/RULE OR POLICY +DIRECTION +PACKETS\n/);
+  expect(text).toMatch(/default deny of NetworkPolicy shop\/default-deny +Ingress +\d+/);
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    const [from, to] = [client.addresses[family], web.addresses[family]];
+    const at = (address = '', port = 0) =>
+      family === 'ipv6' ? `[${address}]:${port}` : `${address}:${port}`;
+    const packet = `tcp ${at(from, 4000)} > ${at(to, BEYOND)}`;
+    const argv = ['trace', '--dry-run', '--from', 'default/client', '--packet', packet];
+    const story = JSON.parse((await agent.cli([...argv, '-o', 'json'])).stdout) as DryRun;
+    expect(story.drop?.rule).toMatchObject({
+      text: 'default deny of NetworkPolicy shop/default-deny, shop/web',
+      origin: { direction: 'Ingress', defaultDenyOf: ['shop/default-deny', 'shop/web'] },
+    });
+    expect((await agent.cli(argv)).stdout).toContain('By: default deny of NetworkPolicy shop/default-deny');
+  }
+});
+
 test('an established connection ends when its pod gets other labels, and only then', async () => {
   const clients = () => startLoad(client.namespace, web.addresses.ipv4 ?? '', NAMED, { long: 4, every: 50 });
   const kept = await clients();

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askAgent } from '../../dataplane/client.ts';
 import type { DropCount, NodeCounters } from '../../dataplane/inspect/counters.ts';
+import type { Refusals } from '../../dataplane/inspect/refusals.ts';
 import { interrupted } from '../interrupted.ts';
 import { colours } from '../print/colours.ts';
 import { tableLines } from '../print/table.ts';
@@ -20,26 +21,62 @@ export interface DropsOptions {
 interface Place extends DropCount {
   /** `namespace/name` of a cube, or `entry`. */
   readonly by: string;
+  /** Where rules or policies refused the packets: which did, most first. */
+  readonly rules?: readonly RuleCount[];
 }
+
+type RuleCount = Omit<Refusals, 'cube'>;
 
 const WATCH_MS = 1000;
 
 export async function drops(options: DropsOptions): Promise<void> {
   const output = outputOf(options.output);
   const directory = agentDirectory(options);
-  const look = async () => placesOf(await askAgent(directory, 'counters', {}), options.cube);
+  const look = async () => {
+    const [counters, { refusals }] = [
+      await askAgent(directory, 'counters', {}),
+      await askAgent(directory, 'refusals', {}),
+    ];
+    return placesOf(counters, refusals, options.cube);
+  };
   const first = await look();
   if (output !== undefined && !options.watch) return await printData(first, output);
   if (!options.watch) return printAll(first);
   await follow(first, look, output);
 }
 
-function placesOf({ drops: entry, cubes }: NodeCounters, cube: string | undefined): Place[] {
+/** Reasons of which a rule is the cause, and what that rule does. */
+const BY_RULE: Readonly<Record<string, Refusals['action']>> = {
+  DroppedByRule: 'Drop',
+  RejectedByRule: 'Reject',
+};
+
+function placesOf(
+  { drops: entry, cubes }: NodeCounters,
+  refusals: readonly Refusals[],
+  cube: string | undefined,
+): Place[] {
+  const rulesOf = (key: string, reason: string): { rules?: RuleCount[] } => {
+    const rules = refusals
+      .filter((one) => one.cube === key && one.action === BY_RULE[reason])
+      .map(({ cube: _, ...rule }) => rule);
+    return rules.length === 0 ? {} : { rules };
+  };
   const all = [
     ...entry.map((drop): Place => ({ by: 'entry', ...drop })),
-    ...cubes.flatMap(({ cube: key, drops: list }) => list.map((drop): Place => ({ by: key, ...drop }))),
+    ...cubes.flatMap(({ cube: key, drops: list }) =>
+      list.map((drop): Place => ({ by: key, ...drop, ...rulesOf(key, drop.reason) })),
+    ),
   ];
   return all.filter(({ by }) => cube === undefined || by === cube || by.slice(by.indexOf('/') + 1) === cube);
+}
+
+/** Below the table of reasons. */
+function ruleLines(places: readonly Place[]): string[] {
+  const rows = places.flatMap(({ by, rules = [] }) =>
+    rules.map(({ text, origin, packets }) => [by, text, origin.direction ?? '', String(packets)]),
+  );
+  return rows.length === 0 ? [] : ['', ...tableLines(['BY', 'RULE OR POLICY', 'DIRECTION', 'PACKETS'], rows)];
 }
 
 function printAll(places: readonly Place[]): void {
@@ -52,7 +89,7 @@ function printAll(places: readonly Place[]): void {
     ['BY', 'REASON', 'PACKETS'],
     places.map(({ by, reason, packets }) => [by, reason, String(packets)]),
   );
-  for (const text of lines) process.stdout.write(`${text}\n`);
+  for (const text of [...lines, ...ruleLines(places)]) process.stdout.write(`${text}\n`);
   const reasons = new Map(places.map((place) => [place.reason, place]));
   process.stdout.write('\n');
   for (const { reason, description, remedy } of reasons.values()) {
@@ -62,30 +99,53 @@ function printAll(places: readonly Place[]): void {
   }
 }
 
-/** One line for each reason that was counted since the line before, until interrupted. */
+interface Line {
+  readonly key: string;
+  readonly packets: number;
+  readonly place: Place;
+  readonly rule?: RuleCount;
+}
+
+/** What is counted by itself: each rule, and each reason for which no rule is known. */
+function linesOf(places: readonly Place[]): Line[] {
+  return places.flatMap((place): Line[] => {
+    const { by, reason, packets, rules = [] } = place;
+    const byRule = rules.map((rule) => ({
+      key: `${by} ${reason} ${rule.text}`,
+      packets: rule.packets,
+      place,
+      rule,
+    }));
+    const rest = packets - rules.reduce((sum, rule) => sum + rule.packets, 0);
+    return [...byRule, { key: `${by} ${reason}`, packets: rest, place }];
+  });
+}
+
+/** One line for each rule or reason that was counted since the line before, until interrupted. */
 async function follow(
   first: readonly Place[],
   look: () => Promise<Place[]>,
   output: 'json' | 'yaml' | undefined,
 ): Promise<void> {
-  const keyOf = ({ by, reason }: Place) => `${by} ${reason}`;
-  const seen = new Map(first.map((place) => [keyOf(place), place.packets]));
+  const seen = new Map(linesOf(first).map(({ key, packets }) => [key, packets]));
   const told = new Set<string>();
   const stop = interrupted();
   while (!stop.aborted) {
     await sleep(WATCH_MS, undefined, { signal: stop }).catch(() => {});
     if (stop.aborted) return;
     const time = new Date().toISOString();
-    for (const place of await look()) {
-      const more = place.packets - (seen.get(keyOf(place)) ?? 0);
-      seen.set(keyOf(place), place.packets);
+    for (const { key, packets, place, rule } of linesOf(await look())) {
+      const more = packets - (seen.get(key) ?? 0);
+      seen.set(key, Math.max(packets, seen.get(key) ?? 0));
       if (more <= 0) continue;
       const { by, reason, description, remedy } = place;
       if (output !== undefined) {
-        process.stdout.write(`${JSON.stringify({ time, by, reason, packets: more, description, remedy })}\n`);
+        const said = { time, by, reason, packets: more, description, remedy };
+        process.stdout.write(`${JSON.stringify(rule === undefined ? said : { ...said, rule })}\n`);
         continue;
       }
-      process.stdout.write(`${time.slice(11, 19)}  ${by}  ${reason}  ${more}\n`);
+      const cause = rule === undefined ? '' : `  ${rule.text}`;
+      process.stdout.write(`${time.slice(11, 19)}  ${by}  ${reason}  ${more}${cause}\n`);
       if (!told.has(reason)) process.stdout.write(`          ${description} ${remedy}\n`);
       told.add(reason);
     }

@@ -30,6 +30,7 @@ function endLines({ verdict, to, by, drop }: Story, paint: Colours): string[] {
   if (verdict === 'Dropped')
     return [
       `└─ ${colour('Dropped')} by ${by}: ${drop?.reason}: ${drop?.description}`,
+      ...(drop?.rule === undefined ? [] : [`   By: ${drop.rule.text}`]),
       ...(drop?.remedy ? [`   To do: ${drop.remedy}`] : []),
     ];
   const refused = verdict === 'Answered' ? [`   Refused for ${drop?.reason}: ${drop?.description}`] : [];

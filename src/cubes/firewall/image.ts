@@ -11,6 +11,7 @@ import type {
   CubeImage,
   CubeInput,
   DecidedPacket,
+  Explanation,
   ImageChange,
   MapWrite,
   NodeInput,
@@ -21,6 +22,7 @@ import type {
 } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
 import { type Compiled, compile, type Defaults } from './compile.ts';
+import { explanationOf } from './explanation.ts';
 import { addresses, ruleBank } from './generated/codec.ts';
 import { PolicySet } from './policy-set.ts';
 import { excess, excessOfRules, excessOfTables } from './room.ts';
@@ -85,6 +87,8 @@ export class FirewallImage implements CubeImage {
   #isHeld = false;
   #isTaken = false;
   #directions: Directions = NO_RULES;
+  /** The rules of `#directions`, made when somebody asks for one. */
+  #byIdentity: ReadonlyMap<number, RuleMeaning> | undefined;
   #kernel: Placed | undefined;
   #next: Next | undefined;
 
@@ -93,7 +97,7 @@ export class FirewallImage implements CubeImage {
     this.#name = `${cube.namespace}/${cube.name}`;
     this.#spec = cube.spec;
     this.#defaults = defaultsOf(cube.spec);
-    this.#order = new RuleOrder(readRules(cube.spec.rules, '', 'spec.firewall.rules').meanings);
+    this.#order = new RuleOrder(readRules(cube.spec.rules, 'spec.firewall.rules').meanings);
   }
 
   adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
@@ -145,7 +149,7 @@ export class FirewallImage implements CubeImage {
 
   #setRules(key: string, rows: readonly unknown[] | undefined, slice?: TableSlice): readonly Problem[] {
     const rules = (rows ?? []) as readonly FirewallRule[];
-    const { meanings, problems } = readRules(rules, `CubeTable ${key}, `, 'spec.rules');
+    const { meanings, problems } = readRules(rules, 'spec.rules', key);
     const before = this.#order.get(key);
     this.#order.set(key, rows && meanings, slice);
     const why = excess(this.#order.directions(), this.#defaults, this.#spec.maxRules);
@@ -223,6 +227,7 @@ export class FirewallImage implements CubeImage {
     const why = compiled && excessOfTables(compiled, maxRules);
     if (why !== undefined) return why;
     this.#directions = directions;
+    this.#byIdentity = undefined;
     this.#next = undefined;
     if (compiled !== undefined) {
       this.#fill(bank as 0 | 1, compiled);
@@ -277,18 +282,36 @@ export class FirewallImage implements CubeImage {
   /** `id`: identity of a rule, 0: none. */
   nameObject(_kind: string, id: bigint, packet?: DecidedPacket): string {
     if (id === 0n) return 'the default action';
-    this.#place();
-    const found = this.#directions.flat().find(({ identity }) => BigInt(identity) === id);
+    const found = this.#rule(id);
     if (found === undefined) return `rule ${id.toString(16)}, which is gone`;
-    const others = packet === undefined ? [] : this.#otherIsolators(found, packet);
-    return others.length === 0 ? found.title : `${found.title}, as does ${others.join(' and ')}`;
+    const others = this.#isolators(found, packet).slice(1);
+    if (others.length === 0) return found.title;
+    return `${found.title}, as does ${others.map((name) => `NetworkPolicy ${name}`).join(' and ')}`;
+  }
+
+  explain(id: bigint, packet?: DecidedPacket): Explanation | undefined {
+    const found = this.#rule(id);
+    return found && explanationOf(found, this.#isolators(found, packet));
+  }
+
+  #rule(id: bigint): RuleMeaning | undefined {
+    this.#place();
+    this.#byIdentity ??= new Map(
+      this.#directions
+        .flat()
+        .reverse() // of equal ones the first
+        .map((rule) => [rule.identity, rule]),
+    );
+    return this.#byIdentity.get(Number(id));
   }
 
   /** Of several policies that isolate a pod the first one's rule drops; all of them would have to allow the packet. */
-  #otherIsolators({ title, isIsolation, ingress }: RuleMeaning, { src, dst }: DecidedPacket): string[] {
-    if (!isIsolation) return [];
+  #isolators({ origin, ingress }: RuleMeaning, packet: DecidedPacket | undefined): readonly string[] {
+    const [own] = origin.defaultDenyOf ?? [];
+    if (own === undefined || packet === undefined) return origin.defaultDenyOf ?? [];
+    const { src, dst } = packet;
     const names = this.#policies.isolating(ingress ? dst : src, ingress ? 'Ingress' : 'Egress');
-    return names.filter((name) => !title.startsWith(`${name},`));
+    return [...new Set([own, ...names])];
   }
 
   /** Packets that are logged; the program's code is what was done with them. */

@@ -6,6 +6,7 @@
  */
 import type { Policy, PolicyEntry, PolicyPeer } from '../../api/generated/types.ts';
 import type { Prefix } from '../../api/ip.ts';
+import type { RuleOrigin } from '../cube-type.ts';
 import type { PodSelector } from './pod-selections.ts';
 import { type Block, blockOf, isIn, type Pods, prefixesOf } from './policy-sides.ts';
 import {
@@ -67,8 +68,16 @@ export function rulesOfPolicy(policy: Policy, select: Select): PolicyRules {
   for (const direction of isolates(policy)) {
     allows.push(...rulesOfEntries(policy, direction, subject, select));
     const [from, to] = direction === 'Ingress' ? [ANYBODY, subject] : [subject, ANYBODY];
-    const drop = ruleOf(isolation(policy, direction), direction, Action.Drop, from, to, undefined);
-    drops.push({ ...drop, isIsolation: true });
+    drops.push(
+      ruleOf({
+        what: isolation(policy, direction),
+        origin: { ...originOf(policy, direction), defaultDenyOf: [`${policy.namespace}/${policy.name}`] },
+        direction,
+        action: Action.Drop,
+        from,
+        to,
+      }),
+    );
   }
   return { allows, drops };
 }
@@ -88,13 +97,25 @@ function rulesOfEntries(
       tier === 'NetworkPolicy'
         ? `${policyName(policy)}, ${direction.toLowerCase()} entry ${name}`
         : `${policyName(policy)} (${tier}), ${direction.toLowerCase()} rule ${name}`;
+    const origin = { ...originOf(policy, direction), rule: name };
     const peers = peersOf(policy, entry, select);
     return servicesOf(entry, direction, subject, peers, select).flatMap(({ receivers, services }) => {
       const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
       if (isNobody(from) || isNobody(to)) return [];
-      return [ruleOf(what, direction, actionOf(entry, tier), from, to, services, tier)];
+      const action = actionOf(entry, tier);
+      return [ruleOf({ what, origin, direction, action, from, to, services, tier })];
     });
   });
+}
+
+function originOf(policy: Policy, direction: PolicyDirection): RuleOrigin {
+  const tier = tierOf(policy);
+  if (tier === 'NetworkPolicy') return { kind: 'NetworkPolicy', ...named(policy), direction };
+  return { kind: 'ClusterNetworkPolicy', ...named(policy), tier, direction };
+}
+
+function named({ namespace, name }: Policy): Pick<RuleOrigin, 'namespace' | 'name'> {
+  return { ...(namespace === undefined ? {} : { namespace }), name };
 }
 
 function actionOf({ action }: PolicyEntry, tier: Tier): number {
@@ -116,20 +137,25 @@ export function nodeRules(addresses: readonly Prefix[], isolated?: ReadonlySet<P
   if (addresses.length === 0) return [];
   const node: Side = { prefixes: addresses, pods: [], said: addresses.map(textOf).sort().join() };
   const senders: Side = isolated === undefined ? ANYBODY : sideOf([...isolated]);
-  const rules = [
-    ruleOf('the node itself, from which all is allowed', 'Ingress', Action.Allow, node, ANYBODY, undefined),
-  ];
+  const allow = (what: string, direction: PolicyDirection, from: Side, to: Side) =>
+    ruleOf({ what, origin: { kind: 'Node', direction }, direction, action: Action.Allow, from, to });
+  const rules = [allow('the node itself, from which all is allowed', 'Ingress', node, ANYBODY)];
   if (!isNobody(senders))
-    rules.push(
-      ruleOf('the node itself, to which all is allowed', 'Egress', Action.Allow, senders, node, undefined),
-    );
+    rules.push(allow('the node itself, to which all is allowed', 'Egress', senders, node));
   return rules;
 }
 
 /** Until policies fit that do not: nothing passes but what concerns the node. */
 export function closedRules(): RuleMeaning[] {
   return (['Ingress', 'Egress'] as const).map((direction) =>
-    ruleOf('network policies, which do not fit', direction, Action.Drop, ANYBODY, ANYBODY, undefined),
+    ruleOf({
+      what: 'network policies, which do not fit',
+      origin: { kind: 'Closed' },
+      direction,
+      action: Action.Drop,
+      from: ANYBODY,
+      to: ANYBODY,
+    }),
   );
 }
 
@@ -228,19 +254,25 @@ function* receiversWithNames({ prefixes, pods, blocks = [] }: Side, select: Sele
   }
 }
 
-function ruleOf(
-  what: string,
-  direction: PolicyDirection,
-  action: number,
-  from: Side,
-  to: Side,
-  services: readonly Range[] | undefined,
-  tier: Tier = 'NetworkPolicy',
-): RuleMeaning {
+interface PolicyRule {
+  readonly what: string;
+  readonly origin: RuleOrigin;
+  readonly direction: PolicyDirection;
+  readonly action: number;
+  readonly from: Side;
+  readonly to: Side;
+  /** Absent: all, of all protocols. */
+  readonly services?: readonly Range[] | undefined;
+  readonly tier?: Tier;
+}
+
+function ruleOf(rule: PolicyRule): RuleMeaning {
+  const { what, origin, direction, action, from, to, services, tier = 'NetworkPolicy' } = rule;
   const ports = services?.map(({ table, from: first, to: last }) => `${table}:${first}-${last}`) ?? [];
   return {
     identity: hash53(`policy ${what}`),
     title: what,
+    origin,
     said: `policy ${hash53(`${what} ${tier} ${action} [${from.said}] [${to.said}] ${services && ports.sort()}`)}`,
     priority: POLICY_PRIORITY,
     ingress: direction === 'Ingress',

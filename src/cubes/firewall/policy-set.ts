@@ -110,7 +110,7 @@ export class PolicySet {
     return { policy, rules, inputs };
   }
 
-  /** Names of the policies that isolate the pod of this address. */
+  /** `namespace/name` of the policies that isolate the pod of this address. */
   isolating(address: string, direction: PolicyDirection): string[] {
     const prefix = parseAddress(address);
     if (prefix === undefined) return [];
@@ -122,7 +122,7 @@ export class PolicySet {
             return true;
         return false;
       })
-      .map(({ policy }) => policyName(policy));
+      .map(({ policy: { namespace, name } }) => `${namespace}/${name}`);
   }
 }
 

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { FirewallRule, PortRange } from '../../api/generated/types.ts';
 import { canonicalJson } from '../../api/hash.ts';
 import { type Prefix, parsePrefix } from '../../api/ip.ts';
-import type { Problem } from '../cube-type.ts';
+import type { Problem, RuleOrigin } from '../cube-type.ts';
 
 /** Tables of services and of source ports, by protocol. */
 export const Table = {
@@ -60,6 +60,7 @@ export interface RuleMeaning {
   readonly identity: number;
   /** For people: its name or identity, and where it stands. */
   readonly title: string;
+  readonly origin: RuleOrigin;
   /** Equal for rules that say the same. */
   readonly said: string;
   readonly priority: number;
@@ -76,8 +77,6 @@ export interface RuleMeaning {
   readonly tcpFlags: { readonly mask: number; readonly set: number } | undefined;
   /** Bit i: STATES[i]. */
   readonly states: number;
-  /** It drops what no policy of an isolated pod allows. */
-  readonly isIsolation?: true;
   /** Of rules that policies make: what passes a tier on is asked of the rules behind it. */
   readonly tier?: Tier;
 }
@@ -153,9 +152,20 @@ function contradiction(meaning: RuleMeaning): string | undefined {
   return undefined;
 }
 
-/** `where` names the object and row, `field` is its path. */
-export function meaningOf(rule: FirewallRule, where: string, field: string): RuleMeaning | Problem {
-  const title = `${where} (${ruleName(rule)})`;
+export interface RulePlace {
+  /** Key of the CubeTable; absent: the spec. */
+  readonly table?: string;
+  readonly index: number;
+}
+
+/** `field` is the path of the list. */
+export function meaningOf(
+  rule: FirewallRule,
+  { table, index }: RulePlace,
+  list: string,
+): RuleMeaning | Problem {
+  const field = `${list}[${index}]`;
+  const title = `${table === undefined ? '' : `CubeTable ${table}, `}rule ${index} (${ruleName(rule)})`;
   const prefixes = (texts: readonly string[] = []): (Prefix | undefined)[] => texts.map(parsePrefix);
   const sources = prefixes(rule.sources);
   const destinations = prefixes(rule.destinations);
@@ -168,6 +178,13 @@ export function meaningOf(rule: FirewallRule, where: string, field: string): Rul
   const meaning: RuleMeaning = {
     identity: identityOf(rule),
     title,
+    origin: {
+      kind: 'Rule',
+      ...(rule.name === undefined ? {} : { name: rule.name }),
+      ...(rule.direction === 'Both' ? {} : { direction: rule.direction }),
+      rule: `${index}`,
+      ...(table === undefined ? {} : { table }),
+    },
     said: JSON.stringify(rule),
     priority: rule.priority,
     ingress: rule.direction !== 'Egress',

@@ -21,16 +21,16 @@ export const POLICY_PRIORITY = 32768;
 
 export const NO_RULES: Directions = [[], []];
 
-/** The rules of one list, and what of it cannot be. */
+/** The rules of one list, that of a CubeTable or of the spec, and what of it cannot be. `field`: its path. */
 export function readRules(
   rules: readonly FirewallRule[],
-  where: string,
   field: string,
+  table?: string,
 ): { meanings: RuleMeaning[]; problems: Problem[] } {
   const meanings: RuleMeaning[] = [];
   const problems: Problem[] = [];
   rules.forEach((rule, i) => {
-    const meaning = meaningOf(rule, `${where}rule ${i}`, `${field}[${i}]`);
+    const meaning = meaningOf(rule, { index: i, ...(table === undefined ? {} : { table }) }, field);
     if (isProblem(meaning)) problems.push(meaning);
     else meanings.push(meaning);
   });

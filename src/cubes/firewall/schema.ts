@@ -136,13 +136,13 @@ export const schema: CubeTypeSchema = {
       description:
         'A rule with the action Drop matched, or no entry of the network policies that isolate a pod allows the packet.',
       remedy:
-        'Nothing, if it is meant; `cubeplane trace --dry-run` and the counters of the rules tell which rule or policy it was.',
+        'Nothing, if it is meant; `cubeplane drops` and `cubeplane trace --dry-run` name the rule or policy.',
     },
     {
       id: 33,
       name: 'RejectedByRule',
       description: 'A rule with the action Reject matched. The sender is told by a RST or an ICMP error.',
-      remedy: 'Nothing, if the rule is meant; the counters of the rules tell which it was.',
+      remedy: 'Nothing, if the rule is meant; `cubeplane drops` names it.',
     },
     {
       id: 34,

@@ -22,7 +22,7 @@ function bucket({ perSecond, burst }: { perSecond: number; burst: number }) {
 }
 
 function check(cube: CubeInput<Firewall>): readonly Problem[] {
-  const { meanings, problems } = readRules(cube.spec.rules, '', 'spec.firewall.rules');
+  const { meanings, problems } = readRules(cube.spec.rules, 'spec.firewall.rules');
   const directions = new RuleOrder(meanings).directions();
   const why = excess(directions, defaultsOf(cube.spec), cube.spec.maxRules);
   if (why !== undefined) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the numbers of a trace are called. */
 import type { Hook } from '../../api/schemas/cube-type.ts';
-import type { DecidedPacket } from '../../cubes/cube-type.ts';
+import type { DecidedPacket, Explanation } from '../../cubes/cube-type.ts';
 import type { Running } from '../images.ts';
 import type { PodRecord } from '../pod-record.ts';
 
@@ -12,6 +12,7 @@ export interface NamedCube {
   readonly hook: Hook;
   port(id: number): string;
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
+  explain(object: bigint, packet: DecidedPacket): Explanation | undefined;
 }
 
 export interface TraceNames {
@@ -47,5 +48,6 @@ export function namedCube({ plan, instance, image }: Running): NamedCube {
     hook: instance.hook,
     port: (id) => ports.get(id) ?? String(id),
     nameObject: (kind, id, packet) => image.nameObject?.(kind, id, packet),
+    explain: (object, packet) => image.explain?.(object, packet),
   };
 }

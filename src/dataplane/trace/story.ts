@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The events of one packet → its way through the chain, by the names of the objects that decided. Pure. */
 import { CUBE_DECISIONS, dropReason } from '../../api/generated/reasons.ts';
+import type { Explanation } from '../../cubes/cube-type.ts';
 import type { CubeEvent } from '../generated/tcx.ts';
 import { EdgeKind, edgeText } from '../layout.ts';
 import type { NamedCube, TraceNames } from './names.ts';
@@ -18,6 +19,8 @@ export interface Drop {
   readonly reason: string;
   readonly description: string;
   readonly remedy: string;
+  /** The rule or policy that refused the packet, where one did. */
+  readonly rule?: Explanation;
 }
 
 export interface Hop {
@@ -123,7 +126,8 @@ function tell(event: CubeEvent, hops: OpenHop[], end: End, names: TraceNames): E
       return { ...end, verdict: 'Answered', to: to.text, depth };
     }
     case EventKind.Drop: {
-      const drop = dropOf(open?.cube?.type ?? '', value);
+      const rule = event.object === 0n ? undefined : open?.cube?.explain(event.object, event.tuple);
+      const drop = { ...dropOf(open?.cube?.type ?? '', value), ...(rule === undefined ? {} : { rule }) };
       if (open !== undefined) open.hop.drop = drop;
       const by = open?.hop.cube ?? (slot === 0 ? 'entry' : `slot ${slot}`);
       return { verdict: 'Dropped', by, drop, depth };
