@@ -98,6 +98,7 @@ static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_c
 		(*count)++;
 	if (counter)
 		counter->drops++;
+	flow_tell(skb, 0, FLOW_DROPPED, reason, 0);
 	return TC_ACT_SHOT;
 }
 

@@ -27,6 +27,7 @@ static __always_inline int xdp_entry_drop(hook_t *packet, const struct attachmen
 		(*count)++;
 	if (counter)
 		counter->drops++;
+	flow_tell(packet, 0, FLOW_DROPPED, reason, 0);
 	return HOOK_DROP;
 }
 

@@ -305,6 +305,7 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	if (reopens)
 		cube_map_delete(c, &established, key);
 	count(c, COUNT_NEW_SESSIONS);
+	cube_tell_new(c, s.rule);
 	return PASSES;
 }
 

@@ -18,6 +18,7 @@
 #define CUBEPLANE_CUBE_H
 
 #include "events.h"
+#include "flow.h"
 #include "instance.h"
 #include "maps.h"
 #include "generated/reasons.h"
@@ -95,6 +96,15 @@ static __always_inline void cube_count_drop(struct cube_ctx *c, u32 reason, u64 
 		(*count)++;
 	if (cube_is_reported(c))
 		cube_report(c->skb, cube.slot, EVENT_DROP, reason, object);
+	if (!cube_is_dry(c))
+		flow_tell(c->skb, cube.slot, FLOW_DROPPED, reason, object);
+}
+
+/* Tells the flow log of a connection that the cube lets through, by `object`, which user space can explain. */
+static __always_inline void cube_tell_new(struct cube_ctx *c, u64 object)
+{
+	if (!cube_is_dry(c))
+		flow_tell(c->skb, cube.slot, FLOW_FORWARDED, 0, object);
 }
 
 static __always_inline int cube_drop_by(struct cube_ctx *c, u32 reason, u64 object)

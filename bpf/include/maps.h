@@ -238,6 +238,42 @@ struct {
 	__type(value, struct trace_filter);
 } trace_filter SEC(".maps");
 
+/* What the flow log wants to hear. */
+struct flow_config {
+	u64 interval; /* ns between two events in the long run, of one CPU */
+	u64 tolerance;
+	u32 verdicts; /* bit FLOW_*; 0: nothing. Written last, alone, as one word */
+	u32 pad;
+};
+SIZE_ASSERT(struct flow_config, 24);
+
+/* key: 0. writer: agent. Looked at when a connection is new or a packet ends (flow.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct flow_config);
+} flow_config SEC(".maps");
+
+struct flow_limit {
+	u64 full;	/* the bucket: ns since boot when it is full again */
+	u64 suppressed; /* over the rate, or the ring was full */
+};
+
+/* key: 0. One per CPU, so that no flood at one of them makes the others wait for a word. writer: programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct flow_limit);
+} flow_limits SEC(".maps");
+
+/* Events of the flow log, newest lost when full. reader: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} flow_events SEC(".maps");
+
 /* Kinds of record in `punts`; also which bucket and which counters of a cube. */
 #define PUNT_PACKET 0 /* the packet ended here, the agent has it */
 #define PUNT_LOG    1 /* the packet went on */

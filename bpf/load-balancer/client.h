@@ -182,6 +182,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 	count(c, COUNT_NEW_SESSIONS);
 	count_pick(c, s.backend);
 	cube_decide(c, reason ? DECIDE_AFFINITY : DECIDE_NEW_SESSION, s.backend);
+	cube_tell_new(c, s.backend);
 	return to_backend(c, &s, b, t);
 }
 

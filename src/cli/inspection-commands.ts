@@ -79,13 +79,41 @@ ${examples(
     .addOption(stateDir())
     .option('--cube <name>', 'of one cube only; entry for what was refused before the first one')
     .option('-w, --watch', 'only new ones, a line each, until interrupted')
+    .option('--packets', 'the packets themselves as they come, with pods and policies, until interrupted')
+    .option('--count <packets>', 'with --packets: end after so many')
     .option('-o, --output <format>', 'json or yaml')
     .addHelpText(
       'after',
-      `\nCounts since the cube was made; they are kept over changes of its spec and restarts of the agent.\n${examples('cubeplane drops', 'cubeplane drops --watch --cube kubernetes.router.node-a')}`,
+      `\nCounts since the cube was made; they are kept over changes of its spec and restarts of the agent.\n${examples('cubeplane drops', 'cubeplane drops --packets', 'cubeplane drops --watch --cube kubernetes.router.node-a')}`,
     )
     .action(async (options) => {
       await (await import('./commands/drops.ts')).drops(options);
+    });
+  program
+    .command('flows')
+    .description('new connections and dropped packets as they come, with pods, Services and policies')
+    .addOption(node())
+    .addOption(stateDir())
+    .option('--verdict <verdict>', 'only these: Forwarded or Dropped')
+    .option('--namespace <name>', 'only from or to pods and Services of this namespace')
+    .option('--pod <namespace/pod>', 'only from or to this pod, which runs on the node')
+    .option('--address <address>', 'only from or to this address')
+    .option('--cube <name>', 'only what this cube tells; entry for what is before the first one')
+    .option('--count <flows>', 'end after so many')
+    .option('-o, --output <format>', 'json (one object a line) or yaml')
+    .addHelpText(
+      'after',
+      `
+Until interrupted. A connection is told when its first packet passes: by each cube that keeps connections, so the LoadBalancer tells
+the Service and its backend, the Firewall the policy. What comes faster than the agent's --flow-rate is counted, not told.
+${examples(
+  'cubeplane flows',
+  'cubeplane flows --namespace shop --verdict Dropped',
+  'cubeplane flows --pod default/client -o json',
+)}`,
+    )
+    .action(async (options) => {
+      await (await import('./commands/flows.ts')).flows(options);
     });
   program
     .command('top')

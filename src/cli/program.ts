@@ -204,6 +204,17 @@ function agentCommands(program: Command): void {
         "serve kube-proxy's /healthz and /livez there, for load balancers that ask nodes; [::]:10256 is theirs",
       ).env('CUBEPLANE_HEALTHZ_ADDRESS'),
     )
+    .addOption(
+      new Option(
+        '--flow-log <path>',
+        'write new connections and drops there, a JSON object a line; - for standard output',
+      ).env('CUBEPLANE_FLOW_LOG'),
+    )
+    .addOption(
+      new Option('--flow-rate <events>', 'lines of the flow log a second at most, of each CPU').default(
+        '1000',
+      ),
+    )
     .option(
       '--cni',
       'give pods a network by CNI: serve the plugin, and configure the runtime when all is ready',

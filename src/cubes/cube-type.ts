@@ -241,6 +241,14 @@ export interface Explanation {
   readonly origin: RuleOrigin;
 }
 
+/** The Service that a packet is for. */
+export interface PacketService {
+  readonly namespace: string;
+  readonly name: string;
+  /** Who gets it. */
+  readonly backend?: { readonly address: string; readonly port: number };
+}
+
 /** What the node tells load balancers outside about a Service: whether it has backends here, so that packets may come. */
 export interface ServiceHealth {
   readonly namespace: string;
@@ -309,6 +317,11 @@ export interface CubeImage {
    * of all that it refused. Undefined when it is not there any more.
    */
   explain?(object: bigint, packet?: DecidedPacket): Explanation | undefined;
+  /**
+   * The Service that a packet is for, as it came in. `object`: what cube_tell_new() was given, where it was let through: the
+   * backend. Undefined when the packet is for none.
+   */
+  serviceOf?(packet: DecidedPacket, object?: bigint): PacketService | undefined;
 }
 
 export interface CubeType<Spec = unknown> {

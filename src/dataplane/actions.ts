@@ -66,6 +66,8 @@ export type Action =
   | { readonly op: 'Ip'; readonly line: string }
   /** Makes and pins the shared maps. */
   | { readonly op: 'CreateMaps' }
+  /** The same for those that an agent of before did not have; the others stay. */
+  | { readonly op: 'AddMaps' }
   /** Loads the entry program of an object file with this hash, and pins it. */
   | { readonly op: 'LoadEntry'; readonly hash: string }
   | {
@@ -125,6 +127,8 @@ export function describeAction(action: Action): string {
       return `ip ${action.line}`;
     case 'CreateMaps':
       return 'create and pin the maps of the node';
+    case 'AddMaps':
+      return 'create and pin maps of the node that an older agent did not have';
     case 'LoadEntry':
       return `load the entry program ${action.hash}`;
     case 'LoadInstance': {

@@ -34,6 +34,8 @@ export interface AgentOptions {
   readonly metricsAddress?: string;
   /** `HOST:PORT` of kube-proxy's health endpoint. Default: none. */
   readonly healthzAddress?: string;
+  /** `path`: a file for the flow log, `-` for standard output; absent: none. `rate`: events a second of one CPU. */
+  readonly flowLog?: { readonly path?: string; readonly rate?: number };
   /** Called after each round, whether it failed or not. */
   readonly afterRound?: () => void;
   /** Called after each action that was run; tests end the process in it. */

@@ -82,7 +82,7 @@ export class Agent {
     this.#store = new Store(options.node, () => this.#wake());
     this.#pods = new PodStore(join(options.stateDir, 'pods'));
     this.#reconciler = new Reconciler(options, this.#store, this.#pods);
-    this.inspection = new Inspection(options, this.#pods, this.#reconciler);
+    this.inspection = new Inspection(options, this.#pods, this.#reconciler, this.#store.tables);
     this.#plugging = new Plugging(options.node, this.#pods, this.#store, this.#reconciler);
     this.#statuses = new StatusWriter(options.source, options.log);
     const isHealthy = () => works(this.#failingSince);

@@ -18,6 +18,8 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         cgroup: state.cgroup,
         ready: true,
       };
+    case 'AddMaps':
+      return { ...state, lacksMaps: false };
     case 'LoadEntry': {
       const old = state.entry === undefined ? [] : [state.entry];
       return { ...state, entry: action.hash, oldEntries: [...state.oldEntries, ...old] };

@@ -5,6 +5,8 @@ import type { AgentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { AgentError } from './errors.ts';
+import { type FlowTables, FlowWorld } from './flows/flow-world.ts';
+import { type Flows, flowsOf } from './flows/flows.ts';
 import type { CubeEvent } from './generated/tcx.ts';
 import { type NodeCounters, readCounters } from './inspect/counters.ts';
 import { missingLimits } from './inspect/limited-pod.ts';
@@ -64,26 +66,31 @@ export class Inspection {
   readonly #pods: PodStore;
   readonly #reconciler: Reconciler;
   readonly #pins: Pins;
+  readonly flows: Flows;
   #ring: TraceRing | undefined;
   #isBegun = false;
   #live: { readonly trace: LiveTrace; readonly idle: NodeJS.Timeout } | undefined;
 
-  constructor(options: AgentOptions, pods: PodStore, reconciler: Reconciler) {
+  constructor(options: AgentOptions, pods: PodStore, reconciler: Reconciler, tables: FlowTables) {
     this.#options = options;
     this.#pods = pods;
     this.#reconciler = reconciler;
     this.#pins = new Pins(options.bpffs ?? BPFFS, options.node, options.abi);
+    this.flows = flowsOf(options, this.#pins, new FlowWorld(options.node, reconciler, pods, tables));
   }
 
   /** Ends a live trace that an agent before this one was killed in. The shared maps must be there. Throws KernelError. */
   begin(): void {
-    if (this.#isBegun || !this.#reconciler.inKernel.ready) return;
+    const { ready, lacksMaps } = this.#reconciler.inKernel;
+    if (this.#isBegun || !ready || lacksMaps) return;
     this.#isBegun = true;
     setTracing(this.#pins, false);
+    this.flows.begin();
   }
 
   close(): void {
     this.stopTrace();
+    this.flows.close();
     this.#ring?.close();
     this.#ring = undefined;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What goes over the agent's socket: one JSON object a line, each request answered by one line. */
 import type { AgentHealth } from './agent-health.ts';
+import type { FlowPage } from './flows/flow-buffer.ts';
+import type { FlowVerdict } from './flows/flow-record.ts';
 import type { NodeCounters } from './inspect/counters.ts';
 import type { Refusals } from './inspect/refusals.ts';
 import type { TableInfo, TablePage, TablesRequest } from './inspect/tables.ts';
@@ -26,6 +28,10 @@ export interface Methods {
   counters: { params: Record<string, never>; result: NodeCounters };
   /** What rules and policies have refused, by each of them. */
   refusals: { params: Record<string, never>; result: { refusals: Refusals[] } };
+  /** New connections and drops; one reader each, who is forgotten when nobody reads. */
+  startFlows: { params: { verdicts?: readonly FlowVerdict[] }; result: { reader: number } };
+  readFlows: { params: { reader: number }; result: FlowPage };
+  stopFlows: { params: { reader: number }; result: Record<string, never> };
   listTables: { params: TablesRequest; result: { tables: TableInfo[] } };
   readTable: { params: TablesRequest; result: TablePage };
   /** Lets a mass removal that a guard holds back pass; `held` is what disappeared, where something did. */

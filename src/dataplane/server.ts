@@ -9,7 +9,7 @@ import type { TablesRequest } from './inspect/tables.ts';
 import type { DryRunRequest } from './inspection.ts';
 import type { PlugRequest } from './plug-request.ts';
 import { isTooLong, listenPrivately } from './private-socket.ts';
-import { MAX_LINE, type Method, type Request, type Response, SOCKET_NAME } from './protocol.ts';
+import { MAX_LINE, type Method, type Methods, type Request, type Response, SOCKET_NAME } from './protocol.ts';
 import type { FilterRequest } from './trace/live-filter.ts';
 
 /** Serves requests on a socket that only root can open. */
@@ -116,6 +116,15 @@ export class AgentServer {
         return await this.#agent.inspection.counters();
       case 'refusals':
         return { refusals: await this.#agent.inspection.refusals() };
+      case 'startFlows':
+        return {
+          reader: this.#agent.inspection.flows.open((params as Methods['startFlows']['params']).verdicts),
+        };
+      case 'readFlows':
+        return this.#agent.inspection.flows.read((params as Methods['readFlows']['params']).reader);
+      case 'stopFlows':
+        this.#agent.inspection.flows.end((params as Methods['stopFlows']['params']).reader);
+        return {};
       case 'listTables':
         return { tables: await this.#agent.inspection.listTables(params as TablesRequest) };
       case 'readTable':

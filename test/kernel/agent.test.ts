@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { unlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { run } from '../harness/process.ts';
@@ -184,6 +185,24 @@ describe('an agent with a chain of two cubes', () => {
     expect(actions).toEqual([]);
     expect(lab.pins()).toEqual(before);
     expect(health.pods).toBe(2);
+    expect(await agent.ask('plan')).toEqual([]);
+    expect(await rows('front')).toEqual({ 1: 10, 2: 20 });
+  }, 120_000);
+
+  test('makes the maps that an agent before it did not have, beside those in force', async () => {
+    await quiet();
+    await agent.kill();
+    const folder = `/cubeplane/${NODE}/v1/node/`;
+    const later = ['flow_config', 'flow_limits', 'flow_events'];
+    for (const map of later) unlinkSync(`${lab.bpffs}${folder}${map}`);
+    const before = lab.pins();
+    const { actions, health } = await startWith();
+    expect(health.failure).toBeUndefined();
+    expect(actions).toEqual(['AddMaps']);
+    const after = lab.pins();
+    for (const map of later) expect(after.has(`${folder}${map}`)).toBe(true);
+    for (const [pin, inode] of before) expect([pin, after.get(pin)]).toEqual([pin, inode]);
+    expect(await pings(first, second)).toBe(6);
     expect(await agent.ask('plan')).toEqual([]);
     expect(await rows('front')).toEqual({ 1: 10, 2: 20 });
   }, 120_000);

@@ -42,7 +42,8 @@ async function kernelState(index: number): Promise<Map<string, string>> {
   for (const folder of [join(pins.root, 'node'), ...folders]) {
     for (const name of names(folder)) {
       // programs, the area for the packet under way, and rings of events, which is what a dry run writes
-      if (name.startsWith('run_') || /^(program|slots|work|events|punts|.*scratch)$/.test(name)) continue;
+      if (name.startsWith('run_') || /^(program|slots|work|events|flow_events|punts|.*scratch)$/.test(name))
+        continue;
       const map = BpfMap.openPinned(join(folder, name));
       const { keys, values } = await map.dump();
       map.close();

@@ -6,6 +6,7 @@ import type { Refusals } from '../../dataplane/inspect/refusals.ts';
 import { interrupted } from '../interrupted.ts';
 import { colours } from '../print/colours.ts';
 import { tableLines } from '../print/table.ts';
+import { followFlows } from './flows.ts';
 import { printData } from './get.ts';
 import { agentDirectory } from './plug.ts';
 import { outputOf } from './tables.ts';
@@ -16,6 +17,8 @@ export interface DropsOptions {
   readonly output?: string;
   readonly cube?: string;
   readonly watch?: boolean;
+  readonly packets?: boolean;
+  readonly count?: string;
 }
 
 interface Place extends DropCount {
@@ -31,6 +34,7 @@ const WATCH_MS = 1000;
 
 export async function drops(options: DropsOptions): Promise<void> {
   const output = outputOf(options.output);
+  if (options.packets) return await followFlows({ ...options, verdict: 'Dropped' }, output);
   const directory = agentDirectory(options);
   const look = async () => {
     const [counters, { refusals }] = [

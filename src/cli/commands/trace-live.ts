@@ -4,6 +4,7 @@ import { askAgent } from '../../dataplane/client.ts';
 import type { Story } from '../../dataplane/trace/story.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { interrupted } from '../interrupted.ts';
+import { positive } from '../positive.ts';
 import { colours } from '../print/colours.ts';
 import { storyLines } from '../print/story.ts';
 import { agentDirectory } from './plug.ts';
@@ -41,9 +42,7 @@ export async function traceLive(options: TraceOptions, output: 'json' | 'yaml' |
 }
 
 function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new CliError(EXIT.usage, `${name} ${text} is not a positive whole number`, 'give for example 10');
+  return text === undefined ? undefined : positive(name, text);
 }
 
 function isWanted({ hops, drop }: Story, { cube, dropped }: TraceOptions): boolean {

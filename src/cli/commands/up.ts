@@ -7,6 +7,7 @@ import type { Source } from '../../dataplane/sources/source.ts';
 import { agentLog } from '../agent-log.ts';
 import { type SourceOptions, sourceOf, stateRootOf } from '../context.ts';
 import { nodeOf } from '../node-option.ts';
+import { positive } from '../positive.ts';
 import { packageVersion } from './version.ts';
 
 export interface UpOptions extends SourceOptions {
@@ -17,6 +18,8 @@ export interface UpOptions extends SourceOptions {
   readonly redirect: 'peer' | 'plain';
   readonly metricsAddress?: string;
   readonly healthzAddress?: string;
+  readonly flowLog?: string;
+  readonly flowRate: string;
   readonly cni?: boolean;
   readonly cniConfDir: string;
   readonly cniBinDir: string;
@@ -45,6 +48,7 @@ export async function up(options: UpOptions): Promise<void> {
     ...(options.cgroup === undefined ? {} : { cgroup: resolve(options.cgroup) }),
     ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
     ...(options.healthzAddress === undefined ? {} : { healthzAddress: options.healthzAddress }),
+    flowLog: flowLogOf(options),
     ...(options.cni === true
       ? {
           cni: {
@@ -62,6 +66,12 @@ export async function up(options: UpOptions): Promise<void> {
   const signal = await ended;
   log.info({ signal }, 'the agent ends; what is in the kernel stays and goes on');
   await running.stop();
+}
+
+function flowLogOf({ flowLog, flowRate }: UpOptions): { path?: string; rate: number } {
+  const rate = positive('--flow-rate', flowRate);
+  if (flowLog === undefined || flowLog === '-') return { rate, ...(flowLog ? { path: '-' } : {}) };
+  return { rate, path: resolve(flowLog) };
 }
 
 async function openSource(

@@ -18,6 +18,7 @@ import type {
   ImageChange,
   MapWrite,
   NodeInput,
+  PacketService,
   Problem,
   ServiceHealth,
   TableSlice,
@@ -31,7 +32,7 @@ import { full } from './full.ts';
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
 import type { Held } from './held.ts';
-import { backendText, frontendText } from './names.ts';
+import { backendText, frontendText, packetService } from './names.ts';
 import { Picks } from './picks.ts';
 import { contentOf, maglevSegment, randomSegment } from './segments.ts';
 import type { ServiceSettings } from './settings.ts';
@@ -379,10 +380,20 @@ export class LoadBalancerImage implements CubeImage {
     };
   }
 
-  nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
-    codec.encodeKey({ addr: packet.dst, port: packet.dport, proto: packet.proto }, scratchKey);
+  /** The row of `frontends` that a packet is for, below 0: none, and the Service that has it. */
+  #frontendOf({ dst, dport, proto }: DecidedPacket): { row: number; owner: Held | undefined } {
+    codec.encodeKey({ addr: dst, port: dport, proto }, scratchKey);
     const row = this.#frontends.row(scratchKey);
-    const owner = this.#held.get(this.#owners[row] ?? '');
+    return { row, owner: this.#held.get(this.#owners[row] ?? '') };
+  }
+
+  serviceOf(packet: DecidedPacket, object?: bigint): PacketService | undefined {
+    const { row, owner } = this.#frontendOf(packet);
+    return row < 0 || owner === undefined ? undefined : packetService(owner.name, this.backends, object);
+  }
+
+  nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined {
+    const { row, owner } = this.#frontendOf(packet);
     if (kind === 'frontend') return row < 0 ? undefined : frontendText(packet, owner?.name);
     return backendText(Number(id), this.backends, kind, owner ? [owner] : this.#held.values());
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Names for people of what the load balancer decides by. */
-import type { DecidedPacket } from '../cube-type.ts';
+import type { DecidedPacket, PacketService } from '../cube-type.ts';
 import { type Backends, PROTOCOLS } from './backends.ts';
 
 /** What of a service is needed to tell whether a backend is its own. */
@@ -45,4 +45,12 @@ export function backendText(
       ? 'that no Service lists any more'
       : `of Service ${names.slice(0, SHOWN).join(', ')}${more}`;
   return `${place(row.address, row.port, row.proto)} ${of}`;
+}
+
+/** `service`: `namespace/name`; `id`: of the backend that got the packet, where one did. */
+export function packetService(service: string, backends: Backends, id: bigint | undefined): PacketService {
+  const [namespace = '', name = ''] = service.split('/');
+  const row = id === undefined ? undefined : backends.row(Number(id));
+  if (row === undefined) return { namespace, name };
+  return { namespace, name, backend: { address: row.address, port: row.port } };
 }

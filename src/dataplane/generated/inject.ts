@@ -68,6 +68,46 @@ function getAttachment(bytes: Uint8Array, at: number): Attachment {
   };
 }
 
+/** struct flow_config, 24 bytes */
+export interface FlowConfig {
+  readonly interval: bigint;
+  readonly tolerance: bigint;
+  readonly verdicts: number;
+}
+
+function putFlowConfig(bytes: Uint8Array, at: number, row: FlowConfig): void {
+  putU64(bytes, at, row.interval, 'FlowConfig.interval');
+  putU64(bytes, at + 8, row.tolerance, 'FlowConfig.tolerance');
+  putU32(bytes, at + 16, row.verdicts, 'FlowConfig.verdicts');
+  putZeros(bytes, at + 20, 4);
+}
+
+function getFlowConfig(bytes: Uint8Array, at: number): FlowConfig {
+  return {
+    interval: getU64(bytes, at),
+    tolerance: getU64(bytes, at + 8),
+    verdicts: getU32(bytes, at + 16),
+  };
+}
+
+/** struct flow_limit, 16 bytes */
+export interface FlowLimit {
+  readonly full: bigint;
+  readonly suppressed: bigint;
+}
+
+function putFlowLimit(bytes: Uint8Array, at: number, row: FlowLimit): void {
+  putU64(bytes, at, row.full, 'FlowLimit.full');
+  putU64(bytes, at + 8, row.suppressed, 'FlowLimit.suppressed');
+}
+
+function getFlowLimit(bytes: Uint8Array, at: number): FlowLimit {
+  return {
+    full: getU64(bytes, at),
+    suppressed: getU64(bytes, at + 8),
+  };
+}
+
 /** struct fragment_key, 40 bytes */
 export interface FragmentKey<A = string> {
   readonly src: A;
@@ -541,6 +581,60 @@ function getCubeConstants(bytes: Uint8Array, at: number): CubeConstants {
   };
 }
 
+/** struct flow_event, 80 bytes */
+export interface FlowEvent<A = string> {
+  readonly time: bigint;
+  readonly object: bigint;
+  readonly slot: number;
+  readonly ifindex: number;
+  readonly length: number;
+  readonly flags: number;
+  readonly reason: number;
+  readonly verdict: number;
+  readonly port: number;
+  readonly tcpFlags: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+  readonly l4Proto: number;
+  readonly tuple: CubeTuple<A>;
+}
+
+function putFlowEvent(bytes: Uint8Array, at: number, row: FlowEvent<string | Uint8Array>): void {
+  putU64(bytes, at, row.time, 'FlowEvent.time');
+  putU64(bytes, at + 8, row.object, 'FlowEvent.object');
+  putU32(bytes, at + 16, row.slot, 'FlowEvent.slot');
+  putU32(bytes, at + 20, row.ifindex, 'FlowEvent.ifindex');
+  putU32(bytes, at + 24, row.length, 'FlowEvent.length');
+  putU32(bytes, at + 28, row.flags, 'FlowEvent.flags');
+  putU16(bytes, at + 32, row.reason, 'FlowEvent.reason');
+  putU8(bytes, at + 34, row.verdict, 'FlowEvent.verdict');
+  putU8(bytes, at + 35, row.port, 'FlowEvent.port');
+  putU8(bytes, at + 36, row.tcpFlags, 'FlowEvent.tcpFlags');
+  putU8(bytes, at + 37, row.icmpType, 'FlowEvent.icmpType');
+  putU8(bytes, at + 38, row.icmpCode, 'FlowEvent.icmpCode');
+  putU8(bytes, at + 39, row.l4Proto, 'FlowEvent.l4Proto');
+  putCubeTuple(bytes, at + 40, row.tuple);
+}
+
+function getFlowEvent(bytes: Uint8Array, at: number): FlowEvent {
+  return {
+    time: getU64(bytes, at),
+    object: getU64(bytes, at + 8),
+    slot: getU32(bytes, at + 16),
+    ifindex: getU32(bytes, at + 20),
+    length: getU32(bytes, at + 24),
+    flags: getU32(bytes, at + 28),
+    reason: getU16(bytes, at + 32),
+    verdict: getU8(bytes, at + 34),
+    port: getU8(bytes, at + 35),
+    tcpFlags: getU8(bytes, at + 36),
+    icmpType: getU8(bytes, at + 37),
+    icmpCode: getU8(bytes, at + 38),
+    l4Proto: getU8(bytes, at + 39),
+    tuple: getCubeTuple(bytes, at + 40),
+  };
+}
+
 export const attachmentCounters: MapCodec<number, AttachmentCounter> = {
   name: 'attachment_counters',
   type: 6,
@@ -689,6 +783,60 @@ export const events: RecordMap = {
   name: 'events',
   type: 27,
   maxEntries: 262144,
+};
+
+export const flowConfig: MapCodec<number, FlowConfig> = {
+  name: 'flow_config',
+  type: 2,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 24,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_config key');
+    putU32(bytes, at, row, 'flow_config key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_config key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'flow_config value');
+    putFlowConfig(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 24, 'flow_config value');
+    return getFlowConfig(bytes, at);
+  },
+};
+
+export const flowEvents: RecordMap = {
+  name: 'flow_events',
+  type: 27,
+  maxEntries: 262144,
+};
+
+export const flowLimits: MapCodec<number, FlowLimit> = {
+  name: 'flow_limits',
+  type: 6,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 16,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_limits key');
+    putU32(bytes, at, row, 'flow_limits key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_limits key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'flow_limits value');
+    putFlowLimit(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'flow_limits value');
+    return getFlowLimit(bytes, at);
+  },
 };
 
 export const fragments: MapCodec<FragmentKey, Fragment, FragmentKey<string | Uint8Array>> = {
@@ -1009,6 +1157,21 @@ export const work: MapCodec<number, CubeWork, number, CubeWork<string | Uint8Arr
   },
 };
 
+/** struct flow_event */
+export const flowEvent: StructCodec<FlowEvent, FlowEvent<string | Uint8Array>> = {
+  name: 'flow_event',
+  size: 80,
+  encode(row) {
+    const bytes = new Uint8Array(80);
+    putFlowEvent(bytes, 0, row);
+    return bytes;
+  },
+  decode(bytes, at = 0) {
+    checkRoom(bytes, at, 80, 'flow_event');
+    return getFlowEvent(bytes, at);
+  },
+};
+
 /** struct inject_request */
 export const injectRequest: StructCodec<InjectRequest> = {
   name: 'inject_request',
@@ -1081,6 +1244,9 @@ export const maps = {
   edges: edges,
   entry_drops: entryDrops,
   events: events,
+  flow_config: flowConfig,
+  flow_events: flowEvents,
+  flow_limits: flowLimits,
   fragments: fragments,
   host_addresses: hostAddresses,
   injected: injected,

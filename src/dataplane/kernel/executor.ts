@@ -118,6 +118,7 @@ export class Executor {
       case 'Ip':
         return await ipBatch([action.line]);
       case 'CreateMaps':
+      case 'AddMaps':
         return await this.#createMaps();
       case 'LoadEntry':
         return await this.#loadEntry(action.hash);

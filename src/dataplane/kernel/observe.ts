@@ -7,7 +7,7 @@ import { BpfMap, TcxLink } from './addon/index.ts';
 import { observeCgroup } from './cgroup.ts';
 import { withLink, withProgram } from './links.ts';
 import { observeOlder } from './older-abi.ts';
-import { names, type Pins, SHARED_MAPS } from './pins.ts';
+import { LATER_MAPS, names, type Pins, SHARED_MAPS } from './pins.ts';
 import { observeXdp, observeXdpSlots } from './xdp.ts';
 
 const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
@@ -15,7 +15,8 @@ const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
 /** Reads back what earlier agents pinned. Cheap next to one packet of a chain per millisecond: about 10 ms. */
 export function observe(pins: Pins): KernelState {
   const shared = new Set(names(join(pins.root, 'node')));
-  const ready = SHARED_MAPS.every((map) => shared.has(map));
+  const missing = SHARED_MAPS.filter((map) => !shared.has(map));
+  const ready = missing.every((map) => LATER_MAPS.has(map));
   const { instances, programs } = observeInstances(pins);
   const stateMaps = new Map<string, Set<string>>();
   for (const cube of names(join(pins.root, 'cubes'))) {
@@ -30,6 +31,7 @@ export function observe(pins: Pins): KernelState {
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
+    lacksMaps: missing.length > 0,
     entry: [...entries.values()][0],
     oldEntries: [...entries.values()].slice(1),
     epoch,

@@ -39,6 +39,9 @@ export const SHARED_MAPS = [
   'work',
   'events',
   'trace_filter',
+  'flow_config',
+  'flow_limits',
+  'flow_events',
   'punts',
   'punt_scratch',
   'punt_buckets',
@@ -46,6 +49,12 @@ export const SHARED_MAPS = [
   'injected',
   'slots',
 ] as const;
+
+/**
+ * Those of SHARED_MAPS that agents of before did not have. Where only these are missing, the others are in force and are read as
+ * they are: the agent makes the new ones beside them.
+ */
+export const LATER_MAPS: ReadonlySet<string> = new Set(['flow_config', 'flow_limits', 'flow_events']);
 
 /** Those that only programs at XDP have: pinned with the first of them. */
 export const XDP_MAPS = ['xdp_packet', 'xdp_slots'] as const;

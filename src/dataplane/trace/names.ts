@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the numbers of a trace are called. */
 import type { Hook } from '../../api/schemas/cube-type.ts';
-import type { DecidedPacket, Explanation } from '../../cubes/cube-type.ts';
+import type { DecidedPacket, Explanation, PacketService } from '../../cubes/cube-type.ts';
 import type { Running } from '../images.ts';
 import type { PodRecord } from '../pod-record.ts';
 
@@ -13,6 +13,7 @@ export interface NamedCube {
   port(id: number): string;
   nameObject(kind: string, id: bigint, packet: DecidedPacket): string | undefined;
   explain(object: bigint, packet: DecidedPacket): Explanation | undefined;
+  serviceOf(packet: DecidedPacket, object?: bigint): PacketService | undefined;
 }
 
 export interface TraceNames {
@@ -49,5 +50,6 @@ export function namedCube({ plan, instance, image }: Running): NamedCube {
     port: (id) => ports.get(id) ?? String(id),
     nameObject: (kind, id, packet) => image.nameObject?.(kind, id, packet),
     explain: (object, packet) => image.explain?.(object, packet),
+    serviceOf: (packet, object) => image.serviceOf?.(packet, object),
   };
 }

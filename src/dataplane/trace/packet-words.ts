@@ -9,6 +9,7 @@ export const PKT = {
   ND: 1 << 3,
   FRAG_LATER: 1 << 5,
   ICMP_ERROR: 1 << 7,
+  PORTS: 1 << 8,
   ECHO: 1 << 9,
   IP: 3,
 } as const;
