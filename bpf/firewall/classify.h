@@ -39,6 +39,7 @@ struct classify_scratch {
 	struct answer answer;
 	struct address_key key;
 	struct address_row found;
+	u64 audited; /* identity of the rule that would have dropped the packet, 0: none */
 };
 
 /* One per CPU: too much for the stack of a program with functions. writer: this program. */

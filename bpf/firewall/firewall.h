@@ -44,7 +44,9 @@
 /* Of policies with a tier: the packet skips the rest of it. Never an answer. */
 #define ACTION_PASS_ADMIN    3
 #define ACTION_PASS_BASELINE 4
-/* A packet may pass both. */
+/* Would drop, but for audit: the packet skips all policies, and is told of where nothing else refuses it. Never an answer. */
+#define ACTION_AUDIT 5
+/* A packet may pass both tiers, or one and be audited. */
 #define STAGES 3
 
 /*

@@ -22,7 +22,20 @@ static __always_inline void reversed_tuple(const struct cube_tuple *t, struct cu
 	reversed->pad[0] = reversed->pad[1] = reversed->pad[2] = 0;
 }
 
-/* Asks the rules. Returns a verdict; x->answer says who decided. */
+/* The packet passes though a policy in audit mode refuses it. */
+static __noinline int tell_audited(struct cube_ctx *c, const struct classify_scratch *x)
+{
+	if (!c || !x)
+		return 0;
+	count(c, COUNT_AUDITED);
+	count_rule(c, x->audited);
+	cube_decide(c, DECIDE_AUDITED_BY_RULE, x->audited);
+	if (!cube_is_dry(c))
+		flow_tell(c->skb, cube.slot, FLOW_AUDIT, DROP_DROPPED_BY_RULE, x->audited);
+	return 0;
+}
+
+/* Asks the rules. Returns a verdict; x->answer says who decided, x->audited who would have. */
 static __noinline int ask(struct cube_ctx *c, struct classify_scratch *x)
 {
 	struct answer *a;
@@ -30,8 +43,11 @@ static __noinline int ask(struct cube_ctx *c, struct classify_scratch *x)
 	if (!x || classify(x))
 		return DROP_RULE_SET_BROKEN;
 	a = &x->answer;
-	/* A tier of policies passes the packet on: the same question to the rules behind it. */
+	x->audited = 0;
+	/* A tier of policies passes the packet on: the same question to the rules behind it; behind all with audit. */
 	for (int i = 1; i < STAGES && a->action >= ACTION_PASS_ADMIN; i++) {
+		if (unlikely(a->action == ACTION_AUDIT))
+			x->audited = a->rule;
 		x->question.state =
 		    a->action == ACTION_PASS_ADMIN ? STATE_BEHIND_ADMIN : STATE_BEHIND_BASELINE;
 		if (classify(x))
@@ -58,8 +74,11 @@ static __noinline int ask(struct cube_ctx *c, struct classify_scratch *x)
 		cube_log(c, a->action, a->rule);
 		count(c, COUNT_LOGGED);
 	}
-	if (a->action == ACTION_ALLOW)
+	if (a->action == ACTION_ALLOW) {
+		if (unlikely(x->audited))
+			tell_audited(c, x);
 		return PASSES;
+	}
 	if (a->action == ACTION_REJECT)
 		return REJECT | (a->matched ? DROP_REJECTED_BY_RULE : DROP_REJECTED_BY_DEFAULT);
 	return a->matched ? DROP_DROPPED_BY_RULE : DROP_DROPPED_BY_DEFAULT;
@@ -114,6 +133,12 @@ static __always_inline void ask_about_opening(struct classify_scratch *x, const 
 	}
 }
 
+/* What a session remembers: of one that audit alone let through who refuses it. */
+static __always_inline u64 allowed_by(const struct classify_scratch *x)
+{
+	return x->audited ?: x->answer.rule;
+}
+
 static __noinline void end_session(struct cube_ctx *c, const struct cube_tuple *key)
 {
 	if (!key)
@@ -139,7 +164,7 @@ static __noinline int ask_again(struct cube_ctx *c, const struct cube_tuple *key
 	}
 	count(c, COUNT_RECLASSIFIED);
 	if (!cube_is_dry(c)) {
-		s->rule = x->answer.rule;
+		s->rule = allowed_by(x);
 		*(volatile u64 *)&s->generation = rules_generation(word);
 	}
 	return PASSES;
@@ -299,13 +324,14 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	s.state.own = c->port == PORT_OUTSIDE ? SESSION_FROM_OUTSIDE : 0;
 	s.opening = w->tuple.proto == IPPROTO_TCP ? w->tcp_flags : w->icmp_code;
 	s.generation = rules_generation(word);
-	s.rule = x->answer.rule;
+	s.rule = allowed_by(x);
 	if (cube_map_update(c, &embryonic, key, &s, BPF_ANY))
 		return DROP_SESSION_TABLE_FULL;
 	if (reopens)
 		cube_map_delete(c, &established, key);
 	count(c, COUNT_NEW_SESSIONS);
-	cube_tell_new(c, s.rule);
+	if (likely(!x->audited))
+		cube_tell_new(c, s.rule);
 	return PASSES;
 }
 

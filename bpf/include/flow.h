@@ -14,6 +14,7 @@
 /* Verdicts; also which bit of flow_config.verdicts asks for them. */
 #define FLOW_FORWARDED 0 /* the first packet of a connection */
 #define FLOW_DROPPED   1 /* also one that was answered instead */
+#define FLOW_AUDIT     2 /* it passes; `reason` is what it would have been dropped for, `object` by whom */
 
 struct flow_event {
 	u64 time; /* ns since boot */

@@ -92,6 +92,8 @@ export const PROGRAMMED_REASONS = {
 
 export const READY_REASONS = {
   Ready: 'Packets pass.',
+  PolicyAudit:
+    'Packets pass, also those that network policies refuse; the message says which are in audit mode.',
   Pending: 'Nobody has looked at it yet.',
   NotAccepted: 'It is not accepted.',
   RefsNotResolved: 'It names something that is missing.',

@@ -94,7 +94,7 @@ ${examples(
     .description('new connections and dropped packets as they come, with pods, Services and policies')
     .addOption(node())
     .addOption(stateDir())
-    .option('--verdict <verdict>', 'only these: Forwarded or Dropped')
+    .option('--verdict <verdict>', 'only these: Forwarded, Dropped or Audit')
     .option('--namespace <name>', 'only from or to pods and Services of this namespace')
     .option('--pod <namespace/pod>', 'only from or to this pod, which runs on the node')
     .option('--address <address>', 'only from or to this address')

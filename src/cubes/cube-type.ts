@@ -237,7 +237,8 @@ export interface RuleOrigin {
 export interface Explanation {
   /** As `default deny of NetworkPolicy shop/web`. */
   readonly text: string;
-  readonly action: 'Allow' | 'Drop' | 'Reject';
+  /** Audit: it would drop, but is not enforced. */
+  readonly action: 'Allow' | 'Drop' | 'Reject' | 'Audit';
   readonly origin: RuleOrigin;
 }
 
@@ -300,6 +301,8 @@ export interface CubeImage {
    * neighbours on the link of an Interface there whenever one comes.
    */
   announced?(): { readonly port: string; readonly addresses: readonly string[] };
+  /** What of its tables is not enforced but only told, in words that become part of the condition Ready. */
+  audit?(): string | undefined;
   /** Whether sockets may have lost their peer since the last call, so that `socketSweep` of the type is due. */
   sweeps?(): boolean;
   /** Services about which the node has to answer load balancers outside. */

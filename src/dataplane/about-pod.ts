@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { trimmedNamespace } from '../operators/identity.ts';
 import type { ContainerInput, NamespaceInput, PodInput } from '../operators/inputs.ts';
 import { AgentError, textOf } from './errors.ts';
 import type { AboutPod } from './pod-record.ts';
@@ -44,7 +46,7 @@ export async function aboutPod(
       `${which}: the API server has ${read === undefined ? 'no such pod' : `one with the UID ${known[0]}, not ${uid}`}`,
       'it is tried again, and ends when the kubelet hears of it too',
     );
-  return { pod: trimmed(read.pod), namespace: labelsOf(read.namespace) };
+  return { pod: trimmed(read.pod), namespace: trimmedNamespace(read.namespace) };
 }
 
 /** What is written down: labels and ports. */

@@ -83,7 +83,14 @@ function reportCube(input: ReportInput, key: string, cube: CubeObject): void {
   const tag = running && reconciler.tagOf(key);
   const front = graph.xdp.find(({ cubes, isBlocked }) => cubes.includes(key) && !isBlocked);
   const mode = front && reconciler.network.interfaces.get(front.interface.name)?.xdp?.mode;
-  const status = cubeStatus(cube, { ...verdict, failure }, graph, { tag, mode }, old, now);
+  const status = cubeStatus(
+    cube,
+    { ...verdict, failure, audit: running?.image.audit?.() },
+    graph,
+    { tag, mode },
+    old,
+    now,
+  );
   writer.set(ref, { kind: 'Cube', ...target(cube) }, status, shown);
 }
 

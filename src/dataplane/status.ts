@@ -26,6 +26,8 @@ export interface Verdict {
   readonly failure: Failure | undefined;
   /** Names of ports or ends that are down. */
   readonly down: readonly string[];
+  /** What of its policies is not enforced, in words. */
+  readonly audit?: string | undefined;
 }
 
 type Old = { conditions?: readonly Condition[] } | undefined;
@@ -74,7 +76,9 @@ function decide(verdict: Verdict): NewCondition[] {
   result.push(programmedCondition(verdict, refusal, kernel, current));
   const ready =
     current && first === undefined && refusal === undefined && kernel === undefined && down.length === 0;
-  if (ready) result.push(condition('Ready', 'True', 'Ready', 'Packets pass'));
+  if (ready && verdict.audit !== undefined)
+    result.push(condition('Ready', 'True', 'PolicyAudit', `Packets pass, but ${verdict.audit}`));
+  else if (ready) result.push(condition('Ready', 'True', 'Ready', 'Packets pass'));
   else if (refusal !== undefined) result.push(condition('Ready', 'False', 'NotAccepted', refusal.message));
   else if (first !== undefined) result.push(condition('Ready', 'False', 'RefsNotResolved', first.message));
   else if (!current || kernel !== undefined) {

@@ -68,6 +68,19 @@ function short(
 }
 
 describe('status of a ServiceChain', () => {
+  it('says that policies are not enforced somewhere, as long as packets pass everywhere', () => {
+    const audited = node('a', [member({ Ready: ['True', 'PolicyAudit'] })]);
+    const status = chainStatus(chain(), [node('b', [member()]), audited], NOW);
+    expect(status.conditions?.find(({ type }) => type === 'Ready')).toMatchObject({
+      status: 'True',
+      reason: 'PolicyAudit',
+      message: 'Ready says PolicyAudit',
+    });
+    const down = node('c', [member({ Ready: ['False', 'PortDown'] })]);
+    const partly = chainStatus(chain(), [audited, down], NOW);
+    expect(partly.conditions?.find(({ type }) => type === 'Ready')?.reason).toBe('NodesNotReady');
+  });
+
   it('is ready when every member is ready on every node', () => {
     expect(short(chain(), [node('a', [member()]), node('b', [member()])])).toMatchObject({
       counts: '2 2 2',

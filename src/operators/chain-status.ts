@@ -154,6 +154,11 @@ function readyOf(accepted: Verdict, nodes: readonly NodeState[], ready: readonly
       message: 'The target selects no node; label a node, or change spec.target.nodes.selector',
     };
   }
+  const audited = nodes
+    .flatMap(({ members }) => members)
+    .map((member) => verdictOf(member, 'Ready'))
+    .find(({ reason }) => reason === 'PolicyAudit');
+  if (ready.length === nodes.length && audited !== undefined) return audited;
   if (ready.length === nodes.length) {
     return { status: 'True', reason: 'Ready', message: `Packets pass on all ${nodes.length} nodes` };
   }

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { validate } from '../api/validate.ts';
-import { addressesOf, identityOf, numberOf } from './identity.ts';
+import { AUDIT_ANNOTATION, addressesOf, identityOf, numberOf, trimmedNamespace } from './identity.ts';
 import { IdentityIndex } from './identity-index.ts';
 import { IdentityNumbers } from './identity-numbers.ts';
 import { tablesOfIdentity } from './identity-tables.ts';
@@ -116,6 +116,30 @@ describe('the identity of a pod', () => {
     const keys = Array.from({ length: 70 }, (_, i) => `k${i}`);
     const identity = identityOf(pod(Object.fromEntries(keys.map((key) => [key, 'v']))), SHOP, relevant(keys));
     expect([Object.keys(identity?.row.labels ?? {}).length, identity?.cut]).toEqual([64, 6]);
+  });
+});
+
+describe('audit', () => {
+  const annotated = (value: string): NamespaceInput => ({
+    metadata: { ...SHOP.metadata, annotations: { [AUDIT_ANNOTATION]: value, other: 'x' } },
+  });
+  const of = (input: NamespaceInput) => identityOf(pod({ app: 'web' }), input, relevant(['app']));
+
+  it('is another identity while the namespace asks for it, and the same as before afterwards', () => {
+    expect(of(annotated('true'))?.row.audit).toBe(true);
+    expect(of(annotated('true'))?.key).not.toBe(of(SHOP)?.key);
+    for (const value of ['false', '', 'True', 'yes']) expect(of(annotated(value))).toEqual(of(SHOP));
+    expect(of(SHOP)?.row).not.toHaveProperty('audit');
+    const labelled = pod({ app: 'web' }, {}, 'p');
+    labelled.metadata.annotations = { [AUDIT_ANNOTATION]: 'true' };
+    expect(identityOf(labelled, SHOP, relevant(['app']))).toEqual(of(SHOP)); // not for pods to say
+  });
+
+  it('is what is kept of the annotations of a namespace', () => {
+    const kept = trimmedNamespace(annotated('true'));
+    expect(kept.metadata).toEqual({ ...SHOP.metadata, annotations: { [AUDIT_ANNOTATION]: 'true' } });
+    expect(of(kept)).toEqual(of(annotated('true')));
+    expect(trimmedNamespace({ metadata: {} })).toEqual({ metadata: { labels: {} } });
   });
 });
 

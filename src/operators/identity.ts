@@ -39,7 +39,8 @@ export function identityOf(
   const labels = chosen(pod.metadata.labels ?? {}, relevant.podLabels);
   const namespaceLabels = chosen(namespace.metadata.labels ?? {}, relevant.namespaceLabels);
   const ports = namedPorts(pod, relevant.ports);
-  const all = { namespace: name, labels, namespaceLabels, ports };
+  const audit = isAudited(namespace) ? { audit: true } : {};
+  const all = { namespace: name, labels, namespaceLabels, ports, ...audit };
   const key = `${name}/${hash(canonicalJson(all)).toString('hex', 0, 8)}`;
   const row = {
     id: numberOf(key, 0),
@@ -47,6 +48,7 @@ export function identityOf(
     labels: Object.fromEntries(Object.entries(labels).slice(0, MAX_LABELS)),
     namespaceLabels: Object.fromEntries(Object.entries(namespaceLabels).slice(0, MAX_LABELS)),
     ports: ports.slice(0, MAX_PORTS),
+    ...audit,
   };
   const over = (size: number, most: number): number => Math.max(0, size - most);
   const cut =
@@ -54,6 +56,27 @@ export function identityOf(
     over(Object.keys(namespaceLabels).length, MAX_LABELS) +
     over(ports.length, MAX_PORTS);
   return { key, row, cut };
+}
+
+/** On a Namespace, with the value `true`: the policies of its pods are not enforced, and what they refuse is told. */
+export const AUDIT_ANNOTATION = 'cubeplane.io/policy-audit';
+
+function isAudited({ metadata }: NamespaceInput): boolean {
+  return metadata.annotations?.[AUDIT_ANNOTATION] === 'true';
+}
+
+/** What identities need of a Namespace. */
+export function trimmedNamespace({
+  metadata: { name = '', labels, annotations },
+}: NamespaceInput): NamespaceInput {
+  const audit = annotations?.[AUDIT_ANNOTATION];
+  return {
+    metadata: {
+      ...(name === '' ? {} : { name }),
+      labels: labels ?? {},
+      ...(audit === undefined ? {} : { annotations: { [AUDIT_ANNOTATION]: audit } }),
+    },
+  };
 }
 
 /** The `attempt`-th choice for the number of an identity: 1 to 2^32 - 1. */

@@ -24,7 +24,7 @@ import {
 import { type AddressPool, rangesOf } from './address-ranges.ts';
 import { tablesOfClusterNetworkPolicy } from './cluster-network-policy.ts';
 import { type Diagnostic, Diagnostics } from './diagnostic.ts';
-import { addressesOf } from './identity.ts';
+import { addressesOf, trimmedNamespace } from './identity.ts';
 import type {
   ClusterNetworkPolicyInput,
   ContainerInput,
@@ -277,7 +277,7 @@ function viewOf(
 }
 
 export function namespaceView({ metadata }: KubeObject): NamespaceInput {
-  return { metadata: { name: metadata.name ?? '', labels: metadata.labels ?? {} } };
+  return trimmedNamespace({ metadata });
 }
 
 /** A pod with addresses of its own; undefined for all others. What a kubelet reports of its containers is left out. */

@@ -165,6 +165,32 @@ describe('policies and identities', () => {
     await operator.running.stop();
   }, 120_000);
 
+  it('say that a namespace is in audit mode while its annotation does', async () => {
+    const operator = await start();
+    await settled(operator);
+    const before = known(await tables());
+    const audited = async () =>
+      identities(await tables())
+        .filter(({ audit }) => audit)
+        .flatMap(({ addresses }) => addresses ?? [])
+        .sort();
+    const annotate = async (value: string | null) =>
+      await cluster.api.mergePatch('/api/v1/namespaces/bank', {
+        metadata: { annotations: { 'cubeplane.io/policy-audit': value } },
+      });
+    const isSaid = async (addresses: string[]) => (await audited()).join() === addresses.join();
+    await annotate('true');
+    await until('the namespace is audited', () => isSaid(both(21)));
+    await settled(operator);
+    expect(known(await tables())).toEqual(before);
+    await annotate('false');
+    await until('the namespace is enforced', () => isSaid([]));
+    await annotate(null);
+    await settled(operator);
+    expect(known(await tables())).toEqual(before);
+    await operator.running.stop();
+  }, 120_000);
+
   it('follow labels of pods and namespaces, and a pod that starts is one write', async () => {
     const operator = await start();
     await settled(operator);

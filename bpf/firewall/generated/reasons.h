@@ -47,6 +47,8 @@
 #define COUNT_LOGGED 10
 /* ARP, neighbour discovery and, if allowed, other frames. */
 #define COUNT_CONTROL 11
+/* Connections that passed only because the policies that refuse them are in audit mode. */
+#define COUNT_AUDITED 12
 
 /* A new connection was let through by */
 #define DECIDE_ALLOWED_BY_RULE 1
@@ -58,5 +60,7 @@
 #define DECIDE_DEFAULT_ACTION 4
 /* The packet belongs to a known session, which was let through by */
 #define DECIDE_KNOWN_SESSION 5
+/* Let through by audit mode, though it is refused by */
+#define DECIDE_AUDITED_BY_RULE 6
 
 #endif

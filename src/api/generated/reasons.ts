@@ -614,6 +614,11 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
     "id": 11,
     "name": "control",
     "description": "ARP, neighbour discovery and, if allowed, other frames."
+  },
+  {
+    "id": 12,
+    "name": "audited",
+    "description": "Connections that passed only because the policies that refuse them are in audit mode."
   }
 ],
   Forwarder: [
@@ -967,6 +972,12 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 5,
     "name": "KnownSession",
     "description": "The packet belongs to a known session, which was let through by",
+    "object": "rule"
+  },
+  {
+    "id": 6,
+    "name": "AuditedByRule",
+    "description": "Let through by audit mode, though it is refused by",
     "object": "rule"
   }
 ],

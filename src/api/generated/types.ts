@@ -463,6 +463,10 @@ export interface Firewall {
    * A TCP or SCTP packet in the middle of a connection that is not known here, as after a restart of the node: with Loose it is New, with Strict Invalid.
    */
   handshake: 'Loose' | 'Strict';
+  /**
+   * What tables of type Policy do. Audit: what they refuse passes, as far as rules behind them let it, and is counted and told instead; the rules of the firewall itself hold. Connections that were let through so end when it is Enforce again.
+   */
+  policyMode: 'Enforce' | 'Audit';
   /** Frames that are neither IP nor ARP. */
   otherFrames: 'Allow' | 'Drop';
   /**
@@ -1661,6 +1665,10 @@ export interface Identity {
   ports?: NamedPort[];
   /** Addresses of the pods. */
   addresses?: string[];
+  /**
+   * Policies but those of the tier Admin are not enforced for the pods: what they refuse passes and is told. The operator sets it for namespaces with the annotation cubeplane.io/policy-audit.
+   */
+  audit?: boolean;
 }
 /** A prefix of a list. */
 export interface Prefix {

@@ -217,6 +217,11 @@ export const identity: Schema = object(
       64,
     ),
     addresses: setOf('Addresses of the pods.', ip('Address of a pod.'), 500),
+    audit: {
+      type: 'boolean',
+      description:
+        'Policies but those of the tier Admin are not enforced for the pods: what they refuse passes and is told. The operator sets it for namespaces with the annotation cubeplane.io/policy-audit.',
+    },
   },
   ['id', 'namespace'],
   { typeName: 'Identity' },

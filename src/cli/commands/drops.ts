@@ -71,8 +71,28 @@ function placesOf(
     ...cubes.flatMap(({ cube: key, drops: list }) =>
       list.map((drop): Place => ({ by: key, ...drop, ...rulesOf(key, drop.reason) })),
     ),
+    ...auditPlaces(refusals),
   ];
   return all.filter(({ by }) => cube === undefined || by === cube || by.slice(by.indexOf('/') + 1) === cube);
+}
+
+/** Stands where others have the reason of a drop. */
+const AUDIT = 'Audit';
+
+/** What passed only because the policies that refuse it are in audit mode, as if it were a reason. */
+function auditPlaces(refusals: readonly Refusals[]): Place[] {
+  const audited = refusals.filter(({ action }) => action === 'Audit');
+  return [...new Set(audited.map(({ cube }) => cube))].map((by) => {
+    const rules = audited.filter(({ cube }) => cube === by).map(({ cube: _, ...rule }) => rule);
+    return {
+      by,
+      reason: AUDIT,
+      description: 'Passed, though network policies refuse it: these are in audit mode.',
+      remedy: 'Allow it by a policy, if it should pass, before the policies are enforced.',
+      packets: rules.reduce((sum, { packets }) => sum + packets, 0),
+      rules,
+    };
+  });
 }
 
 /** Below the table of reasons. */

@@ -5,7 +5,7 @@ import type { Colours } from './colours.ts';
 
 export function flowLine(flow: FlowRecord, paint: Colours): string {
   const { time, verdict, direction, protocol, source, destination, backend, reason, rule } = flow;
-  const colour = verdict === 'Dropped' ? paint.red : paint.green;
+  const colour = { Forwarded: paint.green, Dropped: paint.red, Audit: paint.yellow }[verdict];
   const to = backend === undefined ? '' : `, backend ${peerText(backend)}`;
   const why = [reason, rule?.text].filter((text) => text !== undefined);
   return [

@@ -24,12 +24,12 @@ const POLICIES: Policy[] = [
   },
 ];
 
-function imageOf(rules: readonly FirewallRule[]): FirewallImage {
+function imageOf(rules: readonly FirewallRule[], more: object = {}): FirewallImage {
   const checked = validate({
     apiVersion: 'cubeplane.io/v1alpha1',
     kind: 'Cube',
     metadata: { name: 'fw', namespace: 'n' },
-    spec: { nodeName: 'a', type: 'Firewall', firewall: { rules } },
+    spec: { nodeName: 'a', type: 'Firewall', firewall: { rules, ...more } },
   });
   if (!checked.ok) throw new Error(checked.message);
   const { firewall: spec } = checked.object.spec as unknown as { firewall: Firewall };
@@ -113,12 +113,53 @@ test.each([
   expect(text(egress, packet(web, db))).toBe('default deny of NetworkPolicy shop/deny');
 });
 
-test('policies that do not fit are named as the cause', () => {
-  const image = imageOf([]);
+test.each([
+  ['Enforce', 'Drop'],
+  ['Audit', 'Audit'],
+])('policies that do not fit are named as the cause, policyMode %s', (policyMode, action) => {
+  const image = imageOf([], { policyMode });
   const many = Array.from({ length: 600 }, (_, i) => ({ namespace: 'shop', name: `p${i}` }));
   image.setTable('n/policies', many, undefined, 'Policy');
   image.setTable('n/pods', PODS, undefined, 'Identity');
   image.settle();
-  const kinds = identities(image).map((id) => image.explain(id)?.origin.kind);
-  expect(kinds).toEqual(['Node', 'Closed', 'Node']);
+  const found = identities(image).map((id) => image.explain(id));
+  expect(found.map((one) => [one?.origin.kind, one?.action])).toEqual([
+    ['Node', 'Allow'],
+    ['Closed', action],
+    ['Node', 'Allow'],
+  ]);
+});
+
+test('pods in audit mode have rules of their own, which drop nothing', () => {
+  const [deny, web, noDatabases] = POLICIES as [Policy, Policy, Policy];
+  const rulesOf = (pods: Identity[], more = {}) => {
+    const image = imageOf([], more);
+    image.setTable('n/policies', [deny, web, { ...noDatabases, tier: 'Baseline' }], undefined, 'Policy');
+    image.setTable('n/pods', pods, undefined, 'Identity');
+    image.settle();
+    const found = identities(image).map((id) => image.explain(id));
+    const refusing = found.filter((one) => one?.action === 'Drop' || one?.action === 'Audit');
+    return {
+      refusing: refusing.map((one) => `${one?.action} ${one?.origin.name}`).sort(),
+      audit: image.audit(),
+    };
+  };
+  const [first, second] = PODS as [Identity, Identity];
+  const other = { ...second, namespace: 'other' };
+  const both = [{ ...first, audit: true }, second];
+  // a rule each direction, or one with a name
+  expect(rulesOf(both).refusing).toEqual([
+    ...['Audit deny', 'Audit deny', 'Audit no-db'],
+    ...['Audit web', 'Drop deny', 'Drop deny', 'Drop no-db'],
+  ]);
+  expect(rulesOf(both).audit).toContain('namespaces shop, which have');
+  expect(rulesOf([first, { ...other, audit: true }]).audit).toContain('namespaces other, which have');
+  expect(rulesOf(PODS)).toEqual({
+    refusing: ['Drop deny', 'Drop deny', 'Drop no-db', 'Drop web'],
+    audit: undefined,
+  });
+  expect(rulesOf(PODS, { policyMode: 'Audit' })).toEqual({
+    refusing: ['Audit deny', 'Audit deny', 'Audit no-db', 'Audit web'],
+    audit: 'no network policy is enforced, since spec.firewall.policyMode is Audit',
+  });
 });

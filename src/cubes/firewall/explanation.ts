@@ -6,6 +6,7 @@ import { Action, type RuleMeaning } from './rule-meaning.ts';
 const NAMES: Readonly<Record<number, Explanation['action']>> = {
   [Action.Drop]: 'Drop',
   [Action.Reject]: 'Reject',
+  [Action.Audit]: 'Audit',
 };
 
 /** `isolators`: policies that isolate the pod, where the rule drops what none of them allows. */
@@ -15,6 +16,7 @@ export function explanationOf(
 ): Explanation {
   const base = { action: NAMES[action] ?? 'Allow' };
   if (isolators.length === 0) return { ...base, text: title, origin };
-  const text = `default deny of NetworkPolicy ${isolators.join(', ')}`;
+  const mode = action === Action.Audit ? ', in audit mode' : '';
+  const text = `default deny of NetworkPolicy ${isolators.join(', ')}${mode}`;
   return { ...base, text, origin: { ...origin, defaultDenyOf: isolators } };
 }

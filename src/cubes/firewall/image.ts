@@ -77,7 +77,7 @@ export class FirewallImage implements CubeImage {
   readonly #rows: [readonly number[], readonly number[]] = [[], []];
   /** Rules were placed since the start: before, it is not known whether those in the kernel are the right ones. */
   #isPlaced = false;
-  readonly #policies = new PolicySet();
+  readonly #policies: PolicySet;
   /** Rules of the policies that were placed last. */
   #policiesInForce: readonly RuleMeaning[] | undefined;
   #types = new Map<string, string>();
@@ -93,6 +93,7 @@ export class FirewallImage implements CubeImage {
   #next: Next | undefined;
 
   constructor(cube: CubeInput<Firewall>, node: Pick<NodeInput, 'addresses'>) {
+    this.#policies = new PolicySet(cube.spec.policyMode === 'Audit');
     this.#policies.setNode(node.addresses);
     this.#name = `${cube.namespace}/${cube.name}`;
     this.#spec = cube.spec;
@@ -326,6 +327,10 @@ export class FirewallImage implements CubeImage {
         },
       ],
     };
+  }
+
+  audit(): string | undefined {
+    return this.#policies.audit();
   }
 
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {

@@ -33,6 +33,8 @@ export interface Selection {
 
 export class PodSelections {
   readonly #tables = new Map<string, readonly Pods[]>();
+  /** Tables with pods whose policies are not enforced → their namespaces. */
+  readonly #audited = new Map<string, ReadonlySet<string>>();
   readonly #selections = new Map<string, { selector: PodSelector; pods: Set<Pods>; version: number }>();
 
   /** Replaces the rows of one table; undefined: it is gone. */
@@ -50,6 +52,9 @@ export class PodSelections {
     const before = this.#tables.get(key) ?? [];
     if (rows === undefined) this.#tables.delete(key);
     else this.#tables.set(key, next);
+    const audited = next.filter(({ isAudited }) => isAudited).map(({ namespace }) => namespace);
+    if (audited.length === 0) this.#audited.delete(key);
+    else this.#audited.set(key, new Set(audited));
     for (const selection of this.#selections.values()) {
       const gone = before.filter((pods) => selection.pods.delete(pods)).length;
       const come = next.filter((pods) => isSelected(selection.selector, pods));
@@ -69,6 +74,11 @@ export class PodSelections {
     const selection = { selector, pods, version: 0 };
     this.#selections.set(key, selection);
     return selection;
+  }
+
+  /** Namespaces with pods whose policies are not enforced, sorted. */
+  auditedNamespaces(): string[] {
+    return [...new Set([...this.#audited.values()].flatMap((names) => [...names]))].sort();
   }
 
   /** Forgets all other selections. */

@@ -55,38 +55,51 @@ export function peerSelector(policy: Policy, { namespaceSelector, podSelector }:
   return { namespace: policy.namespace, podSelector };
 }
 
-export function rulesOfPolicy(policy: Policy, select: Select): PolicyRules {
-  const subject = sideOf([...select(subjectOf(policy))]);
+/** @param auditsAll whether no policy is enforced, whatever the pods say. */
+export function rulesOfPolicy(policy: Policy, select: Select, auditsAll: boolean): PolicyRules {
+  const pods = [...select(subjectOf(policy))];
+  const tier = tierOf(policy);
+  // Who may annotate a namespace must not open what the tier Admin has closed.
+  const isAudited = (each: Pods) => auditsAll || (each.isAudited && tier !== 'Admin');
+  const subjects: Subjects = {
+    all: sideOf(pods),
+    parts: [
+      { subject: sideOf(pods.filter((each) => !isAudited(each))), refuse: Action.Drop },
+      { subject: sideOf(pods.filter(isAudited)), refuse: Action.Audit },
+    ].filter(({ subject }) => !isNobody(subject)),
+  };
   const allows: RuleMeaning[] = [];
   const drops: RuleMeaning[] = [];
-  if (subject.prefixes.length === 0) return { allows, drops };
-  if (tierOf(policy) !== 'NetworkPolicy') {
+  if (isNobody(subjects.all)) return { allows, drops };
+  if (tier !== 'NetworkPolicy') {
     for (const direction of ['Ingress', 'Egress'] as const)
-      allows.push(...rulesOfEntries(policy, direction, subject, select));
+      allows.push(...rulesOfEntries(policy, direction, subjects, select));
     return { allows, drops };
   }
   for (const direction of isolates(policy)) {
-    allows.push(...rulesOfEntries(policy, direction, subject, select));
-    const [from, to] = direction === 'Ingress' ? [ANYBODY, subject] : [subject, ANYBODY];
-    drops.push(
-      ruleOf({
-        what: isolation(policy, direction),
-        origin: { ...originOf(policy, direction), defaultDenyOf: [`${policy.namespace}/${policy.name}`] },
-        direction,
-        action: Action.Drop,
-        from,
-        to,
-      }),
-    );
+    allows.push(...rulesOfEntries(policy, direction, subjects, select));
+    for (const { subject, refuse: action } of subjects.parts) {
+      const [from, to] = direction === 'Ingress' ? [ANYBODY, subject] : [subject, ANYBODY];
+      const what = isolation(policy, direction);
+      const own = [`${policy.namespace}/${policy.name}`];
+      const origin = { ...originOf(policy, direction), defaultDenyOf: own };
+      drops.push(ruleOf({ what, origin, direction, action, from, to }));
+    }
   }
   return { allows, drops };
+}
+
+/** The pods of a policy. What it refuses is dropped for some of them, and told for others. */
+interface Subjects {
+  readonly all: SideOfPods;
+  readonly parts: readonly { readonly subject: SideOfPods; readonly refuse: number }[];
 }
 
 /** In their order, as rules of a tier are tried. */
 function rulesOfEntries(
   policy: Policy,
   direction: PolicyDirection,
-  subject: SideOfPods,
+  { all, parts }: Subjects,
   select: Select,
 ): RuleMeaning[] {
   const tier = tierOf(policy);
@@ -99,12 +112,18 @@ function rulesOfEntries(
         : `${policyName(policy)} (${tier}), ${direction.toLowerCase()} rule ${name}`;
     const origin = { ...originOf(policy, direction), rule: name };
     const peers = peersOf(policy, entry, select);
-    return servicesOf(entry, direction, subject, peers, select).flatMap(({ receivers, services }) => {
-      const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
-      if (isNobody(from) || isNobody(to)) return [];
-      const action = actionOf(entry, tier);
-      return [ruleOf({ what, origin, direction, action, from, to, services, tier })];
-    });
+    const action = actionOf(entry, tier);
+    const subjects =
+      action === Action.Drop
+        ? parts.map((part) => ({ ...part, action: part.refuse }))
+        : [{ subject: all, action }];
+    return subjects.flatMap(({ subject, action: does }) =>
+      servicesOf(entry, direction, subject, peers, select).flatMap(({ receivers, services }) => {
+        const [from, to] = direction === 'Ingress' ? [peers, receivers] : [subject, receivers];
+        if (isNobody(from) || isNobody(to)) return [];
+        return [ruleOf({ what, origin, direction, action: does, from, to, services, tier })];
+      }),
+    );
   });
 }
 
@@ -145,14 +164,14 @@ export function nodeRules(addresses: readonly Prefix[], isolated?: ReadonlySet<P
   return rules;
 }
 
-/** Until policies fit that do not: nothing passes but what concerns the node. */
-export function closedRules(): RuleMeaning[] {
+/** Until policies fit that do not: nothing passes but what concerns the node, or with `auditsAll` what would not is told. */
+export function closedRules(auditsAll: boolean): RuleMeaning[] {
   return (['Ingress', 'Egress'] as const).map((direction) =>
     ruleOf({
       what: 'network policies, which do not fit',
       origin: { kind: 'Closed' },
       direction,
-      action: Action.Drop,
+      action: auditsAll ? Action.Audit : Action.Drop,
       from: ANYBODY,
       to: ANYBODY,
     }),
@@ -267,7 +286,9 @@ interface PolicyRule {
 }
 
 function ruleOf(rule: PolicyRule): RuleMeaning {
-  const { what, origin, direction, action, from, to, services, tier = 'NetworkPolicy' } = rule;
+  const { origin, direction, action, from, to, services, tier = 'NetworkPolicy' } = rule;
+  // A name of its own, so that what was refused and what would have been are counted apart.
+  const what = action === Action.Audit ? `${rule.what}, in audit mode` : rule.what;
   const ports = services?.map(({ table, from: first, to: last }) => `${table}:${first}-${last}`) ?? [];
   return {
     identity: hash53(`policy ${what}`),

@@ -3,7 +3,7 @@
 import type { Identity, Policy } from '../../api/generated/types.ts';
 import { type Address, formatAddress, hostPrefix, type Prefix, parseAddress } from '../../api/ip.ts';
 import type { Problem } from '../cube-type.ts';
-import { PodSelections, type Selection } from './pod-selections.ts';
+import { PodSelections, type PodSelector, type Selection } from './pod-selections.ts';
 import {
   closedRules,
   isolates,
@@ -26,12 +26,31 @@ interface Translated {
   readonly inputs: ReadonlyMap<Selection, number>;
 }
 
+/** Namespaces that a message names. */
+const SHOWN = 10;
+
 export class PolicySet {
   readonly #pods = new PodSelections();
   readonly #tables = new Map<string, readonly Policy[]>();
   #translated: Translated[] = [];
   #arePoliciesChanged = false;
   #node: readonly Prefix[] = [];
+  readonly #auditsAll: boolean;
+
+  /** @param auditsAll whether no policy is enforced: what they refuse is told and passes. */
+  constructor(auditsAll = false) {
+    this.#auditsAll = auditsAll;
+  }
+
+  /** Which policies are not enforced, in words. */
+  audit(): string | undefined {
+    if (this.isEmpty) return undefined;
+    if (this.#auditsAll) return 'no network policy is enforced, since spec.firewall.policyMode is Audit';
+    const names = this.#pods.auditedNamespaces();
+    if (names.length === 0) return undefined;
+    const more = names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '';
+    return `network policies are not enforced for pods of the namespaces ${names.slice(0, SHOWN).join(', ')}${more}, which have the annotation cubeplane.io/policy-audit`;
+  }
 
   get isEmpty(): boolean {
     return this.#tables.size === 0;
@@ -84,7 +103,7 @@ export class PolicySet {
 
   /** Instead of policies that do not fit. */
   closed(): RuleMeaning[] {
-    return [...nodeRules(this.#node), ...closedRules()];
+    return [...nodeRules(this.#node), ...closedRules(this.#auditsAll)];
   }
 
   #translate(): void {
@@ -102,11 +121,12 @@ export class PolicySet {
 
   #translateOne(policy: Policy): Translated {
     const inputs = new Map<Selection, number>();
-    const rules = rulesOfPolicy(policy, (selector) => {
+    const select = (selector: PodSelector) => {
       const selection = this.#pods.select(selector);
       inputs.set(selection, selection.version);
       return selection.pods;
-    });
+    };
+    const rules = rulesOfPolicy(policy, select, this.#auditsAll);
     return { policy, rules, inputs };
   }
 

@@ -14,6 +14,8 @@ export interface Pods {
   readonly addresses: readonly Prefix[];
   /** Equal for rows with equal addresses. */
   readonly said: string;
+  /** What their policies refuse is told and passes. */
+  readonly isAudited: boolean;
 }
 
 /** `refuse` gets what is no address of a pod. */
@@ -24,8 +26,9 @@ export function podsOf(row: Identity, refuse: (index: number) => void): Pods {
     if (address === undefined) refuse(index);
     else addresses.push(hostPrefix(address));
   });
-  const { namespace, labels = {}, namespaceLabels = {}, ports = [] } = row;
-  return { namespace, labels, namespaceLabels, ports, addresses, said: (row.addresses ?? []).join() };
+  const { namespace, labels = {}, namespaceLabels = {}, ports = [], audit: isAudited = false } = row;
+  const said = (row.addresses ?? []).join();
+  return { namespace, labels, namespaceLabels, ports, addresses, said, isAudited };
 }
 
 export interface Block {

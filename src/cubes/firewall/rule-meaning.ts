@@ -24,8 +24,11 @@ export const TABLES = 10;
 export const SERVICE_TABLES = [0, 1, 2, 3, 4, 5] as const;
 export const SOURCE_TABLES = [6, 7, 8] as const;
 
-/** Pass: the rest of a tier of policies is skipped; no rule of the spec or of a Rule table has it. */
-export const Action = { Drop: 0, Allow: 1, Reject: 2, PassAdmin: 3, PassBaseline: 4 } as const;
+/**
+ * Pass: the rest of a tier of policies is skipped. Audit: all policies are, and the packet is told of. No rule of the spec or of a
+ * Rule table has these.
+ */
+export const Action = { Drop: 0, Allow: 1, Reject: 2, PassAdmin: 3, PassBaseline: 4, Audit: 5 } as const;
 export const STATES = ['New', 'Established', 'Related', 'Invalid'] as const;
 const TCP_FLAGS = ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG', 'ECE', 'CWR'];
 

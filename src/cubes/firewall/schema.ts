@@ -57,6 +57,11 @@ export const schema: CubeTypeSchema = {
         ['Loose', 'Strict'],
         { default: 'Loose' },
       ),
+      policyMode: choice(
+        'What tables of type Policy do. Audit: what they refuse passes, as far as rules behind them let it, and is counted and told instead; the rules of the firewall itself hold. Connections that were let through so end when it is Enforce again.',
+        ['Enforce', 'Audit'],
+        { default: 'Enforce' },
+      ),
       otherFrames: choice('Frames that are neither IP nor ARP.', ['Allow', 'Drop'], { default: 'Drop' }),
       rejects: limit(
         'Limit on the RSTs and ICMP errors that the firewall sends, for each source prefix (IPv4 /24, IPv6 /64).',
@@ -203,6 +208,11 @@ export const schema: CubeTypeSchema = {
     { id: 9, name: 'rejectSuppressed', description: 'RSTs and ICMP errors not sent: over the limit.' },
     { id: 10, name: 'logged', description: 'Packets to be logged, also those over the limit.' },
     { id: 11, name: 'control', description: 'ARP, neighbour discovery and, if allowed, other frames.' },
+    {
+      id: 12,
+      name: 'audited',
+      description: 'Connections that passed only because the policies that refuse them are in audit mode.',
+    },
   ],
   decisions: [
     { id: 1, name: 'AllowedByRule', description: 'A new connection was let through by', object: 'rule' },
@@ -213,6 +223,12 @@ export const schema: CubeTypeSchema = {
       id: 5,
       name: 'KnownSession',
       description: 'The packet belongs to a known session, which was let through by',
+      object: 'rule',
+    },
+    {
+      id: 6,
+      name: 'AuditedByRule',
+      description: 'Let through by audit mode, though it is refused by',
       object: 'rule',
     },
   ],

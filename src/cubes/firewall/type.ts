@@ -33,7 +33,8 @@ function check(cube: CubeInput<Firewall>): readonly Problem[] {
 }
 
 function instance(cube: CubeInput<Firewall>): InstanceConfig {
-  const { sessions, rejects, logs, maxRules, handshake, otherFrames, rules, defaultActions } = cube.spec;
+  const { sessions, rejects, logs, maxRules, handshake, otherFrames, rules, defaultActions, policyMode } =
+    cube.spec;
   const { timeouts } = sessions;
   const room = capacities(maxRules);
   return {
@@ -62,7 +63,7 @@ function instance(cube: CubeInput<Firewall>): InstanceConfig {
       established: sessions.maxEstablished,
       embryonic: sessions.maxEmbryonic,
     },
-    config: { rules, defaultActions, maxRules },
+    config: { rules, defaultActions, maxRules, ...(policyMode === 'Audit' ? { policyMode } : {}) },
   };
 }
 

@@ -7,7 +7,7 @@ import { PKT } from '../trace/packet-words.ts';
 import { dropOf } from '../trace/story.ts';
 
 /** FLOW_* of bpf/include/flow.h, by number. */
-export const VERDICTS = ['Forwarded', 'Dropped'] as const;
+export const VERDICTS = ['Forwarded', 'Dropped', 'Audit'] as const;
 export type FlowVerdict = (typeof VERDICTS)[number];
 
 export interface FlowPeer {
@@ -30,7 +30,7 @@ export interface FlowRecord {
   /** `namespace/name` of the cube that tells it, or `entry`. */
   readonly cube: string;
   readonly verdict: FlowVerdict;
-  /** Of a drop, as in docs/reference/drop-reasons.md. */
+  /** Of a drop, as in docs/reference/drop-reasons.md; with Audit what it would have been dropped for. */
   readonly reason?: string;
   /** The rule or policy that decided. */
   readonly rule?: Explanation;
@@ -79,7 +79,7 @@ export function flowRecord(event: FlowEvent, names: FlowNames, boot: number): Fl
     node: names.node,
     cube: cube?.key ?? (slot === 0 ? 'entry' : `slot ${slot}`),
     verdict,
-    ...(verdict === 'Dropped' ? { reason: dropOf(cube?.type ?? '', reason).reason } : {}),
+    ...(verdict !== 'Forwarded' ? { reason: dropOf(cube?.type ?? '', reason).reason } : {}),
     ...(rule === undefined ? {} : { rule }),
     direction: rule?.origin.direction ?? directionOf(event, cube, names),
     ...((flags & PKT.IP) === 0

@@ -180,12 +180,13 @@ function getAnswer(bytes: Uint8Array, at: number): Answer {
   };
 }
 
-/** struct classify_scratch, 104 bytes */
+/** struct classify_scratch, 112 bytes */
 export interface ClassifyScratch<A = string> {
   readonly question: Question<A>;
   readonly answer: Answer;
   readonly key: AddressKey<A>;
   readonly found: AddressRow;
+  readonly audited: bigint;
 }
 
 function putClassifyScratch(bytes: Uint8Array, at: number, row: ClassifyScratch<string | Uint8Array>): void {
@@ -193,6 +194,7 @@ function putClassifyScratch(bytes: Uint8Array, at: number, row: ClassifyScratch<
   putAnswer(bytes, at + 48, row.answer);
   putAddressKey(bytes, at + 64, row.key);
   putAddressRow(bytes, at + 88, row.found);
+  putU64(bytes, at + 104, row.audited, 'ClassifyScratch.audited');
 }
 
 function getClassifyScratch(bytes: Uint8Array, at: number): ClassifyScratch {
@@ -201,6 +203,7 @@ function getClassifyScratch(bytes: Uint8Array, at: number): ClassifyScratch {
     answer: getAnswer(bytes, at + 48),
     key: getAddressKey(bytes, at + 64),
     found: getAddressRow(bytes, at + 88),
+    audited: getU64(bytes, at + 104),
   };
 }
 
@@ -612,7 +615,7 @@ export const classifyScratch: MapCodec<number, ClassifyScratch, number, Classify
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 104,
+  valueSize: 112,
   encodeKey(row, bytes, at = 0) {
     checkRoom(bytes, at, 4, 'classify_scratch key');
     putU32(bytes, at, row, 'classify_scratch key');
@@ -622,11 +625,11 @@ export const classifyScratch: MapCodec<number, ClassifyScratch, number, Classify
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 104, 'classify_scratch value');
+    checkRoom(bytes, at, 112, 'classify_scratch value');
     putClassifyScratch(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 104, 'classify_scratch value');
+    checkRoom(bytes, at, 112, 'classify_scratch value');
     return getClassifyScratch(bytes, at);
   },
 };
