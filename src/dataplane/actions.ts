@@ -101,6 +101,9 @@ export type Action =
       readonly ifindex: number;
       readonly entry: string;
     }
+  /** The entry program at a pod's interface in a filter, which the kernel has at once; its link comes later. */
+  | { readonly op: 'AttachFilter'; readonly name: string; readonly ifindex: number; readonly entry: string }
+  | { readonly op: 'RemoveFilter'; readonly ifindex: number }
   /** The interface of an attachment has another name: it stays, and its pin is named anew. */
   | { readonly op: 'RenameLink'; readonly from: string; readonly pin: string }
   | { readonly op: 'UpdateLink'; readonly pin: string; readonly entry: string }
@@ -167,6 +170,10 @@ export function describeAction(action: Action): string {
       return programOfPin(action.pin) === 'copies'
         ? `attach the program of copies to interface ${action.name} (${action.ifindex})`
         : `attach the entry program to interface ${action.name} (${action.ifindex})`;
+    case 'AttachFilter':
+      return `attach the entry program to interface ${action.name} (${action.ifindex}) by a filter`;
+    case 'RemoveFilter':
+      return `remove the filter of interface ${action.ifindex}`;
     case 'RenameLink':
       return `name the attachment ${action.from} ${action.pin}`;
     case 'UpdateLink':
@@ -212,7 +219,8 @@ export function describeAction(action: Action): string {
 export function objectOf(action: Action): string {
   if (action.op === 'LoadInstance') return `Cube ${action.instance.cubeKey}`;
   if ('key' in action) return splitInstanceKey(action.key).cube;
-  if (action.op === 'Attach' || action.op === 'AttachXdp') return `interface ${action.name}`;
+  if (action.op === 'Attach' || action.op === 'AttachFilter' || action.op === 'AttachXdp')
+    return `interface ${action.name}`;
   return 'the node';
 }
 

@@ -21,6 +21,8 @@ export interface AgentHealth {
   readonly failure?: Failure;
   readonly waiting: Readonly<Record<string, string>>;
   readonly slowPath: SlowPathCounts;
+  /** What CNI calls have left for later: pairs to be deleted, and new pods whose interfaces have no link yet. */
+  readonly afterwork?: { readonly idle: number; readonly unsettled: number };
   /** While the node, started anew, runs on what was saved on its disk: as of when (RFC 3339). */
   readonly restored?: { readonly asOf: string; readonly tables: number; readonly damaged: number };
 }

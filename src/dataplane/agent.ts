@@ -140,6 +140,11 @@ export class Agent {
     return await this.#changePods(() => this.#plugging.unplug(namespace, name));
   }
 
+  /** See {@link Plugging.follow}. */
+  async followDevice(device: string): Promise<void> {
+    await this.#changePods(() => this.#plugging.follow(device));
+  }
+
   /** What would be done now, from a fresh look at the kernel; empty when nothing differs. */
   async plan(): Promise<Action[]> {
     return await this.#exclusively(() => this.#reconciler.dryRun());
@@ -365,10 +370,8 @@ export class Agent {
     });
   }
 
-  /**
-   * Not in the queue of rounds: it changes nothing that they do, and a walk through a large table takes long. Maps that go
-   * away meanwhile are looked for again.
-   */
+  // Not in the queue of rounds: it changes nothing that they do, and a walk through a large table takes long. Maps that go
+  // away meanwhile are looked for again.
   async #keepUp(): Promise<void> {
     if (this.#rounds === 0 || this.#stopped) return;
     try {

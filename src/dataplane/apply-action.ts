@@ -13,6 +13,7 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         ...EMPTY_KERNEL,
         instances: state.instances,
         stateMaps: state.stateMaps,
+        filters: state.filters,
         older: state.older,
         xdp: state.xdp,
         cgroup: state.cgroup,
@@ -76,6 +77,10 @@ export function applyAction(state: KernelState, action: Action): KernelState {
       const link = state.links.get(action.from);
       return { ...state, links: link === undefined ? links : new Map(links).set(action.pin, link) };
     }
+    case 'AttachFilter':
+      return { ...state, filters: new Map(state.filters).set(action.ifindex, action.entry) };
+    case 'RemoveFilter':
+      return { ...state, filters: without(state.filters, [action.ifindex]) };
     case 'Detach':
       return { ...state, links: without(state.links, [action.pin]) };
     case 'LoadXdpEntry': {

@@ -25,11 +25,11 @@ import {
   HOST_ADDRESS,
   MAX_ATTACHMENTS,
 } from './layout.ts';
-import { pinNameOfEgress, pinNameOfInterface } from './names.ts';
+import { isPodDevice, pinNameOfEgress, pinNameOfInterface } from './names.ts';
 import type { OverlaySources } from './overlay.ts';
 import { type InstancePlan, placeInstances } from './place-instances.ts';
 import type { PodRecord } from './pod-record.ts';
-import type { DesiredState, KernelState } from './state.ts';
+import type { DesiredLink, DesiredState, KernelState } from './state.ts';
 import { xdpAttachments, xdpClosed, xdpEdges, xdpOnly } from './xdp-desired.ts';
 
 export const OVERLAY_DEVICE = 'cubevxlan';
@@ -54,6 +54,8 @@ export interface DesiredInput {
   /** Of all interfaces of the host, without prefix length. */
   readonly hostAddresses: readonly string[];
   readonly pods: readonly PodRecord[];
+  /** Numbers of pods' interfaces that are so new that a filter does instead of a link. */
+  readonly newDevices: ReadonlySet<number>;
   readonly sources: OverlaySources;
   /** Hash of each object file, by name without ending; the entry program's is `tcx`. */
   readonly objectHashes: ReadonlyMap<string, string>;
@@ -144,11 +146,10 @@ export function desiredState(input: DesiredInput, plans: ReadonlyMap<string, Ins
   };
 }
 
+export type PodsNow = Pick<DesiredInput, 'observed' | 'interfaces' | 'pods' | 'newDevices'>;
+
 /** The same with the pods that there are now, and their interfaces; nothing else may differ. */
-export function withPods(
-  { input: before, desired, plans, accepted }: Resolved,
-  now: Pick<DesiredInput, 'observed' | 'interfaces' | 'pods'>,
-): Resolved {
+export function withPods({ input: before, desired, plans, accepted }: Resolved, now: PodsNow): Resolved {
   const input = { ...before, ...now };
   const { links, ...rows } = interfaceRows(input, plans, attachmentsOf(input));
   return { input, desired: { ...desired, rows: { ...desired.rows, ...rows }, links }, plans, accepted };
@@ -170,11 +171,27 @@ function interfaceRows(
     links: new Map([
       ...[...attachments]
         .filter(([, { name }]) => !withoutTc.has(name))
-        .map(([ifindex, { name }]) => [pinNameOfInterface(name), { ifindex, name }] as const),
+        .map(([ifindex, { name }]) => linkOf(input, { ifindex, name })),
+      ...unpluggedDevices(input).filter(([, { ifindex }]) => !attachments.has(ifindex)),
       ...egressOfCopies(input.graph, plans),
       ...(copies === undefined ? [] : [[pinNameOfEgress(copies.name), copies] as const]),
     ]),
   };
+}
+
+function linkOf({ newDevices }: DesiredInput, at: DesiredLink): readonly [pin: string, link: DesiredLink] {
+  return [pinNameOfInterface(at.name), newDevices.has(at.ifindex) ? { ...at, isNew: true } : at];
+}
+
+/** A pair of the CNI plugin's keeps what it has until it is gone: taking that off would wait for the kernel. */
+function unpluggedDevices(input: DesiredInput): (readonly [pin: string, link: DesiredLink])[] {
+  const { links, filters } = input.observed;
+  return [...input.interfaces.values()].flatMap(({ name, ifindex }) => {
+    if (!isPodDevice(name)) return [];
+    const [pin, link] = linkOf(input, { name, ifindex });
+    if (links.get(pin)?.ifindex === ifindex) return [[pin, link] as const];
+    return filters.has(ifindex) ? [[pin, { ...link, isNew: true }] as const] : [];
+  });
 }
 
 /** Interfaces that copies leave by which have to be cut there. */

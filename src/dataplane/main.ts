@@ -54,7 +54,9 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
   try {
     if (options.metricsAddress !== undefined)
       servers.push(
-        await serveMetrics(options.metricsAddress, () => agent.inspection.metrics(agent.health())),
+        await serveMetrics(options.metricsAddress, () =>
+          agent.inspection.metrics({ ...agent.health(), ...(cni && { afterwork: cni.waiting }) }),
+        ),
       );
     if (options.healthzAddress !== undefined)
       servers.push(await serveProxyHealth(options.healthzAddress, () => agent.proxyHealth));

@@ -12,8 +12,11 @@ const MAX_NAME = 200;
 const POD_DEVICE = /^cp[0-9a-f]{13}$/;
 /** The same in a line of text. */
 const POD_DEVICE_IN_LINE = /\bcp[0-9a-f]{13}\b/;
+/** The other end of such a pair inside a container, once the pod has lost it and until it is deleted. */
+const IDLE = 'cx';
 
 export const podDeviceOf = (hash: string): string => `cp${hash.slice(0, 13)}`;
+export const idleNameOf = (device: string): string => `${IDLE}${device.slice(2)}`;
 export const isPodDevice = (name: string): boolean => POD_DEVICE.test(name);
 export const namesPodDevice = (line: string): boolean => POD_DEVICE_IN_LINE.test(line);
 

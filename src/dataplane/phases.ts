@@ -21,4 +21,11 @@ export const PRUNING = new Set<Action['op']>([
   'WriteConfig',
 ]);
 /** All that is done before, where it is not known what was in force: pods can be plugged. */
-export const PLUGGING = new Set<Action['op']>(['CreateMaps', 'AddMaps', 'LoadEntry', 'WriteRows', 'Attach']);
+export const PLUGGING = new Set<Action['op']>([
+  'CreateMaps',
+  'AddMaps',
+  'LoadEntry',
+  'WriteRows',
+  'Attach',
+  'AttachFilter',
+]);

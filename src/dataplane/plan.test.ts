@@ -17,6 +17,8 @@ interface Shape {
   readonly pods: readonly number[];
   readonly interfaces: readonly number[];
   readonly xdp: readonly number[];
+  /** Interfaces at which a filter does. */
+  readonly isNew?: readonly number[];
 }
 
 const shape: fc.Arbitrary<Shape> = fc.record({
@@ -28,10 +30,14 @@ const shape: fc.Arbitrary<Shape> = fc.record({
   pods: fc.uniqueArray(fc.integer({ min: 10, max: 15 }), { maxLength: 3 }),
   interfaces: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 3 }),
   xdp: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 2 }),
+  isNew: fc.uniqueArray(fc.integer({ min: 20, max: 24 }), { maxLength: 3 }),
 });
 
 /** As desired.ts places instances: those that are complete keep their slot, others get a free one. */
-function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: KernelState): DesiredState {
+function desire(
+  { entry, cubes, pods, interfaces, xdp, isNew = [] }: Shape,
+  observed: KernelState,
+): DesiredState {
   const instances = new Map<string, Instance>();
   const used = new Set([0, ...observed.slots.keys()]);
   for (const key of observed.instances.keys()) used.add(Number(key.split('/')[1]?.split('_')[0]));
@@ -81,7 +87,9 @@ function desire({ entry, cubes, pods, interfaces, xdp }: Shape, observed: Kernel
       overlay_sources: new Map(),
       host_addresses: new Map(),
     },
-    links: new Map(interfaces.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
+    links: new Map(
+      interfaces.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}`, isNew: isNew.includes(i) }]),
+    ),
     xdp: {
       entry: xdp.length === 0 ? undefined : `x${entry}`,
       links: new Map(xdp.map((i) => [`eth${i}`, { ifindex: i, name: `eth${i}` }])),
@@ -120,6 +128,9 @@ describe('a plan', () => {
             .map(([key]) => key);
           expect([...state.slots.values()].sort()).toEqual(inSlots.sort());
           expect([...state.cgroup.keys()].sort()).toEqual([...desired.cgroup.keys()].sort());
+          // Each interface has the program once.
+          const linked = [...state.links.values()].map(({ ifindex }) => ifindex);
+          expect([...linked, ...state.filters.keys()].sort()).toEqual([...next.interfaces].sort());
         }
       }),
     );
@@ -227,6 +238,30 @@ describe('a plan', () => {
     const removed = plan(state, desire({ ...wanted, cubes: [], interfaces: [], xdp: [] }, state));
     expect(removed[0]).toEqual({ op: 'DetachXdp', pin: 'eth20' });
     expect(removed.at(-1)).toEqual({ op: 'RemoveXdpEntry', hash: 'x1' });
+  });
+
+  test('a new interface has the program by a filter, and later by a link before the filter goes', () => {
+    const wanted = { entry: 1, cubes: [], pods: [], interfaces: [20], xdp: [], isNew: [20] };
+    const start: KernelState = { ...EMPTY_KERNEL, ready: true, entry: 'e1' };
+    const made = plan(start, desire(wanted, start));
+    expect(made.at(-1)).toEqual({ op: 'AttachFilter', name: 'eth20', ifindex: 20, entry: 'e1' });
+    expect(made.map(describeAction).at(-1)).toBe(
+      'attach the entry program to interface eth20 (20) by a filter',
+    );
+    const state = run(start, made);
+    const later = plan(state, desire({ ...wanted, isNew: [] }, state));
+    expect(later.map(({ op }) => op)).toEqual(['Attach', 'RemoveFilter']);
+    // One that has its link keeps it, new or not.
+    const linked = run(state, later);
+    expect(plan(linked, desire(wanted, linked))).toEqual([]);
+    // An agent with another entry program does not leave the earlier one there.
+    expect(plan(state, desire({ ...wanted, entry: 2 }, state)).map(({ op }) => op)).toEqual([
+      'LoadEntry',
+      'AttachFilter',
+      'RemoveEntry',
+    ]);
+    const gone = plan(state, desire({ ...wanted, interfaces: [] }, state));
+    expect(gone.map(describeAction)).toContain('remove the filter of interface 20');
   });
 
   test('can be read', () => {

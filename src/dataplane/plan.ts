@@ -55,6 +55,7 @@ class Planner {
     this.#links('copies'); // before there are any
     this.#edges();
     this.#links('entry');
+    this.#filtersOff();
     this.#xdpLinks();
     this.#cgroupLinks();
     this.#removals();
@@ -146,11 +147,14 @@ class Planner {
     const { renames, links } = this.#renamed;
     for (const rename of renames)
       if (programOfPin(rename.pin) === program) this.#do({ op: 'RenameLink', ...rename });
-    for (const [pin, { ifindex, name }] of this.#desired.links) {
+    for (const [pin, { ifindex, name, isNew }] of this.#desired.links) {
       if (programOfPin(pin) !== program) continue;
       const there = links.get(pin);
-      const { older } = this.#observed;
-      if (there?.ifindex !== ifindex && older?.links.get(pin) === ifindex) {
+      const { older, filters } = this.#observed;
+      if (there?.ifindex !== ifindex && isNew === true) {
+        if (filters.get(ifindex) !== this.#desired.entry)
+          this.#do({ op: 'AttachFilter', name, ifindex, entry: this.#desired.entry });
+      } else if (there?.ifindex !== ifindex && older?.links.get(pin) === ifindex) {
         this.#do({ op: 'TakeOverLink', abi: older.abi, pin, ifindex, entry: this.#desired.entry });
       } else if (there?.ifindex !== ifindex) {
         this.#do({ op: 'Attach', pin, name, ifindex, entry: this.#desired.entry });
@@ -158,6 +162,17 @@ class Planner {
         this.#do({ op: 'UpdateLink', pin, entry: this.#desired.entry });
       }
     }
+  }
+
+  /** Of interfaces that have their link, or are gone. */
+  #filtersOff(): void {
+    const { links } = this.#renamed;
+    const wanted = [...this.#desired.links].filter(
+      ([pin, { ifindex, isNew }]) => isNew === true && links.get(pin)?.ifindex !== ifindex,
+    );
+    const still = new Set(wanted.map(([, { ifindex }]) => ifindex));
+    for (const ifindex of this.#observed.filters.keys())
+      if (!still.has(ifindex)) this.#do({ op: 'RemoveFilter', ifindex });
   }
 
   #xdpEntry(): void {

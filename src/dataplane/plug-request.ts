@@ -32,6 +32,8 @@ export interface PlugRequest {
   readonly hostPorts?: readonly HostPort[] | undefined;
   /** In force when it is plugged. */
   readonly bandwidth?: PodBandwidth | undefined;
+  /** Its pair was made just now, its interface gets a link later ({@link Plugging.follow}). */
+  readonly isNew?: boolean;
 }
 
 export interface PlugContext {

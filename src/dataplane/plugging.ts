@@ -66,10 +66,7 @@ export class Plugging {
     }
     const key = `${record.namespace}/${record.name}`;
     const before = this.#pods.get(key);
-    await setUpPod(record, host, {
-      routes: request.routes === true,
-      ...(request.mtu === undefined ? {} : { mtu: request.mtu }),
-    });
+    if (request.isNew === true) this.#reconciler.newDevices.add(host.ifindex);
     this.#pods.put(record);
     try {
       // Before it is reached, or sends: its interface has no address yet, and nobody else's packets come to it.
@@ -78,6 +75,11 @@ export class Plugging {
       await this.#reconciler.reconcilePods();
       if (record.about !== undefined) this.#requirePolicies(record);
       if (record.bandwidth !== undefined) this.#requireLimits(record);
+      // Only now, where it was down: nothing passes before the chain has it.
+      await setUpPod(record, host, {
+        routes: request.routes === true,
+        ...(request.mtu === undefined ? {} : { mtu: request.mtu }),
+      });
     } catch (error) {
       this.#reconciler.inForce.removePod(record);
       if (before === undefined) this.#pods.remove(record.namespace, record.name);
@@ -129,9 +131,17 @@ export class Plugging {
     this.#pods.remove(namespace, name);
     this.#reconciler.inForce.removePod(record);
     await this.#followTables(record);
-    await this.#reconciler.refreshInterface(record.interface);
+    const link = await this.#reconciler.refreshInterface(record.interface);
+    if (link !== undefined) this.#reconciler.newDevices.delete(link.ifindex);
     await this.#reconciler.reconcilePods();
     return true;
+  }
+
+  /** A new pod's interface that is there still gets its link now; of one that was deleted everything goes. */
+  async follow(device: string): Promise<void> {
+    const link = await this.#reconciler.refreshInterface(device);
+    if (link !== undefined) this.#reconciler.newDevices.delete(link.ifindex);
+    await this.#reconciler.reconcilePods();
   }
 
   /** Forgets pods whose interface has been gone for long, or whose network namespace is gone too. Returns their keys. */

@@ -10,7 +10,7 @@ import type { AgentOptions } from './agent-options.ts';
 import { AgentPackets } from './agent-packets.ts';
 import { Announcing } from './announcing.ts';
 import { applyAction } from './apply-action.ts';
-import { desiredState, planInstance, type Resolved, withPods } from './desired.ts';
+import { desiredState, type PodsNow, planInstance, type Resolved, withPods } from './desired.ts';
 import type { AgentError } from './errors.ts';
 import { feed, parseOnce, type Running, reselect, startImage, takeAll } from './images.ts';
 import { InForce } from './in-force.ts';
@@ -56,6 +56,8 @@ export class Reconciler {
   readonly rowFailures = new Map<string, Failure>();
   /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
   readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
+  /** Numbers of pods' interfaces at which a filter does for now. */
+  readonly newDevices = new Set<number>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
   readonly #netnsCookie = netnsCookie();
   #isNetworkRead = false;
@@ -92,7 +94,7 @@ export class Reconciler {
     await ensureBpffs(this.#options.bpffs ?? BPFFS);
     this.#pins.prepare();
     inheritState(this.#pins);
-    this.#observed = observe(this.#pins);
+    this.#observed = await observe(this.#pins);
     this.#isObserved = true;
   }
 
@@ -126,6 +128,12 @@ export class Reconciler {
     this.#executor.close();
   }
 
+  /** What changes with each pod. */
+  get #now(): PodsNow {
+    const [pods, observed] = [this.inForce.admitted(this.#pods.values()), this.#observed];
+    return { observed, interfaces: this.network.interfaces, pods, newDevices: this.newDevices };
+  }
+
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
   async #resolve(dry = false): Promise<Resolved> {
     let accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
@@ -146,11 +154,9 @@ export class Reconciler {
     const input = {
       graph: accepted.graph,
       node,
-      observed: this.#observed,
-      interfaces: this.network.interfaces,
+      ...this.#now,
       cgroup: this.network.cgroup,
       hostAddresses: hostAddresses(this.network),
-      pods: this.inForce.admitted(this.#pods.values()),
       sources: this.inForce.sources,
       objectHashes: this.#objectHashes,
     };
@@ -161,12 +167,7 @@ export class Reconciler {
   async reconcilePods(): Promise<void> {
     const last = this.#resolved;
     if (last === undefined || !this.#isObserved || !this.#store.isKnown) return await this.reconcile();
-    const { interfaces } = this.network;
-    const now = withPods(last, {
-      observed: this.#observed,
-      interfaces,
-      pods: this.inForce.admitted(this.#pods.values()),
-    });
+    const now = withPods(last, this.#now);
     this.#resolved = now;
     await this.#run(plan(this.#observed, now.desired), now.desired.instances, undefined);
   }
@@ -313,7 +314,7 @@ export class Reconciler {
   async dryRun(): Promise<Action[]> {
     await this.prepare();
     const kept = this.#observed;
-    this.#observed = { ...observe(this.#pins), graceDue: false };
+    this.#observed = { ...(await observe(this.#pins)), graceDue: false };
     try {
       const { desired } = await this.#resolve(true);
       const { make, remove } = this.inForce.devicePlan(this.network);

@@ -91,6 +91,7 @@ export class AgentServer {
           about: undefined,
           hostPorts: undefined,
           bandwidth: undefined,
+          isNew: false,
         });
       case 'unplug': {
         const { namespace, name } = params as { namespace: string; name: string };

@@ -196,6 +196,7 @@ describe('a chain into a link', () => {
           interfaces: base.interfaces,
           hostAddresses: [],
           pods: [],
+          newDevices: new Set(),
           sources: {
             rows: new Map(),
             nodes: new Map(),

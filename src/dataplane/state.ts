@@ -59,6 +59,8 @@ export interface KernelState {
   readonly rows: Readonly<Record<RowMap, Rows>>;
   /** Pin name of an interface → where the entry program sits; ifindex 0: its device is gone. */
   readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly entry: string | undefined }>;
+  /** Interface number → the entry program that a filter runs there; undefined: none of the pinned ones. */
+  readonly filters: ReadonlyMap<number, string | undefined>;
   /** What an agent of an older cube ABI has pinned, until ours has taken over from it. */
   readonly older:
     | {
@@ -85,6 +87,13 @@ export interface KernelState {
   readonly graceDue: boolean;
 }
 
+export interface DesiredLink {
+  readonly ifindex: number;
+  readonly name: string;
+  /** A filter will do for now. */
+  readonly isNew?: boolean;
+}
+
 export interface DesiredState {
   readonly entry: string;
   /** By instance key. */
@@ -92,9 +101,9 @@ export interface DesiredState {
   readonly edges: ReadonlyMap<number, bigint>;
   readonly config: Hex;
   readonly rows: Readonly<Record<RowMap, Rows>>;
-  readonly links: ReadonlyMap<string, { readonly ifindex: number; readonly name: string }>;
+  readonly links: ReadonlyMap<string, DesiredLink>;
   /** The same at XDP; no entry while no cube is there. */
-  readonly xdp: { readonly entry: string | undefined; readonly links: DesiredState['links'] };
+  readonly xdp: { readonly entry: string | undefined; readonly links: ReadonlyMap<string, DesiredLink> };
   /** Pin name → the program that belongs there, and the directory of the cgroup. */
   readonly cgroup: ReadonlyMap<
     string,
@@ -123,6 +132,7 @@ export const EMPTY_KERNEL: KernelState = {
   stateMaps: new Map(),
   rows: { attachments: new Map(), pods: new Map(), overlay_sources: new Map(), host_addresses: new Map() },
   links: new Map(),
+  filters: new Map(),
   older: undefined,
   xdp: { entry: undefined, oldEntries: [], links: new Map() },
   cgroup: new Map(),

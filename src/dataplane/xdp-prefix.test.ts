@@ -76,6 +76,7 @@ function resolve(cubes: CubeObject[], links: LinkObject[], info: InterfaceInfo =
       interfaces: input.interfaces,
       hostAddresses: [],
       pods: [],
+      newDevices: new Set(),
       sources: { rows: new Map(), nodes: new Map(), lengthsV4: [], lengthsV6: [], problems: [] } as never,
       objectHashes: new Map([
         ['tcx', 'e1'],

@@ -747,9 +747,13 @@ test('a deleted pod leaves its Service and its node', async () => {
     vips.ipv4,
     left.map(({ metadata }) => metadata.name),
   );
-  const devices = await Promise.all(light.nodes.map(({ node }) => node.namespace.ipJson('link show')));
-  const pods = devices.flat().filter(({ ifname }) => /^cp[0-9a-f]{13}$/.test(String(ifname)));
-  expect(pods.length).toBe(4); // client, beside, away, and the last of web
+  // client, beside, away, and the last of web; pairs are deleted behind the answer of DEL
+  let pods: unknown[] = [];
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline && pods.length !== 4; await sleep(50)) {
+    const devices = await Promise.all(light.nodes.map(({ node }) => node.namespace.ipJson('link show')));
+    pods = devices.flat().filter(({ ifname }) => /^cp[0-9a-f]{13}$/.test(String(ifname)));
+  }
+  expect(pods.length).toBe(4);
 });
 
 test('the chain is Ready and nothing is left to do', async () => {

@@ -28,8 +28,8 @@ const after = [
   table('rows', { 1: 11, 2: 22 }, 2),
 ];
 
-function observed() {
-  return observe(new Pins(lab.bpffs, NODE));
+async function observed() {
+  return await observe(new Pins(lab.bpffs, NODE));
 }
 
 /** Hands objects over and waits for the end: of the work, or of the agent. */
@@ -70,11 +70,11 @@ describe('an agent that is killed after any action', () => {
       const killed = await run(after, { CUBEPLANE_FAIL_AFTER: String(n) });
       await killed.agent.exited();
       expect(killed.agent.child.signalCode).toBe('SIGKILL');
-      expect(danglingSlots(observed())).toEqual([]);
+      expect(danglingSlots(await observed())).toEqual([]);
       const next = await run(after);
       expect(next.settled?.health.failure).toBeUndefined();
       expect(await next.agent.ask('plan')).toEqual([]);
-      const state = observed();
+      const state = await observed();
       expect(danglingSlots(state)).toEqual([]);
       expect([...state.instances.values()].every(({ complete }) => complete)).toBe(true);
       expect([...state.instances.keys()].map((key) => key.split('/')[0]).sort()).toEqual([

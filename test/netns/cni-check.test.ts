@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** CHECK looks at everything that ADD has made, one thing broken at a time. */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
 import { deleteNamespace } from '../harness/netns.ts';
 import { run } from '../harness/process.ts';
@@ -133,8 +134,18 @@ test.each<[string, (broken: Broken) => Promise<unknown>, RegExp]>([
     /not as it should be: write attachment/,
   ],
   [
+    'the filter with the program is off a new interface',
+    async ({ device }) =>
+      await lab.worker(0).node.namespace.exec(['tc', 'qdisc', 'delete', 'dev', device, 'clsact']),
+    /not as it should be: attach the entry program to interface \S+ \(\d+\) by a filter/,
+  ],
+  [
     'the program is off the interface',
-    async ({ device }) => rmSync(join(lab.worker(0).counters.pins.root, 'links', device)),
+    async ({ device }) => {
+      const pin = join(lab.worker(0).counters.pins.root, 'links', device);
+      while (!existsSync(pin)) await sleep(50); // no call comes meanwhile
+      rmSync(pin);
+    },
     /not as it should be: attach the entry program/,
   ],
 ])('CHECK fails when %s, and DEL cleans up', async (_, destroy, message) => {

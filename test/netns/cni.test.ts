@@ -151,6 +151,7 @@ describe('DEL', () => {
     await cni.add(container);
     await cni.delete(container);
     await cni.delete(container);
+    await cni.settled();
     expect((await container.namespace.ipJson('link show')).map(({ ifname }) => ifname)).toEqual(['lo']);
     await cni.add(container);
     await cni.delete(container, { env: { CNI_NETNS: '' } });

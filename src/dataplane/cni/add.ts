@@ -73,6 +73,7 @@ export async function add(
         about,
         hostPorts: configuration.hostPorts,
         bandwidth: configuration.bandwidth,
+        isNew: true,
       }),
     );
     // Only now: it sends nothing before the chain has it.
@@ -84,6 +85,7 @@ export async function add(
     if (!(await isHeard()))
       throw new CniError(CODE.TryAgainLater, 'the runtime has gone away', 'call ADD again');
     node.attachments.put({ ...attachment, phase: 'Ready' });
+    node.afterwork.settle(attachment.device);
   } catch (error) {
     await tearDown(node, node.attachments.get(key) ?? attachment).catch((failure) => {
       node.log.warn(

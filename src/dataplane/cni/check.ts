@@ -154,7 +154,10 @@ export function concerns(
 ): boolean {
   switch (action.op) {
     case 'Attach':
+    case 'AttachFilter':
       return action.name === device;
+    case 'RemoveFilter':
+      return action.ifindex === ifindex;
     case 'Detach':
     case 'UpdateLink':
       return action.pin === device;

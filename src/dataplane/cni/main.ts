@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AgentLog } from '../agent-options.ts';
 import { textOf } from '../errors.ts';
 import { readJson, writeAtomically } from '../files.ts';
+import { Afterwork } from './afterwork.ts';
 import { Attachments } from './attachments.ts';
 import type { CniAgent, CniNode } from './cni-node.ts';
 import { type CniOptions, Installation } from './installation.ts';
@@ -18,6 +19,7 @@ export class Cni {
   readonly #log: AgentLog;
   readonly #attachments: Attachments;
   readonly #known: KnownPods;
+  readonly #afterwork: Afterwork;
   readonly #node: CniNode;
   readonly #server: CniServer;
   readonly #installation: Installation;
@@ -33,8 +35,10 @@ export class Cni {
     this.#installation = new Installation(options, stateDir);
     this.#rangesPath = join(stateDir, 'cni', 'ranges.json');
     this.#known = new KnownPods(stateDir);
+    this.#afterwork = new Afterwork(agent, log);
     this.#node = {
       agent,
+      afterwork: this.#afterwork,
       attachments: this.#attachments,
       known: this.#known,
       log,
@@ -56,8 +60,14 @@ export class Cni {
     this.afterRound();
   }
 
+  /** What calls have left for later. */
+  get waiting(): Afterwork['waiting'] {
+    return this.#afterwork.waiting;
+  }
+
   async stop(): Promise<void> {
     await this.#server.stop();
+    await this.#afterwork.stop();
     this.#attachments.flush();
   }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { NodeFacts } from '../node-facts.ts';
+import { Afterwork } from './afterwork.ts';
 import { Attachments } from './attachments.ts';
 import { impossiblePlugins } from './chained.ts';
 import { CONFLIST, renderConflist } from './conflist.ts';
@@ -121,6 +122,7 @@ describe('calls', () => {
     const agent = {
       plug: never,
       unplug: never,
+      followDevice: never,
       plan: async () => [],
       pods: () => [],
       about: async () => undefined,
@@ -133,6 +135,7 @@ describe('calls', () => {
     const known = new KnownPods(folder);
     service = new CniService({
       agent,
+      afterwork: new Afterwork(agent, log),
       attachments,
       known,
       log,

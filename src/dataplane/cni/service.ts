@@ -11,7 +11,7 @@ import { commandOf, type Target, targetOf } from './environment.ts';
 import { collectGarbage } from './gc.ts';
 import { status } from './status.ts';
 import { Steps } from './steps.ts';
-import { tearDown } from './teardown.ts';
+import { letGo } from './teardown.ts';
 import { Turns } from './turns.ts';
 import { type CniVersion, isSupported, NEWEST_VERSION } from './versions.ts';
 import type { CniAnswer, CniCall } from './wire.ts';
@@ -36,7 +36,7 @@ export class CniService {
     const ms = () => Math.round(performance.now() - startedAt);
     const about = () => ({ command, containerId, ifname, ms: ms(), steps: steps.took });
     try {
-      const body = await this.#do(call, isHeard, steps);
+      const body = await this.#node.afterwork.before(() => this.#do(call, isHeard, steps));
       this.#node.log.info(about(), `CNI ${command}`);
       return { status: 0, body };
     } catch (error) {
@@ -77,7 +77,7 @@ export class CniService {
   async #delete({ containerId, ifname }: Target, steps: Steps): Promise<void> {
     const key = attachmentKey(containerId, ifname);
     const attachment = this.#node.attachments.get(key);
-    if (attachment !== undefined) await tearDown(this.#node, attachment, steps);
+    if (attachment !== undefined) await letGo(this.#node, attachment, steps);
     else await deleteDevice(deviceOf(key));
   }
 }

@@ -58,12 +58,18 @@ test('each metric has a help, a type and its samples, with labels escaped', () =
       'process_cpu_seconds_total 1.5',
     ]),
   );
+  expect(lines.join()).not.toContain('cni'); // this agent serves no plugin
   const names = lines.filter((line) => line.startsWith('# TYPE'));
   expect(new Set(names).size).toBe(names.length);
 });
 
 test('before anything is in the kernel the agent speaks of itself only', () => {
-  const text = metricsText({ ...HEALTH, failure: { reason: 'X', message: 'y' } }, undefined, [], FACTS);
+  const afterwork = { idle: 2, unsettled: 1 };
+  const failure = { reason: 'X', message: 'y' };
+  const text = metricsText({ ...HEALTH, failure, afterwork }, undefined, [], FACTS);
+  expect(text).toContain(
+    'cubeplane_cni_afterwork{work="delete"} 2\ncubeplane_cni_afterwork{work="link"} 1\n',
+  );
   expect(text).toContain('cubeplane_agent_failing 1\n');
   expect(text).not.toContain('cubeplane_port');
 });

@@ -96,6 +96,18 @@ function agentMetrics(page: Page, health: AgentHealth, facts: ProcessFacts): voi
     'Chains whose newest revision is not in force.',
     Object.keys(health.waiting).length,
   );
+  const { afterwork } = health;
+  page.add(
+    'cubeplane_cni_afterwork',
+    'gauge',
+    'What CNI calls have left for later: deletions of pairs, links of new pods.',
+    afterwork === undefined
+      ? []
+      : [
+          [{ work: 'delete' }, afterwork.idle],
+          [{ work: 'link' }, afterwork.unsettled],
+        ],
+  );
   page.add(
     'cubeplane_slow_path_records_total',
     'counter',

@@ -6,9 +6,9 @@ import type { MapWrite } from '../../cubes/cube-type.ts';
 import type { Action } from '../actions.ts';
 import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/tcx.ts';
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
-import { programOfPin } from '../names.ts';
+import { pinNameOfInterface, programOfPin } from '../names.ts';
 import type { Instance } from '../state.ts';
-import { BpfMap, type BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
+import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
 import { runCgroup } from './cgroup.ts';
 import { explain } from './failure.ts';
@@ -17,6 +17,7 @@ import { detachLink, keepLink, updateLink, withProgram } from './links.ts';
 import { removeOlder, takeOverLink } from './older-abi.ts';
 import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
 import { ipBatch } from './run.ts';
+import { attachFilter, removeFilter } from './tc-filter.ts';
 import { runXdp } from './xdp.ts';
 
 export interface ExecutorOptions {
@@ -56,7 +57,7 @@ export class Executor {
 
   /**
    * Runs actions in order; `instances` describes those that they speak of. Throws AgentError at the first that fails:
-   * those before it are done. `onDone` is told of each that succeeded.
+   * those before it are done. `onDone` is told of each that succeeded, or of what was done in its place.
    */
   async run(
     actions: readonly Action[],
@@ -65,12 +66,13 @@ export class Executor {
   ): Promise<void> {
     try {
       for (const action of actions) {
+        let instead: Action | undefined;
         try {
-          await this.#run(action, instances);
+          instead = (await this.#run(action, instances)) ?? undefined;
         } catch (error) {
           throw explain(action, error, this.#options.logs);
         }
-        onDone(action);
+        onDone(instead ?? action);
         this.#options.afterAction?.(action);
       }
     } finally {
@@ -112,7 +114,9 @@ export class Executor {
     this.#graceMaps = undefined;
   }
 
-  async #run(action: Action, instances: ReadonlyMap<string, Instance>): Promise<void> {
+  /** Returns what was done in place of the action, if anything. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most branches return nothing
+  async #run(action: Action, instances: ReadonlyMap<string, Instance>): Promise<Action | void> {
     const { pins } = this.#options;
     switch (action.op) {
       case 'Ip':
@@ -166,6 +170,10 @@ export class Executor {
         return this.#grace();
       case 'Attach':
         return this.#attach(action.pin, action.ifindex, action.entry);
+      case 'AttachFilter':
+        return await this.#attachFilter(action);
+      case 'RemoveFilter':
+        return await removeFilter(action.ifindex);
       case 'RenameLink':
         return renameSync(pins.link(action.from), pins.link(action.pin));
       case 'UpdateLink':
@@ -336,6 +344,23 @@ export class Executor {
     withProgram(pins.program(name, entry), (program) =>
       keepLink(TcxLink.create(program, ifindex, direction), pins.link(pin)),
     );
+  }
+
+  /** A kernel without such filters makes the link at once. */
+  async #attachFilter({
+    name,
+    ifindex,
+    entry,
+  }: Action & { op: 'AttachFilter' }): Promise<Action | undefined> {
+    const program = BpfProgram.openPinned(this.#options.pins.program('entry', entry));
+    try {
+      if (await attachFilter(program, ifindex)) return undefined;
+    } finally {
+      program.close();
+    }
+    const pin = pinNameOfInterface(name);
+    this.#attach(pin, ifindex, entry);
+    return { op: 'Attach', pin, name, ifindex, entry };
   }
 
   #updateLink(pin: string, entry: string): void {

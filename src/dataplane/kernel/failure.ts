@@ -47,7 +47,10 @@ export function explain(action: Action, error: unknown, logs: string): AgentErro
   if (error.code === 'EPERM' || error.code === 'EACCES') {
     return fail('NotPermitted', `${error.call} ${error.object}: ${error.code}`, CAPABILITIES);
   }
-  if (error.code === 'ENODEV' && (action.op === 'Attach' || action.op === 'AttachXdp')) {
+  if (
+    error.code === 'ENODEV' &&
+    (action.op === 'Attach' || action.op === 'AttachFilter' || action.op === 'AttachXdp')
+  ) {
     return fail(
       'InterfaceGone',
       `${action.name} (${action.ifindex}) is gone`,

@@ -8,12 +8,13 @@ import { observeCgroup } from './cgroup.ts';
 import { withLink, withProgram } from './links.ts';
 import { observeOlder } from './older-abi.ts';
 import { LATER_MAPS, names, type Pins, SHARED_MAPS } from './pins.ts';
+import { observeFilters } from './tc-filter.ts';
 import { observeXdp, observeXdpSlots } from './xdp.ts';
 
 const BANK_SIZE = CUBE_SLOTS * CUBE_PORTS;
 
 /** Reads back what earlier agents pinned. Cheap next to one packet of a chain per millisecond: about 10 ms. */
-export function observe(pins: Pins): KernelState {
+export async function observe(pins: Pins): Promise<KernelState> {
   const shared = new Set(names(join(pins.root, 'node')));
   const missing = SHARED_MAPS.filter((map) => !shared.has(map));
   const ready = missing.every((map) => LATER_MAPS.has(map));
@@ -24,10 +25,14 @@ export function observe(pins: Pins): KernelState {
     if (maps.length > 0) stateMaps.set(cube, new Set(maps));
   }
   const entries = observePrograms(pins, 'entry');
+  const filters = await observeFilters(entries);
   const links = observeLinks(pins, new Map([...entries, ...observePrograms(pins, 'copies')]));
   const xdp = observeXdp(pins);
   const cgroup = observeCgroup(pins, instances.keys());
-  if (!ready) return { ...EMPTY_KERNEL, instances, stateMaps, links, older: observeOlder(pins), xdp, cgroup };
+  if (!ready) {
+    const older = observeOlder(pins);
+    return { ...EMPTY_KERNEL, instances, stateMaps, links, filters, older, xdp, cgroup };
+  }
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
@@ -45,6 +50,7 @@ export function observe(pins: Pins): KernelState {
       Map<Hex, Hex>
     >,
     links,
+    filters,
     older: observeOlder(pins),
     xdp,
     cgroup,

@@ -3,8 +3,20 @@
 import { closeSync, openSync, readlinkSync, statSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import { GATEWAY_MAC } from '../layout.ts';
+import { idleNameOf } from '../names.ts';
+import type { Request } from './rtnetlink/encoding.ts';
 import { addAddress, addDefaultRoute, addHostRoute, setNeighbour } from './rtnetlink/inside.ts';
-import { deleteLink, getLink, linksIn, newVeth, setUp } from './rtnetlink/link.ts';
+import {
+  deleteLink,
+  deleteLinkAt,
+  getLink,
+  linksIn,
+  newVeth,
+  setAside,
+  setDown,
+  setUp,
+} from './rtnetlink/link.ts';
+import { getNetnsId, netnsIdIn } from './rtnetlink/namespace.ts';
 import { refusalOf, tell } from './rtnetlink/tell.ts';
 import { ipJson } from './run.ts';
 
@@ -38,7 +50,7 @@ export function checkNamespace(path: string): void {
 }
 
 /**
- * Makes the pair, the pod's end down and at once in its namespace under its name: there is no half of it. Returns the
+ * Makes the pair, down, the pod's end at once in its namespace under its name: there is no half of it. Returns the
  * interface number of the pod's end, in its namespace.
  */
 export async function makeVeth({ device, netns, ifname, mac, mtu }: VethWish): Promise<number> {
@@ -69,10 +81,58 @@ export async function setUpInside(wish: VethWish, ifindex: number): Promise<void
   await tell(requests, { netns, files: [[`/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`, '0']] });
 }
 
+/** What was taken out of use: which pair is to be deleted, whatever else gets its name. */
+export interface IdleVeth {
+  readonly device: string;
+  readonly ifindex: number;
+}
+
+/**
+ * Ends the traffic of a pair at once, without the wait for its removal: the node's end goes down, so that nothing passes, and the
+ * pod's end goes down and gets another name, so that the container is free to have an interface of that name again.
+ *
+ * @param device the node's end, and `netns` where the pod's end was put.
+ * @returns undefined where it is not known to be so: the pair is gone, or its other end was moved, with or without its namespace.
+ */
+export async function idleVeth({
+  device,
+  netns,
+}: Pick<VethWish, 'device' | 'netns'>): Promise<IdleVeth | undefined> {
+  let namespace: number;
+  try {
+    namespace = openSync(netns, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    const answer = await tell([setDown(device), getLink(device), getNetnsId(namespace)]);
+    const [link] = linksIn(answer);
+    if (link?.peerIfindex === undefined || link.peerNetnsId === undefined) return undefined;
+    if (link.peerNetnsId !== netnsIdIn(answer)) return undefined;
+    await tell([setAside(link.peerIfindex, idleNameOf(device))], { netns });
+    return { device, ifindex: link.ifindex };
+  } catch (error) {
+    // Whatever the kernel refuses here, such as a namespace that is none any more: a removal says more.
+    if (refusalOf(error) !== undefined) return undefined;
+    throw error;
+  } finally {
+    closeSync(namespace);
+  }
+}
+
+/** Deletes a pair that is out of use. Returns whether it was there. Throws AgentError. */
+export async function deleteIdle({ ifindex }: IdleVeth): Promise<boolean> {
+  return await isDone([deleteLinkAt(ifindex)]);
+}
+
 /** Deletes the pair by the node's end. Returns whether it was there. Throws AgentError. */
 export async function deleteDevice(device: string): Promise<boolean> {
+  return await isDone([deleteLink(device)]);
+}
+
+async function isDone(requests: readonly Request[]): Promise<boolean> {
   try {
-    await tell([deleteLink(device)]);
+    await tell(requests);
     return true;
   } catch (error) {
     if (refusalOf(error) === 'ENODEV') return false;

@@ -74,6 +74,8 @@ async function obey(command: Command): Promise<unknown> {
       return await agent.plug(command.request as never);
     case 'unplug':
       return await agent.unplug(command.namespace ?? '', command.name ?? '');
+    case 'follow':
+      return await agent.followDevice(command.name ?? '');
     case 'stop':
       await server.stop();
       await agent.stop();

@@ -121,21 +121,40 @@ export class CniRuntime {
     return await this.call('GC', undefined, { conf: { 'cni.dev/valid-attachments': valid } });
   }
 
-  /** What CNI has made on the node: devices, leases, rows of pods in the kernel. */
-  async traces(): Promise<{ devices: string[]; leases: number; pods: number; rows: number }> {
+  /** The node's ends of pods' pairs. */
+  async #devices(): Promise<string[]> {
+    const links = await this.worker.node.namespace.ipJson('link show');
+    return links.map(({ ifname }) => String(ifname)).filter((name) => /^cp[0-9a-f]{13}$/.test(name));
+  }
+
+  get #leases(): number {
     const { node, agent } = this.worker;
-    const devices = (await node.namespace.ipJson('link show')).map(({ ifname }) => String(ifname));
-    const folder = join(agent.stateDir, node.name, 'cni', 'attachments');
-    const files = (path: string) => (existsSync(path) ? readdirSync(path).length : 0);
+    return files(join(agent.stateDir, node.name, 'cni', 'attachments'));
+  }
+
+  /** Waits until the pairs that a DEL has left to the agent are deleted. */
+  async settled(): Promise<void> {
+    for (const deadline = Date.now() + 10_000; Date.now() < deadline; await sleep(20))
+      if ((await this.#devices()).length <= this.#leases) return;
+  }
+
+  /** What CNI has made on the node: devices, leases, rows of pods in the kernel. Waits for what a DEL has left to the agent. */
+  async traces(): Promise<{ devices: string[]; leases: number; pods: number; rows: number }> {
+    await this.settled();
+    const { node, agent } = this.worker;
     const path = this.worker.counters.pins.sharedMap('pods');
     const { stdout } = await run(['bpftool', '-j', 'map', 'dump', 'pinned', path]);
     return {
-      devices: devices.filter((name) => /^cp[0-9a-f]{13}$/.test(name)),
-      leases: files(folder),
+      devices: await this.#devices(),
+      leases: this.#leases,
       pods: files(join(agent.stateDir, node.name, 'pods')),
       rows: (JSON.parse(stdout) as unknown[]).length,
     };
   }
+}
+
+function files(path: string): number {
+  return existsSync(path) ? readdirSync(path).length : 0;
 }
 
 export const NOTHING = { devices: [], leases: 0, pods: 0, rows: 0 };

@@ -21,7 +21,15 @@ const TYPE_MASK = 0x3fff;
 
 const aligned = (length: number): number => (length + 3) & ~3;
 
-export const Flag = { Request: 0x1, Ack: 0x4, Replace: 0x100, Exclusive: 0x200, Create: 0x400 } as const;
+export const Flag = {
+  Request: 0x1,
+  Ack: 0x4,
+  Replace: 0x100,
+  Exclusive: 0x200,
+  /** NLM_F_ROOT | NLM_F_MATCH: all that there are. */
+  Dump: 0x300,
+  Create: 0x400,
+} as const;
 
 /** One message, padded. */
 export function message(type: number, flags: number, fixed: Buffer, attributes: readonly Buffer[]): Buffer {

@@ -16,7 +16,17 @@ import {
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
-const IFLA = { Address: 1, Name: 3, Mtu: 4, Link: 5, OperState: 16, LinkInfo: 18, NetnsFd: 28, ExtMask: 29 };
+const IFLA = {
+  Address: 1,
+  Name: 3,
+  Mtu: 4,
+  Link: 5,
+  OperState: 16,
+  LinkInfo: 18,
+  NetnsFd: 28,
+  ExtMask: 29,
+  LinkNetnsId: 37,
+};
 const IFLA_INFO = { Kind: 1, Data: 2 };
 const VETH_INFO_PEER = 1;
 const IFF_UP = 0x1;
@@ -28,12 +38,12 @@ const SKIP_STATS = 1 << 3;
 /** ifinfomsg: family u8, pad u8, type u16, index i32, flags u32, change u32. */
 const FIXED = 16;
 
-function fixed(isUp = false): Buffer {
+/** @param isUp undefined: stays as it is. */
+function fixed(isUp?: boolean, ifindex = 0): Buffer {
   const buffer = Buffer.alloc(FIXED);
-  if (isUp) {
-    buffer.writeUInt32LE(IFF_UP, 8);
-    buffer.writeUInt32LE(IFF_UP, 12);
-  }
+  buffer.writeInt32LE(ifindex, 4);
+  if (isUp === true) buffer.writeUInt32LE(IFF_UP, 8);
+  if (isUp !== undefined) buffer.writeUInt32LE(IFF_UP, 12);
   return buffer;
 }
 
@@ -51,14 +61,14 @@ function end(one: End): Buffer[] {
   ];
 }
 
-/** Makes a pair, the first end up, the second down and at once in the namespace of an open file. */
+/** Makes a pair, both ends down, the second at once in the namespace of an open file. */
 export function newVeth(here: End, there: End, netnsFd: number): Request {
   const peer = Buffer.concat([fixed(), ...end(there), attribute(IFLA.NetnsFd, u32(netnsFd))]);
   const info = nested(IFLA.LinkInfo, [
     attribute(IFLA_INFO.Kind, text('veth')),
     nested(IFLA_INFO.Data, [attribute(VETH_INFO_PEER, peer)]),
   ]);
-  const bytes = message(RTM_NEWLINK, Flag.Create | Flag.Exclusive, fixed(true), [...end(here), info]);
+  const bytes = message(RTM_NEWLINK, Flag.Create | Flag.Exclusive, fixed(), [...end(here), info]);
   return { what: `pair of ${here.name} and ${there.name}`, bytes };
 }
 
@@ -71,9 +81,28 @@ export function setUp(name: string, address?: string): Request {
   return { what: `interface ${name} up`, bytes };
 }
 
+export function setDown(name: string): Request {
+  const bytes = message(RTM_NEWLINK, 0, fixed(false), [attribute(IFLA.Name, text(name))]);
+  return { what: `interface ${name} down`, bytes };
+}
+
+/** Takes an interface out of use under another name. */
+export function setAside(ifindex: number, name: string): Request {
+  const bytes = message(RTM_NEWLINK, 0, fixed(false, ifindex), [attribute(IFLA.Name, text(name))]);
+  return { what: `interface ${ifindex} as ${name}`, bytes };
+}
+
 export function deleteLink(name: string): Request {
   const bytes = message(RTM_DELLINK, 0, fixed(), [attribute(IFLA.Name, text(name))]);
   return { what: `deletion of ${name}`, bytes };
+}
+
+/** The same of an interface that may have another name by now. */
+export function deleteLinkAt(ifindex: number): Request {
+  return {
+    what: `deletion of interface ${ifindex}`,
+    bytes: message(RTM_DELLINK, 0, fixed(undefined, ifindex), []),
+  };
 }
 
 export function getLink(name: string): Request {
@@ -86,6 +115,8 @@ export interface Link {
   readonly ifindex: number;
   /** Of the other end of a pair, in that one's namespace. */
   readonly peerIfindex: number | undefined;
+  /** The kernel's number here for the namespace of that end; undefined: it is in this one. */
+  readonly peerNetnsId: number | undefined;
   readonly mac: string;
   readonly mtu: number;
   readonly up: boolean;
@@ -109,6 +140,7 @@ function linkOf(body: Buffer): Link {
     name: textOf(found.get(IFLA.Name)),
     ifindex: body.readInt32LE(4),
     peerIfindex: found.get(IFLA.Link)?.readUInt32LE(),
+    peerNetnsId: found.get(IFLA.LinkNetnsId)?.readInt32LE(),
     mac: (found.get(IFLA.Address)?.toString('hex').match(/../g) ?? []).join(':'),
     mtu: found.get(IFLA.Mtu)?.readUInt32LE() ?? 0,
     up: (flags & IFF_UP) !== 0 && isLower,
