@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isInPod } from '../k8s/service-account.ts';
 import { CliError, EXIT } from './errors.ts';
 import type { ObjectView } from './view/object-view.ts';
 
@@ -20,7 +21,8 @@ export type Source =
   | { readonly type: 'cluster'; readonly kubeconfig?: string; readonly context?: string };
 
 /**
- * Where objects are: what the options say, else CUBEPLANE_MANIFESTS, else the cluster of a kubeconfig that is there.
+ * Where objects are: what the options say, else CUBEPLANE_MANIFESTS, else the cluster of a kubeconfig that is there, or that this
+ * process is a pod of.
  *
  * @throws CliError for both at once and for none.
  */
@@ -38,7 +40,8 @@ export function sourceOf(options: SourceOptions, environment = process.env): Sou
   if (directory)
     return { type: 'directory', directory: resolve(directory), stateRoot: stateRootOf(options, environment) };
   const home = environment.HOME ?? homedir();
-  if (environment.KUBECONFIG || existsSync(join(home, '.kube/config'))) return { type: 'cluster' };
+  const isNamed = environment.KUBECONFIG || existsSync(join(home, '.kube/config'));
+  if (isNamed || isInPod(environment)) return { type: 'cluster' };
   throw new CliError(
     EXIT.usage,
     'where are the objects?',

@@ -183,6 +183,7 @@ function agentCommands(program: Command): void {
     .addOption(
       new Option('--log-level <level>', 'least level that is logged')
         .choices(['debug', 'info', 'warn', 'error'])
+        .env('CUBEPLANE_LOG_LEVEL')
         .default('info'),
     )
     .addOption(

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
+import { isInPod, SERVICE_ACCOUNT } from './service-account.ts';
 
 /** What TLS needs; PEM. Absent members mean Node's defaults. */
 export interface TlsMaterial {
@@ -79,7 +80,6 @@ interface Kubeconfig {
   contexts?: { name: string; context: { cluster?: string; user?: string; namespace?: string } }[] | null;
 }
 
-const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const TOKEN_LIFE_MS = 60_000;
 
 /**
@@ -125,7 +125,7 @@ function configFiles(
 ): string[] | undefined {
   const named = explicit ?? env.KUBECONFIG;
   if (named !== undefined && named !== '') return named.split(delimiter).filter((path) => path !== '');
-  if (env.KUBERNETES_SERVICE_HOST !== undefined && existsSync(`${SERVICE_ACCOUNT}/token`)) return undefined;
+  if (isInPod(env)) return undefined;
   const home = join(env.HOME ?? homedir(), '.kube', 'config');
   if (existsSync(home)) return [home];
   throw new KubeconfigError(
@@ -233,8 +233,13 @@ function tokenReader(file: string): () => string {
 }
 
 function inCluster(env: Readonly<Record<string, string | undefined>>): Connection {
-  const host = env.KUBERNETES_SERVICE_HOST ?? '';
-  const port = env.KUBERNETES_SERVICE_PORT ?? '443';
+  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = env;
+  if (!/^[^\s/]+$/.test(host) || !/^[1-9]\d*$/.test(port)) {
+    throw new KubeconfigError(
+      `the pod’s environment does not say where the API server is (KUBERNETES_SERVICE_HOST is ${JSON.stringify(host)}, KUBERNETES_SERVICE_PORT ${JSON.stringify(port)}); ` +
+        'write its address into config/default/api-server.env, which becomes the ConfigMap cubeplane-api-server, and apply config/default again',
+    );
+  }
   const token = tokenReader(`${SERVICE_ACCOUNT}/token`);
   const namespaceFile = `${SERVICE_ACCOUNT}/namespace`;
   return {
@@ -251,7 +256,12 @@ async function withPlugin(
   namespace: string | undefined,
   cluster: NamedCluster['cluster'],
 ): Promise<Connection> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('@kubernetes/client-node').catch((cause: unknown) => {
+    throw new KubeconfigError(
+      `${files.join(':')}: the user asks for a plugin (exec or auth-provider), which the container image cannot run; give a kubeconfig with a token or a certificate`,
+      { cause },
+    );
+  });
   const config = new KubeConfig();
   config.loadFromFile(files[0] ?? '');
   for (const file of files.slice(1)) {

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { connect } from '../k8s/client.ts';
+import { KubeconfigError } from '../k8s/kubeconfig.ts';
 import { serveHealth } from './health-server.ts';
 import { AGENT_DEAD_MS } from './lease.ts';
 import { startOperator } from './operator.ts';
@@ -37,10 +38,21 @@ const program = new Command('cubeplane-operator')
     seconds,
     AGENT_DEAD_MS / 1000,
   )
-  .option('--log-level <level>', 'trace, debug, info, warn, error', 'info')
+  .addOption(
+    new Option('--log-level <level>', 'least level that is logged')
+      .choices(['trace', 'debug', 'info', 'warn', 'error'])
+      .env('CUBEPLANE_LOG_LEVEL')
+      .default('info'),
+  )
   .action(run);
 
-await program.parseAsync();
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof KubeconfigError)) throw error;
+  process.stderr.write(`cubeplane-operator: error: ${error.message}\n`);
+  process.exitCode = 1;
+}
 
 function seconds(text: string): number {
   const value = Number(text);

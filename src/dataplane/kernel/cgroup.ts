@@ -16,15 +16,23 @@ import { names, type Pins } from './pins.ts';
 /** CGROUP2_SUPER_MAGIC of linux/magic.h. */
 const CGROUP2_MAGIC = 0x63677270;
 
-/** The directory `path`, by default the root of the first cgroup2 mount; undefined where that is none of cgroup2. */
+/**
+ * The directory `path`, or `unified` in it, which is where systemd has cgroup2 on hybrid systems; by default the root of the first
+ * cgroup2 mount; undefined where that is none of cgroup2.
+ */
 export function findCgroup(path: string | undefined): Cgroup | undefined {
   const directory = path ?? cgroup2Mount(readFileSync('/proc/mounts', 'utf8'));
   if (directory === undefined) return undefined;
+  const places = path === undefined ? [directory] : [directory, join(directory, 'unified')];
+  const found = places.find(isCgroup2);
+  return found === undefined ? undefined : { path: found, id: String(statSync(found, { bigint: true }).ino) };
+}
+
+function isCgroup2(directory: string): boolean {
   try {
-    if (statfsSync(directory).type !== CGROUP2_MAGIC) return undefined;
-    return { path: directory, id: String(statSync(directory, { bigint: true }).ino) };
+    return statfsSync(directory).type === CGROUP2_MAGIC;
   } catch {
-    return undefined;
+    return false;
   }
 }
 

@@ -19,6 +19,7 @@ import {
 import { getNetnsId, netnsIdIn } from './rtnetlink/namespace.ts';
 import { refusalOf, tell } from './rtnetlink/tell.ts';
 import { ipJson } from './run.ts';
+import { sysctlPath } from './sysctl.ts';
 
 export interface VethWish {
   readonly device: string;
@@ -78,7 +79,7 @@ export async function setUpInside(wish: VethWish, ifindex: number): Promise<void
       addHostRoute(ifindex, gateway),
       addDefaultRoute(ifindex, gateway, mtu.route),
     );
-  await tell(requests, { netns, files: [[`/proc/sys/net/ipv6/conf/${ifname}/disable_ipv6`, '0']] });
+  await tell(requests, { netns, files: [[sysctlPath(`net/ipv6/conf/${ifname}/disable_ipv6`), '0']] });
 }
 
 /** What was taken out of use: which pair is to be deleted, whatever else gets its name. */

@@ -6,9 +6,10 @@ import { textOf } from '../errors.ts';
 import { readJson, writeAtomically } from '../files.ts';
 import type { Graph } from '../graph-model.ts';
 import { formatPorts, joinPorts, type PortRange, parsePorts, planReservation } from '../reserved-ports.ts';
+import { sysctlPath } from './sysctl.ts';
 
 /** Of the network namespace that the agent is in; it holds for IPv6, too. */
-const SYSCTL = '/proc/sys/net/ipv4/ip_local_reserved_ports';
+const SYSCTL = 'net/ipv4/ip_local_reserved_ports';
 
 const RESERVED_PORTS = 'reserved-ports.json';
 
@@ -20,13 +21,13 @@ export function reservePorts(stateDir: string, wanted: readonly PortRange[]): vo
   const path = join(stateDir, RESERVED_PORTS);
   const ours = parsePorts(oursIn(path));
   if (ours.length === 0 && wanted.length === 0) return;
-  const now = parsePorts(readFileSync(SYSCTL, 'utf8'));
+  const now = parsePorts(readFileSync(sysctlPath(SYSCTL), 'utf8'));
   const plan = planReservation(now, ours, wanted);
   const remember = (ranges: readonly PortRange[]) =>
     writeAtomically(path, `${JSON.stringify({ ports: formatPorts(ranges) })}\n`);
   if (formatPorts(plan.all) !== formatPorts(now)) {
     remember(joinPorts([...ours, ...plan.ours]));
-    writeFileSync(SYSCTL, `${formatPorts(plan.all)}\n`);
+    writeFileSync(sysctlPath(SYSCTL), `${formatPorts(plan.all)}\n`);
   }
   if (plan.ours.length === 0) rmSync(path, { force: true });
   else if (formatPorts(plan.ours) !== oursIn(path)) remember(plan.ours);
