@@ -72,12 +72,13 @@ function notRunning(path: string, cause: NodeJS.ErrnoException): AgentError {
   );
 }
 
-/** Whether an agent answers there. */
+/** Whether an agent is there: one that takes a connection and does not answer it is busy, or about to end. */
 export async function isAgentRunning(stateDir: string): Promise<boolean> {
   try {
     await askAgent(stateDir, 'status', {}, 5_000);
     return true;
   } catch (error) {
-    return !(error instanceof AgentError && error.code === 'AgentNotRunning');
+    const isThere = !(error instanceof AgentError && error.code === 'AgentNotRunning');
+    return isThere || error.cause === undefined;
   }
 }

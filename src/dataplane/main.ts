@@ -73,8 +73,10 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     stop: async () => {
       closeServers();
       await cni?.stop();
-      await server.stop();
+      server.end();
+      // what it has begun it ends
       await agent.stop();
+      await server.stop();
     },
   };
 }

@@ -18,6 +18,7 @@ export class AgentServer {
   readonly #path: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #isEnding = false;
 
   constructor(agent: Agent, stateDir: string) {
     this.#agent = agent;
@@ -35,6 +36,11 @@ export class AgentServer {
       );
     }
     await listenPrivately(this.#server, this.#path);
+  }
+
+  /** From now on it says no more than that it is there, while the agent ends: nobody else may touch the node before. */
+  end(): void {
+    this.#isEnding = true;
   }
 
   async stop(): Promise<void> {
@@ -83,6 +89,8 @@ export class AgentServer {
   }
 
   async #call(method: Method, params: unknown): Promise<unknown> {
+    if (this.#isEnding && method !== 'status')
+      throw new AgentError('AgentNotRunning', 'the agent of this node is ending', 'try again with the next one');
     switch (method) {
       case 'plug':
         // Labels are the API server's to tell, host ports and bandwidth the runtime's.

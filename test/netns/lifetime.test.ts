@@ -139,3 +139,21 @@ test('a graceful end of the agent leaves traffic, down leaves nothing', async ()
   for (const pod of [client, backend]) await agent.plug(pod);
   expect((await ask(client.namespace, vipsOf(10).ipv4, PORT)).failures).toEqual([]);
 });
+
+test('down does nothing while an agent is still ending', async () => {
+  const { agent, counters } = lab.worker(0);
+  await agent.stop();
+  await agent.down();
+  const running = await agent.launch();
+  // In the middle of its first round, which it ends before it goes; held there, as on a busy node.
+  await running.waitForOutput(/read \d+ objects/);
+  running.kill('SIGTERM');
+  await running.waitForOutput(/the agent ends/);
+  await sleep(200);
+  running.kill('SIGSTOP');
+  await expect(agent.down()).rejects.toThrow(/is running\n.*end it first/);
+  running.kill('SIGCONT');
+  expect(await running.exited()).toBe(0);
+  await agent.down();
+  expect(existsSync(counters.pins.nodeRoot)).toBe(false);
+});
