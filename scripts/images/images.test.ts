@@ -77,11 +77,14 @@ test('an archive is an OCI layout whose blobs are what their names say', async (
   expect(blob(layers[0])).toHaveLength(layers[0].size);
 });
 
-test('config/default asks for the image of this version by the name that it gets', () => {
-  const { images } = parse(readFileSync(join(ROOT, 'config/default/kustomization.yaml'), 'utf8'));
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  expect(images).toEqual([{ name: 'cubeplane', newName: NAME, newTag: version }]);
-});
+test.each([['default'], ['uninstall']])(
+  'config/%s asks for the image of this version by its name',
+  (folder) => {
+    const { images } = parse(readFileSync(join(ROOT, 'config', folder, 'kustomization.yaml'), 'utf8'));
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    expect(images).toEqual([{ name: 'cubeplane', newName: NAME, newTag: version }]);
+  },
+);
 
 test('kustomize takes all CRDs', () => {
   const folder = join(ROOT, 'crds');
