@@ -17,8 +17,10 @@ MULTIARCH   := $(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu
 BPF_SOURCES := $(sort $(wildcard bpf/*/*.bpf.c) $(wildcard test/kernel/fixtures/*.bpf.c))
 BPF_NAMES   := $(notdir $(BPF_SOURCES:.bpf.c=))
 BPF_OBJECTS := $(BPF_NAMES:%=$(BUILD)/bpf/%.o)
-# A header's functions are static and no object uses all of them.
+# A header's functions are static and no object uses all of them. Line information names files from the project's folder on, so that
+# an object is the same wherever it is built.
 BPF_FLAGS   := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Werror -Wno-unused-function -Ibpf/include \
+               -ffile-prefix-map=$(CURDIR)=. \
                -isystem /usr/include/$(MULTIARCH)
 
 ifneq ($(words $(BPF_NAMES)),$(words $(sort $(BPF_NAMES))))
