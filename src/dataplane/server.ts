@@ -90,7 +90,11 @@ export class AgentServer {
 
   async #call(method: Method, params: unknown): Promise<unknown> {
     if (this.#isEnding && method !== 'status')
-      throw new AgentError('AgentNotRunning', 'the agent of this node is ending', 'try again with the next one');
+      throw new AgentError(
+        'AgentNotRunning',
+        'the agent of this node is ending',
+        'try again with the next one',
+      );
     switch (method) {
       case 'plug':
         // Labels are the API server's to tell, host ports and bandwidth the runtime's.
