@@ -224,7 +224,7 @@ describe('the API server takes', () => {
     await cluster.kubectl(['apply', '--dry-run=server', '-k', overlay]);
   });
 
-  test.each([['without-cni'], ['metrics'], ['k3s']])('config/default with the component %s', async (name) => {
+  test.each([['without-cni'], ['metrics']])('config/default with the component %s', async (name) => {
     const folder = overlayOf(name, [name], ['default']);
     await cluster.kubectl(['apply', '--server-side', '--dry-run=server', '-k', folder]);
   });
