@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { collectSystem } from '../../scripts/images/debian.ts';
 import { pluginAnswer, startPlugin } from '../harness/cni.ts';
 import {
   type ContainerSpec,
@@ -209,6 +210,15 @@ async function answers(namespace: Namespace): Promise<boolean> {
   }
   return true;
 }
+
+describe('an image is made of files as Debian’s packages have them', () => {
+  test.each([
+    ['is not there', '/usr/bin/no-such-program', /no such file; run npm run setup/],
+    ['is of no package', process.execPath, /of no Debian package/],
+  ])('a program that %s is refused', (_what, path, message) => {
+    expect(() => collectSystem([path], [])).toThrow(message);
+  });
+});
 
 describe('the API server takes', () => {
   test('config/default, by server-side apply, and again by the other one', async () => {
