@@ -24,7 +24,9 @@ interface Node {
 }
 
 const CRDS = join(import.meta.dirname, '../../crds');
-const crds = readdirSync(CRDS).map((file) => parse(readFileSync(join(CRDS, file), 'utf8')));
+const crds = readdirSync(CRDS)
+  .filter((file) => file.endsWith('.yaml'))
+  .map((file) => parse(readFileSync(join(CRDS, file), 'utf8')));
 
 function nodes(node: Node, path: string): [string, Node][] {
   const below = [
