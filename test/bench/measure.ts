@@ -5,7 +5,7 @@ export interface Measure {
   /** Dotted, stable: `chain.one-more-cube`. */
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ns' | 'us' | 'ms' | 's' | 'ratio' | 'packets/s' | 'B' | 'MB';
+  readonly unit: 'ns' | 'us' | 'ms' | 's' | 'ratio' | 'packets/s' | 'connections/s' | 'Gbit/s' | 'B' | 'MB';
   readonly better: 'lower' | 'higher';
   /** What the project aims at; absent: a figure that stands for itself. */
   readonly goal?: number;
@@ -57,13 +57,13 @@ function round(value: number): number {
  * Runs alternatives in turn, A B C, A B C, …, so that a drift of the machine's speed reaches all of them alike.
  * The first round warms up and does not count. Resolves to the values of each alternative, in round order.
  */
-export async function interleave<Name extends string>(
+export async function interleave<Name extends string, Value = number>(
   rounds: number,
-  alternatives: Readonly<Record<Name, () => Promise<number> | number>>,
+  alternatives: Readonly<Record<Name, () => Promise<Value> | Value>>,
   progress: (round: number) => void = () => undefined,
-): Promise<Record<Name, number[]>> {
+): Promise<Record<Name, Value[]>> {
   const names = Object.keys(alternatives) as Name[];
-  const values = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, number[]>;
+  const values = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Value[]>;
   for (let round = 0; round <= rounds; round++) {
     progress(round);
     for (const name of names) {

@@ -132,6 +132,20 @@ export async function createAll(api: KubeApi, path: string, objects: readonly ob
   await Promise.all(Array.from({ length: 8 }, worker));
 }
 
+/** Puts objects, complete as the API server keeps them, straight into etcd; one by one where somebody watches them. */
+export async function storeObjects(
+  { machine }: Cluster,
+  objects: readonly object[],
+  mode: 'at-once' | 'one-by-one',
+): Promise<void> {
+  const file = join(machine.namespace.directory, 'objects.json');
+  await writeFile(file, objects.map((object) => JSON.stringify(object)).join('\n'));
+  const tool = new URL('./tools/etcd-load.ts', import.meta.url).pathname;
+  await machine.namespace.exec([process.execPath, tool, file, mode], {
+    timeoutMs: 300_000,
+  });
+}
+
 /**
  * Stores many CubeTables as the operator would have: the first by server-side apply, and the rest with the same bookkeeping
  * straight into etcd. Resolves when the API server serves them all.
@@ -142,17 +156,11 @@ export async function storeTables(cluster: Cluster, all: readonly CubeTable[]): 
   const path = `${SYSTEM_PATH}/cubetables`;
   const stored = await cluster.api.apply<CubeTable>(`${path}/${first.metadata.name}`, first);
   const { managedFields, creationTimestamp } = stored.metadata as unknown as Record<string, unknown>;
-  const lines = all.slice(1).map((table) =>
-    JSON.stringify({
-      ...table,
-      metadata: { ...table.metadata, uid: randomUUID(), generation: 1, creationTimestamp, managedFields },
-    }),
-  );
-  const { namespace } = cluster.machine;
-  const file = join(namespace.directory, 'tables.json');
-  await writeFile(file, lines.join('\n'));
-  const tool = new URL('./tools/etcd-load.ts', import.meta.url).pathname;
-  await namespace.exec([process.execPath, tool, file], { timeoutMs: 120_000 });
+  const rest = all.slice(1).map((table) => ({
+    ...table,
+    metadata: { ...table.metadata, uid: randomUUID(), generation: 1, creationTimestamp, managedFields },
+  }));
+  await storeObjects(cluster, rest, 'at-once');
   const last = all.at(-1) as CubeTable;
   await cluster.api.get(`${path}/${last.metadata.name}`);
 }

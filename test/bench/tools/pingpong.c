@@ -3,13 +3,17 @@
  * Request and response, as small as they get: one byte there and one back, blocking sockets, one flow.
  *
  *   pingpong server tcp|udp ADDRESS PORT            answers until it is ended; prints "ready" when it listens
- *   pingpong client tcp|udp|connect ADDRESS PORT COUNT
- *                                                   prints p50, p99 and mean in ns, one line
+ *   pingpong client tcp|udp|connect|first ADDRESS[,ADDRESS...] PORT COUNT
+ *                                                   prints p50, p99 and mean in ns, and the datagrams that had no answer
+ *                                                   within two seconds, one line. connect: each time from connect() on;
+ *                                                   first: the first datagram of a new socket and its answer. These two
+ *                                                   ask the addresses in turn
  *   pingpong sink ADDRESS PORT                      counts UDP datagrams until stdin closes, then prints the count;
  *                                                   one of one byte is answered and not counted
- *   pingpong blast ADDRESS PORT SECONDS             sends 64-byte frames (22 B of payload over IPv4) as fast as it can,
- *                                                   after two short questions and answers, which make it an established
- *                                                   flow; prints how many, and the ns of processor time they took
+ *   pingpong blast ADDRESS PORT SECONDS             sends 64-byte frames (22 B of payload over IPv4) as fast as it can for
+ *                                                   so many seconds of its processor time (fractions, too), after two
+ *                                                   short questions and answers, which make it an established flow; prints
+ *                                                   how many, and the ns of processor time they took
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -116,31 +120,53 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void client(const char *kind, const char *address, const char *port, long count)
+static int split(char *list, char **parts, int most)
 {
-	int connects = !strcmp(kind, "connect");
-	int type = !strcmp(kind, "udp") ? SOCK_DGRAM : SOCK_STREAM;
-	int fd = connects ? -1 : make_socket(address, port, type, 0);
-	long *times = malloc(count * sizeof *times), total = 0;
+	int count = 0;
+
+	for (char *part = strtok(list, ","); part && count < most; part = strtok(NULL, ","))
+		parts[count++] = part;
+	return count;
+}
+
+static void client(const char *kind, char *addresses, const char *port, long count)
+{
+	char *targets[64];
+	int many = split(addresses, targets, 64);
+	int connects = !strcmp(kind, "connect"), firsts = !strcmp(kind, "first");
+	int type = firsts || !strcmp(kind, "udp") ? SOCK_DGRAM : SOCK_STREAM;
+	struct timeval patience = {.tv_sec = 2};
+	int fd = connects || firsts ? -1 : make_socket(targets[0], port, type, 0);
+	long *times = malloc(count * sizeof *times), total = 0, lost = 0;
 	char byte = 1;
+
+	if (fd >= 0 && type == SOCK_DGRAM)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 
 	for (long i = 0; i < count; i++) {
 		struct linger reset = {1, 0};
 		long begin = now();
 
-		if (connects)
-			fd = make_socket(address, port, type, 0);
-		if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1)
-			die("round trip");
+		if (connects || firsts)
+			fd = make_socket(targets[i % many], port, type, 0);
+		if (firsts) { /* the socket itself is not what is measured */
+			setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+			begin = now();
+		}
+		if (write(fd, &byte, 1) != 1 || read(fd, &byte, 1) != 1) {
+			if (type != SOCK_DGRAM || errno != EAGAIN)
+				die("round trip");
+			lost++;
+		}
 		times[i] = now() - begin;
 		total += times[i];
-		if (connects) { /* no TIME-WAIT: a run of many connections would use up the ports */
+		if (connects) /* no TIME-WAIT: a run of many connections would use up the ports */
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		if (connects || firsts)
 			close(fd);
-		}
 	}
 	qsort(times, count, sizeof *times, by_value);
-	printf("%ld %ld %ld\n", times[count / 2], times[count * 99 / 100], total / count);
+	printf("%ld %ld %ld %ld\n", times[count / 2], times[count * 99 / 100], total / count, lost);
 }
 
 static void sink(int fd)
@@ -173,7 +199,7 @@ static void sink(int fd)
 	printf("%ld\n", count);
 }
 
-static void blast(int fd, int seconds)
+static void blast(int fd, double seconds)
 {
 	char payload[22] = {0};
 	struct iovec part = {payload, sizeof payload};
@@ -187,9 +213,9 @@ static void blast(int fd, int seconds)
 			die("question to the sink");
 	for (int i = 0; i < 64; i++)
 		messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
-	end = now() + seconds * 1000000000L;
 	busy = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-	while (now() < end) {
+	end = busy + (long)(seconds * 1e9);
+	while (clock_ns(CLOCK_PROCESS_CPUTIME_ID) < end) {
 		int did = sendmmsg(fd, messages, 64, 0);
 
 		if (did > 0)
@@ -216,7 +242,7 @@ int main(int argc, char **argv)
 		puts("ready");
 		sink(fd);
 	} else if (argc == 5 && !strcmp(argv[1], "blast")) {
-		blast(make_socket(argv[2], argv[3], SOCK_DGRAM, 0), atoi(argv[4]));
+		blast(make_socket(argv[2], argv[3], SOCK_DGRAM, 0), atof(argv[4]));
 	} else {
 		fprintf(stderr, "pingpong: see the head of its source for its arguments\n");
 		return 2;
