@@ -18,7 +18,11 @@ const config: Config = {
   // Milliseconds. A bound for what hangs, not a measure of speed: CI machines may be slow.
   testTimeout: 120_000,
   projects: [
-    { ...base, displayName: 'unit', testMatch: ['<rootDir>/{src,scripts,test/harness}/**/*.test.ts'] },
+    {
+      ...base,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{src,scripts,test/harness,test/bench}/**/*.test.ts'],
+    },
     { ...base, displayName: 'kernel', testMatch: ['<rootDir>/test/kernel/**/*.test.ts'] },
     { ...base, displayName: 'netns', testMatch: ['<rootDir>/test/netns/**/*.test.ts'] },
     { ...base, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
