@@ -4,8 +4,10 @@ import { GROUP, VERSION } from '../../src/api/group.ts';
 import {
   ADDRESS_REASONS,
   CONDITION_REASONS,
+  FINDING_REASONS,
   MANIFEST_REASONS,
   NETWORK_REASONS,
+  PLACE_REASONS,
   TRANSLATION_REASONS,
 } from '../../src/api/reasons.ts';
 import type { CubeTypeSchema, DropReason } from '../../src/api/schemas/cube-type.ts';
@@ -247,6 +249,18 @@ ${list(ADDRESS_REASONS)}
 A condition of Kubernetes' own Node, which the operator sets on nodes that have a chain.
 
 ${list(NETWORK_REASONS)}
+
+## Paths
+
+Where a path ends that \`cubeplane connectivity test\` tried (\`place.reason\`), if none of the [drop reasons](drop-reasons.md) says it.
+
+${list(PLACE_REASONS)}
+
+## Migration
+
+What \`cubeplane migrate check\` finds on a node.
+
+${list(FINDING_REASONS)}
 `;
 }
 

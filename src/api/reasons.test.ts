@@ -5,8 +5,10 @@ import { expect, test } from '@jest/globals';
 import {
   ADDRESS_REASONS,
   CONDITION_REASONS,
+  FINDING_REASONS,
   MANIFEST_REASONS,
   NETWORK_REASONS,
+  PLACE_REASONS,
   TRANSLATION_REASONS,
 } from './reasons.ts';
 
@@ -32,8 +34,10 @@ test('every reason that source code gives is described, and so stands in the ref
     [
       ...Object.values(CONDITION_REASONS),
       ADDRESS_REASONS,
+      FINDING_REASONS,
       MANIFEST_REASONS,
       NETWORK_REASONS,
+      PLACE_REASONS,
       TRANSLATION_REASONS,
     ].flatMap(Object.keys),
   );

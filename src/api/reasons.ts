@@ -190,3 +190,33 @@ export const ADDRESS_REASONS = {
 } as const;
 
 export type ManifestReason = keyof typeof MANIFEST_REASONS;
+
+/** Where a path that `cubeplane connectivity test` tried ends, if no drop reason says it. */
+export const PLACE_REASONS = {
+  BetweenNodes: 'The chains of both nodes let it pass: what is between them loses it.',
+  LeftToHost: "It went to the node's own stack: its firewall, or nobody listens.",
+  SentAway: 'It went to something that is no node of the test.',
+  Delivered: 'The chain gave it to the pod: look at the program there.',
+  AgentNotReached: 'The agent of that node could not be asked.',
+  Unknown: 'Events of the trace were lost.',
+} as const;
+
+/** What `cubeplane migrate check` finds on a node. */
+export const FINDING_REASONS = {
+  KernelTooOld: 'The kernel is older than what programs of cubes need.',
+  NoBTF: 'The kernel does not tell its types (BTF).',
+  NoBpffs: 'No BPF file system is mounted where the agent pins.',
+  NoCgroup2: 'There is no directory of cgroup2 for the cubes at sockets.',
+  NoUplink: 'The node has no default route, and no interface with an address of its Node object.',
+  VxlanPortInUse: 'Somebody else has the UDP port of the tunnel.',
+  ForeignCNIConfig: 'The runtime has a network configuration of another network.',
+  KubeProxyRunning: 'kube-proxy runs.',
+  KubeProxyRules: 'Rules of kube-proxy are in the kernel.',
+  ForeignRules: 'Rules of another network are in the kernel.',
+  ForeignDevice: 'A device is that of another network.',
+  ForeignProgram: 'Somebody else has a program at an interface.',
+  ForwardingOff: 'The node does not forward packets.',
+  ReversePathFilter: 'The reverse path filter is strict.',
+  PodOfOtherNetwork: 'A pod has its network from somebody else: it has to be started again.',
+  NotLookedAt: 'Something could not be looked at; the message says why.',
+} as const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a node has → what stands between it and Cubeplane as its network. Pure. */
 import { contains, parseAddress, parsePrefix } from '../../api/ip.ts';
+import type { FINDING_REASONS } from '../../api/reasons.ts';
 import { OVERLAY_DEVICE } from '../../dataplane/desired.ts';
 import type { NodeSurvey } from '../../dataplane/survey.ts';
 import { networkOfChain, networkOfDevice, networkOfPlugins } from './foreign.ts';
@@ -9,23 +10,7 @@ import { networkOfChain, networkOfDevice, networkOfPlugins } from './foreign.ts'
 export type Severity = 'Blocks' | 'Remove' | 'Restart' | 'Note';
 
 /** Stable: scripts may depend on these. */
-export type FindingReason =
-  | 'KernelTooOld'
-  | 'NoBTF'
-  | 'NoBpffs'
-  | 'NoCgroup2'
-  | 'NoUplink'
-  | 'VxlanPortInUse'
-  | 'ForeignCNIConfig'
-  | 'KubeProxyRunning'
-  | 'KubeProxyRules'
-  | 'ForeignRules'
-  | 'ForeignDevice'
-  | 'ForeignProgram'
-  | 'ForwardingOff'
-  | 'ReversePathFilter'
-  | 'PodOfOtherNetwork'
-  | 'NotLookedAt';
+export type FindingReason = keyof typeof FINDING_REASONS;
 
 export interface Finding {
   readonly reason: FindingReason;
