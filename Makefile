@@ -4,6 +4,7 @@
 #   make bpf        build/bpf/NAME.o from each NAME.bpf.c
 #   make addon      build/cubeplane.node
 #   make plugin     build/cubeplane-cni, static
+#   make pause      build/pause, static: process 1 of pods and machines of test/harness/real
 #   make format     clang-format in place;  make format-check  fails when something would change
 #   make clean
 
@@ -40,14 +41,15 @@ PLUGIN_SOURCES := $(wildcard cni/*.c)
 PLUGIN_FLAGS   := -static -Os -s -std=c11 -Wall -Wextra -Werror
 MUSL_CC        ?= musl-gcc
 
-.PHONY: all bpf addon plugin clean format format-check
+.PHONY: all bpf addon plugin pause clean format format-check
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: bpf addon plugin
+all: bpf addon plugin pause
 bpf: $(BPF_OBJECTS)
 addon: $(BUILD)/cubeplane.node
 plugin: $(BUILD)/cubeplane-cni
+pause: $(BUILD)/pause
 
 # A rule for each source: the objects lie in one folder, the sources in many. An object appears
 # whole, by rename, because programs may read it while somebody builds.
@@ -72,10 +74,14 @@ $(BUILD)/cubeplane-cni: $(PLUGIN_SOURCES) $(wildcard cni/*.h) Makefile | $(BUILD
 	@echo "  CC     $@"
 	@$(MUSL_CC) $(PLUGIN_FLAGS) -o $@.$$$$ $(PLUGIN_SOURCES) && mv $@.$$$$ $@
 
+$(BUILD)/pause: test/harness/real/pause.c Makefile | $(BUILD)/bpf
+	@echo "  CC     $@"
+	@$(MUSL_CC) $(PLUGIN_FLAGS) -D_GNU_SOURCE -o $@.$$$$ $< && mv $@.$$$$ $@
+
 $(BUILD)/bpf $(BUILD)/addon:
 	@mkdir -p $@
 
-C_FILES = $(wildcard bpf/*/*.[ch] cni/*.[ch] test/kernel/fixtures/*.[ch] $(ADDON_DIR)/*.cc $(ADDON_DIR)/*.h)
+C_FILES = $(wildcard bpf/*/*.[ch] cni/*.[ch] test/kernel/fixtures/*.[ch] test/harness/real/*.c $(ADDON_DIR)/*.cc $(ADDON_DIR)/*.h)
 format:
 	$(FORMAT) -i $(C_FILES)
 format-check:

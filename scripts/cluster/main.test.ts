@@ -11,13 +11,18 @@ function cluster(...args: string[]): { status: number | null; stdout: string; st
 test.each([[['--help']], [['--light', '-h']], [[]]])('%j shows what there is', (args) => {
   const { status, stdout } = cluster(...args);
   expect(status).toBe(0);
-  expect(stdout).toContain('npm run --silent cluster -- --light COMMAND');
+  expect(stdout).toContain('npm run --silent cluster -- [--light] COMMAND');
 });
 
 test.each([
-  [['up'], '--light is missing'],
-  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig, kubectl or node'],
-  [['--light', 'node', 'node-1'], 'node NODE PROGRAM ARG ...'],
+  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig, kubectl, exec'],
+  [['--light', 'node', 'node-1'], 'exec NODE PROGRAM ARG ...'],
+  [['exec', 'node-1'], 'exec NODE PROGRAM ARG ...'],
+  [['up', '--nodes', '11'], '--nodes 11: a number from 1 to 10'],
+  [['up', '--provider', 'magic'], '--provider magic: '],
+  [['up', '--light', '--provider', 'none'], '--provider: the light cluster has one network'],
+  [['up', '--proxy-mode', 'nftables'], '--proxy-mode: kube-proxy runs with --provider bridge alone'],
+  [['up', '--provider', 'bridge', '--proxy-mode', 'ipvs'], '--proxy-mode ipvs: iptables, nftables'],
   [['--light', 'up', '--nodes', '0'], '--nodes 0: a number from 1 to 20'],
   [['--light', 'up', '--nodes', 'two'], '--nodes two: a number from 1 to 20'],
   [['--light', 'up', '--name', 'A/b'], '--name A/b: lower-case letters, digits and dashes, at most 31'],

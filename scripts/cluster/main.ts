@@ -1,177 +1,130 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cgroupProcesses, cgroupRoot } from '../../test/harness/cgroup.ts';
-import { detachedLabs, labDirectory, openLab, removeLab } from '../../test/harness/lab.ts';
-import { INTERNET, INTERNET_PORT, MOST_NODES, startLightCluster } from '../../test/harness/light/cluster.ts';
-import { run } from '../../test/harness/process.ts';
-import { isUsageError, UsageError } from '../../test/harness/usage.ts';
+import {
+  PROVIDERS,
+  PROXY_MODES,
+  type ProviderName,
+  type ProxyMode,
+} from '../../test/harness/real/provider.ts';
+import { MOST_NODES, startLight, startReal } from './kinds.ts';
+import { create, describe, type Found, find, foreground, type Kind, remove, type State } from './state.ts';
 
-const HELP = `A cluster on this machine whose network is config/provider/kubernetes.yaml: nodes in network namespaces, a real API
-server and controller manager, the operator, an agent a node, pods that the CNI plugin joins.
+const HELP = `A Kubernetes cluster on this machine whose network is this project: real nodes (kubelet, containerd, runc), each in
+namespaces of its own, or with --light nodes whose pods are programs of this machine.
 
-Usage: npm run --silent cluster -- --light COMMAND [--name NAME] [--nodes N]
+Usage: npm run --silent cluster -- [--light] COMMAND [--name NAME] [--nodes N]
 
 Commands:
   up              start it, with progress; it stays until "down"
   down            end it and remove all it made, also after an "up" that was killed
   status          whether it runs, and where
   kubeconfig      path of the administrator's kubeconfig
-  kubectl ARG ... kubectl against it: npm run --silent cluster -- --light kubectl get pods -A
-  node NODE ARG ...
-                  a program as a process of the node: npm run --silent cluster -- --light node node-1 curl 10.96.0.80
+  kubectl ARG ... kubectl against it: npm run --silent cluster -- kubectl get pods -A
+  exec NODE PROGRAM ARG ...
+                  a program of the node: npm run --silent cluster -- exec node-1 crictl ps ("node" is the same)
 
 Options:
-  --light         the only kind there is: nodes are network namespaces, and pods programs of this machine
-  --name NAME     one of several that run side by side; "light" by default
-  --nodes N       1 to ${MOST_NODES}; 2 by default
+  --light         nodes are network namespaces: no images and no kubelet, starts faster (docs/light-cluster.md)
+  --name NAME     one of several that run side by side; "real", or "light", by default
+  --nodes N       1 to ${MOST_NODES.real} (--light: ${MOST_NODES.light}); 2 by default
+  --provider NAME the network, not with --light:
+                    checkout  operator and agents of this checkout, as programs of the machines (default)
+                    bridge    a bridge a node, routes between them and kube-proxy, to compare with
+                    none      no network: nodes are not Ready until you install one
+  --proxy-mode MODE
+                  kube-proxy's with --provider bridge: ${PROXY_MODES.join(' or ')}
 
-Needs root. The first "up" on a machine compiles Kubernetes (5 to 10 minutes on 2 cores); later ones take about half a minute.
-docs/light-cluster.md says what it can do.
+Needs root. The first "up" on a machine compiles Kubernetes (10 to 15 minutes on 2 cores); later ones take half a minute.
+docs/real-cluster.md says what it can do.
 `;
 
-/** What \`up\` leaves for the other commands. */
-interface State {
-  readonly kubeconfig: string;
-  readonly kubectl: string;
-  readonly nodes: readonly {
-    readonly name: string;
-    readonly namespace: string;
-    /** Whose processes are the node's own to its SocketLB. */
-    readonly cgroup: string;
-    readonly address: string;
-  }[];
+const COMMANDS = ['up', 'down', 'status', 'kubeconfig', 'kubectl', 'exec', 'node'];
+/** Those that take a program or its arguments, which are not ours. */
+const RUNNING = new Set(['kubectl', 'exec', 'node']);
+
+class UsageError extends Error {}
+
+interface Which {
+  readonly kind: Kind;
+  readonly name: string;
 }
 
-const purposeOf = (name: string): string => `npm run cluster ${name}`;
-
-async function up(name: string, nodes: number): Promise<number> {
-  for (const id of await detachedLabs(purposeOf(name))) {
-    if ((await stateOf(id)) !== undefined) {
-      process.stderr.write(`${name} is up already\n`);
-      return await status(name);
-    }
-    process.stderr.write(`removing what an "up" that was interrupted left behind (${id})\n`);
-    await removeLab(id);
-  }
-  const lab = await openLab(purposeOf(name), { detached: true });
-  try {
-    const light = await startLightCluster(lab, { nodes });
-    const state: State = {
-      kubeconfig: light.kubeconfig,
-      kubectl: join(light.cluster.binaries, 'kubectl'),
-      nodes: light.nodes.map(({ node }) => ({
-        name: node.name,
-        namespace: node.namespace.path,
-        cgroup: node.namespace.cgroup,
-        address: node.addresses.ipv4,
-      })),
-    };
-    await writeFile(join(lab.directory, 'light.json'), JSON.stringify(state));
-  } catch (failure) {
-    await lab.close();
-    throw failure;
-  }
-  lab.release();
-  return await status(name);
+interface UpOptions {
+  readonly nodes: number;
+  readonly provider?: ProviderName;
+  readonly proxyMode?: ProxyMode;
 }
 
-async function down(name: string): Promise<number> {
-  const ids = await detachedLabs(purposeOf(name));
-  for (const id of ids) await removeLab(id);
-  process.stderr.write(ids.length === 0 ? `${name} is not up\n` : `${name} is down\n`);
+async function up(which: Which, options: UpOptions): Promise<number> {
+  const { kind, name } = which;
+  if ((await find(kind, name)) !== undefined) process.stderr.write(`${name} is up already\n`);
+  else
+    await create(kind, name, (lab) =>
+      kind === 'light' ? startLight(lab, options.nodes) : startReal(lab, options),
+    );
+  return await status(which);
+}
+
+async function down({ kind, name }: Which): Promise<number> {
+  const removed = await remove(kind, name);
+  process.stderr.write(removed === 0 ? `${name} is not up\n` : `${name} is down\n`);
   return 0;
 }
 
-async function status(name: string): Promise<number> {
-  const found = await find(name);
-  if (found === undefined) return notUp(name);
-  const { id, state } = found;
-  const ready = await run(
-    [state.kubectl, `--kubeconfig=${state.kubeconfig}`, '--request-timeout=5s', 'get', '--raw=/readyz'],
-    { anyStatus: true },
-  );
-  const processes = await cgroupProcesses(join(await cgroupRoot(), `cpl-${id}`)).catch(() => []);
-  const lines = [
-    `state       ${ready.status === 0 ? 'ready' : 'not ready'}, ${processes.length} processes`,
-    `kubeconfig  ${state.kubeconfig}`,
-    `kubectl     ${state.kubectl}`,
-    ...state.nodes.map(
-      ({ name: node, namespace, address }) => `${node.padEnd(11)} ${address}, network namespace ${namespace}`,
-    ),
-    `on a node   npm run --silent cluster -- --light${named(name)} node ${state.nodes[0]?.name} PROGRAM ARG ...`,
-    `internet    ${INTERNET.ipv4} and ${INTERNET.ipv6}, port ${INTERNET_PORT}, TCP and UDP`,
-    `agents      --state-dir ${join(labDirectory(id), 'state')}`,
-    `logs        ${labDirectory(id)}/*/*.log`,
-  ];
-  process.stdout.write(`${lines.join('\n')}\n`);
-  return ready.status === 0 ? 0 : 1;
-}
-
-async function kubeconfig(name: string): Promise<number> {
-  const found = await find(name);
-  if (found === undefined) return notUp(name);
-  process.stdout.write(`${found.state.kubeconfig}\n`);
-  return 0;
-}
-
-async function kubectl(name: string, args: readonly string[]): Promise<number> {
-  const found = await find(name);
-  if (found === undefined) return notUp(name);
-  const { state } = found;
-  return await foreground([state.kubectl, `--kubeconfig=${state.kubeconfig}`, ...args]);
-}
-
-/** In the node's network namespace and in its cgroup. */
-async function onNode(name: string, [node, ...argv]: readonly string[]): Promise<number> {
-  if (node === undefined || argv.length === 0) throw new UsageError('node NODE PROGRAM ARG ...');
-  const found = await find(name);
-  if (found === undefined) return notUp(name);
-  const { nodes } = found.state;
-  const place = nodes.find((one) => one.name === node);
-  if (place === undefined)
-    throw new UsageError(`no node ${node}: ${nodes.map((one) => one.name).join(', ')}`);
-  const enter = ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', place.cgroup];
-  return await foreground([...enter, 'nsenter', `--net=${place.namespace}`, '--', ...argv]);
-}
-
-async function foreground([program = '', ...args]: readonly string[]): Promise<number> {
-  const child = spawn(program, args, { stdio: 'inherit' });
-  return await new Promise<number>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => resolve(code ?? 1));
+async function status(which: Which): Promise<number> {
+  return await withState(which, async (found) => {
+    const { ready, lines } = await describe(found);
+    const [node] = found.state.nodes;
+    const onNode = `on a node   ${commandOf(which)} exec ${node?.name} PROGRAM ARG ...`;
+    process.stdout.write(`${[...lines, onNode].join('\n')}\n`);
+    return ready ? 0 : 1;
   });
 }
 
-async function stateOf(id: string): Promise<State | undefined> {
-  const text = await readFile(join(labDirectory(id), 'light.json'), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as State);
+async function onNode(which: Which, [node, ...argv]: readonly string[]): Promise<number> {
+  if (node === undefined || argv.length === 0) throw new UsageError('exec NODE PROGRAM ARG ...');
+  return await withState(which, async ({ state: { nodes } }) => {
+    const place = nodes.find(({ name }) => name === node);
+    if (place === undefined)
+      throw new UsageError(`no node ${node}: ${nodes.map(({ name }) => name).join(', ')}`);
+    return await foreground([...place.enter, ...argv]);
+  });
 }
 
-async function find(name: string): Promise<{ id: string; state: State } | undefined> {
-  for (const id of await detachedLabs(purposeOf(name))) {
-    const state = await stateOf(id);
-    if (state !== undefined) return { id, state };
-  }
-  return undefined;
-}
-
-const named = (name: string): string => (name === 'light' ? '' : ` --name ${name}`);
-
-function notUp(name: string): number {
-  process.stderr.write(`${name} is not up: npm run cluster -- --light up${named(name)}\n`);
+async function withState(which: Which, use: (found: Found) => Promise<number>): Promise<number> {
+  const found = await find(which.kind, which.name);
+  if (found !== undefined) return await use(found);
+  process.stderr.write(`${which.name} is not up: ${commandOf(which)} up\n`);
   return 1;
 }
 
+function commandOf({ kind, name }: Which): string {
+  const words = ['npm run --silent cluster --'];
+  if (kind === 'light') words.push('--light');
+  if (name !== kind) words.push(`--name ${name}`);
+  return words.join(' ');
+}
+
+const kubectlOf = ({ kubectl, kubeconfig }: State) => [kubectl, `--kubeconfig=${kubeconfig}`];
+
 /** Arguments before and after the command; those of a program that is run are its own. */
 function split(argv: readonly string[]): { ours: string[]; theirs: string[] } {
-  const isCommand = (word: string) => word === 'kubectl' || word === 'node';
-  const at = argv.findIndex((word, i) => isCommand(word) && argv[i - 1] !== '--name');
+  const at = argv.findIndex((word, i) => RUNNING.has(word) && !argv[i - 1]?.startsWith('--name'));
   return at < 0
     ? { ours: [...argv], theirs: [] }
     : { ours: argv.slice(0, at + 1), theirs: argv.slice(at + 1) };
+}
+
+/** The value of an option, where it is one of those that there are. */
+function oneOf<T extends string>(
+  option: string,
+  value: string | undefined,
+  all: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const found = all.find((one) => one === value);
+  if (found === undefined) throw new UsageError(`--${option} ${value}: ${all.join(', ')}`);
+  return found;
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -181,8 +134,10 @@ async function main(argv: readonly string[]): Promise<number> {
     allowPositionals: true,
     options: {
       light: { type: 'boolean', default: false },
-      name: { type: 'string', default: 'light' },
+      name: { type: 'string' },
       nodes: { type: 'string', default: '2' },
+      provider: { type: 'string' },
+      'proxy-mode': { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -191,35 +146,49 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  if (!values.light) throw new UsageError('--light is missing: it is the only kind of cluster that there is');
+  if (!COMMANDS.includes(command))
+    throw new UsageError(`unknown command ${command}: ${COMMANDS.slice(0, -1).join(', ')}`);
   if (more.length > 0) throw new UsageError(`${more[0]}: "${command}" takes no argument`);
-  const { name } = values;
+  const kind: Kind = values.light ? 'light' : 'real';
+  const { name = kind } = values;
   if (!/^[a-z0-9][a-z0-9-]{0,30}$/.test(name))
     throw new UsageError(`--name ${name}: lower-case letters, digits and dashes, at most 31`);
   const nodes = Number(values.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > MOST_NODES)
-    throw new UsageError(`--nodes ${values.nodes}: a number from 1 to ${MOST_NODES}`);
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > MOST_NODES[kind])
+    throw new UsageError(`--nodes ${values.nodes}: a number from 1 to ${MOST_NODES[kind]}`);
+  const provider = oneOf('provider', values.provider, PROVIDERS);
+  const proxyMode = oneOf('proxy-mode', values['proxy-mode'], PROXY_MODES);
+  if (values.light && provider !== undefined)
+    throw new UsageError('--provider: the light cluster has one network, this project');
+  if (proxyMode !== undefined && provider !== 'bridge')
+    throw new UsageError('--proxy-mode: kube-proxy runs with --provider bridge alone');
+  const which = { kind, name };
   switch (command) {
     case 'up':
-      return await up(name, nodes);
+      return await up(which, {
+        nodes,
+        ...(provider === undefined ? {} : { provider }),
+        ...(proxyMode === undefined ? {} : { proxyMode }),
+      });
     case 'down':
-      return await down(name);
+      return await down(which);
     case 'status':
-      return await status(name);
+      return await status(which);
     case 'kubeconfig':
-      return await kubeconfig(name);
+      return await withState(which, async ({ state }) => {
+        process.stdout.write(`${state.kubeconfig}\n`);
+        return 0;
+      });
     case 'kubectl':
-      return await kubectl(name, theirs);
-    case 'node':
-      return await onNode(name, theirs);
+      return await withState(which, ({ state }) => foreground([...kubectlOf(state), ...theirs]));
     default:
-      throw new UsageError(`unknown command ${command}: up, down, status, kubeconfig, kubectl or node`);
+      return await onNode(which, theirs);
   }
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch((failure: Error) => {
+process.exitCode = await main(process.argv.slice(2)).catch((failure: Error & { code?: string }) => {
   process.stderr.write(`cluster: ${failure.message}\n`);
-  const isUsage = isUsageError(failure);
+  const isUsage = failure instanceof UsageError || failure.code?.startsWith('ERR_PARSE_ARGS') === true;
   if (isUsage) process.stderr.write('see npm run --silent cluster -- --help\n');
   return isUsage ? 2 : 1;
 });

@@ -10,16 +10,11 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { fictitiousPod, gateway } from '../../src/api/variables.ts';
 import { startOperator } from '../harness/cubeplane.ts';
 import { httpGet } from '../harness/http.ts';
+import { INTERNET, INTERNET_PORT } from '../harness/internet.ts';
 import { operatorKubeconfig, SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { findServerProcess } from '../harness/kube/server-process.ts';
 import { labDirectory, labNamespaces, labPins, openLab } from '../harness/lab.ts';
-import {
-  INTERNET,
-  INTERNET_PORT,
-  type LightCluster,
-  PROXY_HEALTH_PORT,
-  startLightCluster,
-} from '../harness/light/cluster.ts';
+import { type LightCluster, PROXY_HEALTH_PORT, startLightCluster } from '../harness/light/cluster.ts';
 import { callPlugins } from '../harness/light/sandbox.ts';
 import { createNamespace, deleteNamespace, Namespace, setPairChecksumOffload } from '../harness/netns.ts';
 import { run } from '../harness/process.ts';

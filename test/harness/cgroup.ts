@@ -39,7 +39,7 @@ export function inCgroup(path: string, argv: readonly string[]): string[] {
 export async function removeCgroup(path: string): Promise<void> {
   if (!existsSync(path)) return;
   await writeFile(join(path, 'cgroup.kill'), '1');
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 15_000;
   for (;;) {
     try {
       await removeTree(path);

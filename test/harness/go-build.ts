@@ -19,7 +19,9 @@ export interface GoBuild {
   readonly directory: string;
   /** Files of that folder: a change of one line is another folder of programs. */
   readonly sources: readonly string[];
-  /** What `go build` is given beside the usual flags; `staging` is where programs go. */
+  /** `['build']` unless told otherwise; `['test', '-c']` compiles a package's tests into a program. */
+  readonly verb?: readonly string[];
+  /** What it is given beside the usual flags; `staging` is where programs go. */
   readonly argv: (staging: string) => readonly string[];
   /** Packages there are to compile, about. */
   readonly packages: number;
@@ -99,7 +101,8 @@ async function make(build: GoBuild, parent: string, target: string, log: Log): P
   const staging = await mkdtemp(join(parent, 'staging-'));
   log(`${build.name}: building ${build.version} once, into ${target}`);
   try {
-    const flags = ['build', '-v', '-trimpath', '-mod=readonly', ...build.argv(staging)];
+    const verb = build.verb ?? ['build'];
+    const flags = [...verb, '-v', '-trimpath', '-mod=readonly', ...build.argv(staging)];
     // nice: a build must not disturb what else the machine does, least of all measurements.
     const compiler = spawn('nice', [go, ...flags], {
       cwd: build.directory,
@@ -152,7 +155,7 @@ async function follow(
     });
     if (status === 0) return;
     throw new GoBuildError(
-      `building ${build.name} failed (go build: ${status}); all of its output is in ${logPath}\n${last.join('\n')}\n` +
+      `building ${build.name} failed (go ${build.verb?.[0] ?? 'build'}: ${status}); all of its output is in ${logPath}\n${last.join('\n')}\n` +
         `It needs the Go module proxy (see GOPROXY) or a filled module cache. ${build.remedy}`,
     );
   } finally {

@@ -4,12 +4,15 @@ import { existsSync, readdirSync } from 'node:fs';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { cgroupRoot, createCgroup, removeCgroup } from './cgroup.ts';
+import { hierarchies, removeV1Cgroups } from './hierarchies.ts';
 import { type Running, run, start } from './process.ts';
 import { type Log, stderrLog } from './progress.ts';
 import { Scope } from './scope.ts';
 
 /** One folder a run; /run is memory, so nothing survives a reboot, as namespaces do not. */
 const LABS_DIRECTORY = '/run/cubeplane-labs';
+/** One folder a run too, on disk: for what would fill memory. */
+const DISKS_DIRECTORY = '/var/tmp/cubeplane-labs';
 const NETNS_DIRECTORY = '/run/netns';
 const BPFFS = '/sys/fs/bpf';
 /** Names in the kernel start with this and the run's id, so that a sweep recognises them. */
@@ -61,7 +64,8 @@ export class Lab {
   async start(name: string, argv: readonly string[]): Promise<Running> {
     const running = await start(argv, {
       logPath: join(this.directory, `${name}.log`),
-      cgroup: this.cgroup,
+      // A leaf: with processes in it, a group could not hand controllers on to those below it.
+      cgroup: join(this.cgroup, 'lab'),
       detached: this.detached,
     });
     this.scope.defer(name, async () => {
@@ -110,7 +114,7 @@ export async function openLab(purpose: string, options: LabOptions = {}): Promis
   const keep = process.env.CUBEPLANE_LAB_LOGS;
   if (keep)
     lab.scope.defer('copy of the logs', () => copyLogs(lab.directory, join(keep, `${purpose}-${id}`)));
-  await createCgroup(root);
+  await createCgroup(join(root, 'lab'));
   return lab;
 }
 
@@ -129,7 +133,14 @@ export async function removeLab(id: string): Promise<void> {
   // Pins first: they hold programs, and links on devices of the namespaces.
   await rm(labPins(id), { recursive: true, force: true });
   for (const name of labNamespaces(id)) await run(['ip', 'netns', 'delete', name]);
+  await removeV1Cgroups(await hierarchies(), `${NAME_PREFIX}-${id}`);
+  await rm(labDisk(id), { recursive: true, force: true });
   await rm(labDirectory(id), { recursive: true, force: true });
+}
+
+/** A folder of the run on disk; whoever needs it makes it. */
+export function labDisk(id: string): string {
+  return join(DISKS_DIRECTORY, id);
 }
 
 /** Where agents of a run pin what they load: a folder of the BPF file system that no other run shares. */

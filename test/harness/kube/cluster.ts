@@ -37,8 +37,12 @@ export interface ClusterOptions {
   readonly log?: Log;
   /** More flags for kube-apiserver, as `--name=value`. */
   readonly apiServerFlags?: readonly string[];
-  /** Controllers of the controller manager beside the usual ones. */
-  readonly moreControllers?: readonly string[];
+  /** Controllers of the controller manager beside the usual ones; `'all'`: every one that is on by default. */
+  readonly moreControllers?: readonly string[] | 'all';
+  /** Names of more users, with their group. Their kubeconfigs lie beside the administrator's. */
+  readonly users?: Readonly<Record<string, string>>;
+  /** Nodes send heartbeats, and are lost without: real kubelets run them. */
+  readonly heartbeats?: boolean;
 }
 
 /**
@@ -93,9 +97,14 @@ export class Cluster {
     return await this.machine.namespace.exec(command, { ...rest, env });
   }
 
+  /** Where the kubeconfig of a user is. */
+  kubeconfigOf(user: string): string {
+    return join(this.machine.namespace.directory, `${user}.kubeconfig`);
+  }
+
   /** Writes a kubeconfig for a token into the lab and returns its path. */
   async kubeconfigFor(user: string, token: string, namespace?: string): Promise<string> {
-    const path = join(this.machine.namespace.directory, `${user}.kubeconfig`);
+    const path = this.kubeconfigOf(user);
     const options = { server: this.server, caPath: this.#caPath, user, token };
     await writeKubeconfig(path, namespace === undefined ? options : { ...options, namespace });
     return path;
@@ -116,7 +125,7 @@ export async function startCluster(underlay: Underlay, options: ClusterOptions =
   const started = Date.now();
   const machine = await createMachine(underlay, 'control-plane', CONTROL_PLANE_HOST);
   const { directory } = machine.namespace;
-  const credentials = await createCredentials(directory);
+  const credentials = await createCredentials(directory, options.users);
   const launch = (program: KubeProgram, flags: readonly string[]) =>
     machine.namespace.start(program, [join(binaries, program), ...flags], { cwd: directory });
 
@@ -129,13 +138,11 @@ export async function startCluster(underlay: Underlay, options: ClusterOptions =
   const certificate = join(directory, 'certificates', 'apiserver.crt');
   await apiServer.waitUntil('issued its certificate', () => existsSync(certificate));
   await cluster.kubeconfigFor('admin', credentials.adminToken);
+  for (const [user, token] of credentials.tokens) await cluster.kubeconfigFor(user, token);
   const proxy = await startProxy(cluster);
   await proxy.waitUntil('connected', () => existsSync(cluster.proxySocket));
   await apiServer.waitUntil('ready', () => isReady(cluster.api), 60_000);
-  await launch(
-    'kube-controller-manager',
-    controllerFlags(cluster, credentials, certificate, options.moreControllers),
-  );
+  await launch('kube-controller-manager', controllerFlags(cluster, credentials, certificate, options));
   await untilFound(cluster.api, '/api/v1/namespaces/default/serviceaccounts/default');
   log(`kubernetes: control plane up (${formatElapsed(Date.now() - started)})`);
   return cluster;
@@ -212,7 +219,7 @@ function controllerFlags(
   cluster: Cluster,
   credentials: Credentials,
   certificate: string,
-  moreControllers: readonly string[] = [],
+  { moreControllers = [], heartbeats = false }: ClusterOptions,
 ): string[] {
   return [
     `--kubeconfig=${cluster.kubeconfig}`,
@@ -222,7 +229,7 @@ function controllerFlags(
     '--node-cidr-mask-size-ipv4=24',
     '--node-cidr-mask-size-ipv6=64',
     `--service-cluster-ip-range=${CLUSTER_RANGES.services}`,
-    `--controllers=${[...CONTROLLERS, ...moreControllers].join(',')}`,
+    `--controllers=${moreControllers === 'all' ? '*' : [...CONTROLLERS, ...moreControllers].join(',')}`,
     // The default of 20 requests a second makes a start take 4 s longer, and a burst of Services wait for its slices.
     '--kube-api-qps=1000',
     '--kube-api-burst=2000',
@@ -230,7 +237,6 @@ function controllerFlags(
     `--root-ca-file=${certificate}`,
     '--leader-elect=false',
     // The fake kubelet says once that its node is ready and sends no heartbeat; only a test's own word ends a node.
-    '--node-monitor-grace-period=8760h',
-    '--node-startup-grace-period=8760h',
+    ...(heartbeats ? [] : ['--node-monitor-grace-period=8760h', '--node-startup-grace-period=8760h']),
   ];
 }

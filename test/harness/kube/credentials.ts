@@ -12,19 +12,29 @@ export interface Credentials {
   readonly tokensPath: string;
   /** The administrator's. */
   readonly adminToken: string;
+  /** Of the other users, by name. */
+  readonly tokens: ReadonlyMap<string, string>;
 }
 
-/** Makes what the API server needs to know who is calling. */
-export async function createCredentials(directory: string): Promise<Credentials> {
+/** Makes what the API server needs to know who is calling: the administrator and `users`, names with a group (or ''). */
+export async function createCredentials(
+  directory: string,
+  users: Readonly<Record<string, string>> = {},
+): Promise<Credentials> {
   const { privateKey, publicKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
   const privateKeyPath = join(directory, 'service-accounts.key');
   const publicKeyPath = join(directory, 'service-accounts.pub');
   const tokensPath = join(directory, 'tokens.csv');
-  const adminToken = randomBytes(24).toString('base64url');
+  const newToken = () => randomBytes(24).toString('base64url');
+  const adminToken = newToken();
+  const tokens = new Map(Object.keys(users).map((user) => [user, newToken()]));
+  const lines = [...tokens].map(([user, token]) => `${token},${user},${user},${users[user]}\n`);
   await writeFile(privateKeyPath, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   await writeFile(publicKeyPath, publicKey.export({ type: 'spki', format: 'pem' }));
-  await writeFile(tokensPath, `${adminToken},admin,admin,system:masters\n`, { mode: 0o600 });
-  return { privateKeyPath, publicKeyPath, tokensPath, adminToken };
+  await writeFile(tokensPath, [`${adminToken},admin,admin,system:masters\n`, ...lines].join(''), {
+    mode: 0o600,
+  });
+  return { privateKeyPath, publicKeyPath, tokensPath, adminToken, tokens };
 }
 
 export interface KubeconfigOptions {

@@ -5,10 +5,12 @@
 // The name it is called by (a symbolic link) picks the program, as in busybox: what would be five binaries of
 // 40–100 MB each share one copy of client-go and the API machinery, and are compiled once.
 //
-// Left out on purpose: kube-scheduler and kubelet. The fake kubelet of the harness binds the pods it publishes.
+// Most tests need neither kube-scheduler nor kubelet: the fake kubelet of the harness binds the pods it publishes. The
+// cluster with real nodes (test/harness/real) does.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +24,8 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
 	// Upstream's own main packages import these for what they register: JSON logs, client and version metrics.
 	_ "k8s.io/component-base/logs/json/register"
@@ -34,7 +38,9 @@ var programs = map[string]func() *cobra.Command{
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": controllers.NewControllerManagerCommand,
 	"kube-proxy":              proxy.NewProxyCommand,
+	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
+	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 }
 
 func main() {

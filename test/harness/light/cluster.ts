@@ -3,38 +3,24 @@
  * A cluster of network namespaces: a control plane, the operator, nodes with an agent and the CNI plugin each, and a host on
  * the other side of their uplinks. Everything is its lab's own, so two of them do not meet.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NETWORK_TAINT } from '../../../src/operators/node-taint.ts';
-import { withoutLength } from '../addresses.ts';
 import { cniFlags } from '../cni.ts';
 import { Agent, startOperator } from '../cubeplane.ts';
+import { createInternet, routeToInternet } from '../internet.ts';
 import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../kube/access.ts';
 import { type Cluster, startCluster } from '../kube/cluster.ts';
 import { FakeKubelet } from '../kube/fake-kubelet.ts';
+import { openToRoot } from '../kube/root-access.ts';
 import type { Lab } from '../lab.ts';
 import type { Running } from '../process.ts';
 import { formatElapsed, type Log } from '../progress.ts';
-import {
-  createMachine,
-  createNodes,
-  createUnderlay,
-  type Machine,
-  type Node,
-  type Underlay,
-} from '../topology.ts';
-import { startServer } from '../traffic.ts';
+import { createNodes, createUnderlay, type Machine, type Node, type Underlay } from '../topology.ts';
 import type { KubeletConfig } from './kubelet-main.ts';
 
 const PROVIDER = join(import.meta.dirname, '../../../config/provider');
 const KUBELET = join(import.meta.dirname, 'kubelet-main.ts');
-const RELAY = join(import.meta.dirname, 'relay.ts');
-/** Host number of the machine that stands for the Internet: the nodes' default gateway. */
-const INTERNET_HOST = 250;
-/** What it has beside its address on the underlay (RFC 5737, RFC 3849). */
-export const INTERNET = { ipv4: '203.0.113.5', ipv6: '2001:db8:5::5' } as const;
-/** It answers TCP and UDP there with its name and the address that it saw. */
-export const INTERNET_PORT = 8080;
 export const MOST_NODES = 20;
 /** kube-proxy's; the agents serve it. */
 export const PROXY_HEALTH_PORT = 10256;
@@ -97,8 +83,7 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
   const nodes: LightNode[] = [];
   const names = Array.from({ length: options.nodes ?? 2 }, (_, index) => `node-${index + 1}`);
   for (const node of await createNodes(underlay, names)) {
-    const { ipv4, ipv6 } = internet.addresses;
-    await node.namespace.ip(`route add default via ${ipv4}`, `route add default via ${ipv6}`);
+    await routeToInternet(node, internet);
     const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
     const isForeign = options.foreign?.includes(node.name) === true;
     const cidrs = isForeign
@@ -127,18 +112,6 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
   return { lab, underlay, cluster, nodes, internet, kubelets, operator, kubeconfig };
 }
 
-async function createInternet(underlay: Underlay): Promise<Machine> {
-  const machine = await createMachine(underlay, 'internet', INTERNET_HOST);
-  await machine.namespace.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv6.conf.all.forwarding': 1 });
-  await machine.namespace.ip(
-    `address add ${INTERNET.ipv4}/32 dev lo`,
-    `address add ${INTERNET.ipv6}/128 dev lo`,
-  );
-  for (const address of Object.values(INTERNET))
-    await startServer(machine.namespace, 'internet', INTERNET_PORT, address);
-  return machine;
-}
-
 async function startKubelets(cluster: Cluster, nodes: readonly LightNode[]): Promise<Running> {
   const { namespace } = cluster.machine;
   const config: KubeletConfig = {
@@ -152,19 +125,4 @@ async function startKubelets(cluster: Cluster, nodes: readonly LightNode[]): Pro
   const running = await namespace.start('kubelets', [process.execPath, KUBELET, path]);
   await running.waitForOutput(/"ready"/);
   return running;
-}
-
-/** A way to the API server from the root network namespace, on a port of localhost that the kernel picks. */
-async function openToRoot(lab: Lab, { machine, server, kubeconfig }: Cluster): Promise<string> {
-  const socket = `unix:${join(machine.namespace.directory, 'relay.sock')}`;
-  const target = withoutLength(new URL(server).host);
-  const inner = await machine.namespace.start('relay', [process.execPath, RELAY, socket, target]);
-  await inner.waitForOutput(/listening/);
-  const outer = await lab.start('relay', [process.execPath, RELAY, '127.0.0.1:0', socket]);
-  const [, port = ''] = await outer.waitForOutput(/listening (\d+)/);
-  const path = join(lab.directory, 'kubeconfig');
-  const config = await readFile(kubeconfig, 'utf8');
-  // The certificate is for this name too.
-  await writeFile(path, config.replaceAll(server, `https://localhost:${port}`), { mode: 0o600 });
-  return path;
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Networks that the cluster with real nodes can have. */
+import { join } from 'node:path';
+import { ROOT } from '../checkout.ts';
+import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../kube/access.ts';
+import { CLUSTER_RANGES, type Cluster } from '../kube/cluster.ts';
+import type { Log } from '../progress.ts';
+import type { RealNode } from './node.ts';
+
+export const PROVIDERS = ['checkout', 'bridge', 'none'] as const;
+export type ProviderName = (typeof PROVIDERS)[number];
+export const PROXY_MODES = ['iptables', 'nftables'] as const;
+export type ProxyMode = (typeof PROXY_MODES)[number];
+
+const CLI = join(ROOT, 'src/cli/main.ts');
+const OPERATOR = join(ROOT, 'src/operators/main.ts');
+/** kube-proxy's; the agents serve it. */
+const PROXY_HEALTH = '[::]:10256';
+
+interface Target {
+  readonly cluster: Cluster;
+  readonly nodes: readonly RealNode[];
+}
+
+export async function installProvider(
+  target: Target,
+  provider: ProviderName,
+  options: { readonly log: Log; readonly proxyMode?: ProxyMode },
+): Promise<void> {
+  if (provider === 'checkout') await runCheckout(target, options.log);
+  else if (provider === 'bridge') await installBridge(target, options.proxyMode ?? 'iptables');
+}
+
+/** Operator and agents of this checkout, as programs of the machines: nothing is built, and a change takes a restart. */
+async function runCheckout({ cluster, nodes }: Target, log: Log): Promise<void> {
+  await installApi(cluster);
+  const operator = await cluster.machine.namespace.start('operator', [
+    process.execPath,
+    OPERATOR,
+    `--kubeconfig=${await operatorKubeconfig(cluster)}`,
+  ]);
+  await operator.waitForOutput(/operator started/);
+  log('the operator runs');
+  for (const { node, inside } of nodes) {
+    const kubeconfig = await inside.put('agent.kubeconfig', await agentKubeconfig(cluster, node.name));
+    const objects = ['--node', node.name, '--kubeconfig', kubeconfig];
+    const flags = ['up', ...objects, '--cni', '--healthz-address', PROXY_HEALTH];
+    const agent = await inside.start('agent', [process.execPath, CLI, ...flags]);
+    await agent.waitForOutput(/ready/, 90_000);
+    log(`${node.name}: its agent runs`);
+  }
+  await applyProvider(cluster, join(ROOT, 'config/provider'));
+  log('the provider is Ready on all nodes');
+}
+
+async function applyProvider(cluster: Cluster, folder: string): Promise<void> {
+  await cluster.kubectl(['apply', '-k', folder]);
+  const ready = ['wait', '--for=condition=Ready', '--timeout=120s', 'servicechain/kubernetes'];
+  await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...ready], { timeoutMs: 130_000 });
+}
+
+/** What everybody has: a bridge a node, routes between nodes, kube-proxy. To compare with. */
+async function installBridge({ cluster, nodes }: Target, mode: ProxyMode): Promise<void> {
+  const prefixes = new Map<string, readonly string[]>();
+  for (const { metadata, spec } of await cluster.api.list<{
+    metadata: { name: string };
+    spec: { podCIDRs?: string[] };
+  }>('/api/v1/nodes'))
+    prefixes.set(metadata.name, spec.podCIDRs ?? []);
+  const [pods4 = '', pods6 = ''] = CLUSTER_RANGES.pods.split(',');
+  for (const { node, inside } of nodes) {
+    for (const other of nodes)
+      for (const prefix of other.node === node ? [] : (prefixes.get(other.node.name) ?? [])) {
+        const via = prefix.includes(':') ? other.node.addresses.ipv6 : other.node.addresses.ipv4;
+        await node.namespace.ip(`route replace ${prefix} via ${via}`);
+      }
+    for (const [program, pods] of [
+      ['iptables', pods4],
+      ['ip6tables', pods6],
+    ] as const) {
+      const rule = ['--source', pods, '!', '--destination', pods, '--jump', 'MASQUERADE'];
+      await inside.exec([program, '--wait', '--table', 'nat', '--append', 'POSTROUTING', ...rule]);
+    }
+    await node.namespace.sysctl({
+      'net.bridge.bridge-nf-call-iptables': 1,
+      'net.bridge.bridge-nf-call-ip6tables': 1,
+    });
+    const kubeconfig = await inside.put('kube-proxy.kubeconfig', cluster.kubeconfig);
+    const config = await inside.putText(
+      'kube-proxy.yaml',
+      JSON.stringify(proxyConfig(node.name, kubeconfig, mode)),
+    );
+    await inside.start('kube-proxy', ['kube-proxy', `--config=${config}`]);
+    const list = JSON.stringify(bridgeNetwork(prefixes.get(node.name) ?? []));
+    await inside.exec(['sh', '-c', 'cat >/etc/cni/net.d/10-bridge.conflist'], { input: list });
+  }
+}
+
+function proxyConfig(node: string, kubeconfig: string, mode: ProxyMode): object {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    mode,
+    clientConnection: { kubeconfig },
+    clusterCIDR: CLUSTER_RANGES.pods,
+    hostnameOverride: node,
+    // Of the whole machine: left alone.
+    conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' },
+  };
+}
+
+function bridgeNetwork(prefixes: readonly string[]): object {
+  const ipam = { type: 'host-local', dataDir: '/run/cni', ranges: prefixes.map((subnet) => [{ subnet }]) };
+  return {
+    cniVersion: '1.0.0',
+    name: 'bridge',
+    plugins: [
+      { type: 'bridge', bridge: 'cni0', isDefaultGateway: true, hairpinMode: true, ipam },
+      { type: 'portmap', capabilities: { portMappings: true }, snat: true },
+    ],
+  };
+}
