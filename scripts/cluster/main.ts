@@ -28,7 +28,8 @@ Options:
   --name NAME     one of several that run side by side; "real", or "light", by default
   --nodes N       1 to ${MOST_NODES.real} (--light: ${MOST_NODES.light}); 2 by default
   --provider NAME the network, not with --light:
-                    checkout  operator and agents of this checkout, as programs of the machines (default)
+                    cubeplane npm run images and config/default, as docs/installation.md installs it (default)
+                    checkout  operator and agents of this checkout, as programs of the machines: no image is made
                     bridge    a bridge a node, routes between them and kube-proxy, to compare with
                     none      no network: nodes are not Ready until you install one
   --proxy-mode MODE

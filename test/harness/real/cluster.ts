@@ -16,7 +16,7 @@ import { CONTROL_PLANE_HOST, createNodes, createUnderlay, type Machine, UNDERLAY
 import { ensureHostPrograms } from './host-programs.ts';
 import { ensureImages } from './images.ts';
 import { prepareNode, type RealNode, startKubelet, until } from './node.ts';
-import { installProvider, type ProviderName, type ProxyMode } from './provider.ts';
+import { installProvider, providerArchives, type ProviderName, type ProxyMode } from './provider.ts';
 
 const COREDNS = join(import.meta.dirname, 'coredns.yaml');
 const SCHEDULER = 'system:kube-scheduler';
@@ -46,10 +46,10 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
   const began = Date.now();
   const say = options.log ?? lab.log;
   const log: Log = (line) => say(`${formatElapsed(Date.now() - began)}  ${line}`);
-  const provider = options.provider ?? 'checkout';
+  const provider = options.provider ?? 'cubeplane';
   await ensureHostPrograms(log);
   const binaries = await ensureKubernetes(log);
-  const archives = [await ensureImages(log)];
+  const archives = [await ensureImages(log), ...(await providerArchives(provider, log))];
 
   const underlay = await createUnderlay(lab);
   const internet = await createInternet(underlay);

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Networks that the cluster with real nodes can have. */
-import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
 import { ROOT } from '../checkout.ts';
 import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../kube/access.ts';
 import { CLUSTER_RANGES, type Cluster } from '../kube/cluster.ts';
+import type { Lab } from '../lab.ts';
+import { run } from '../process.ts';
 import type { Log } from '../progress.ts';
 import type { RealNode } from './node.ts';
 
-export const PROVIDERS = ['checkout', 'bridge', 'none'] as const;
+export const PROVIDERS = ['cubeplane', 'checkout', 'bridge', 'none'] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
 export const PROXY_MODES = ['iptables', 'nftables'] as const;
 export type ProxyMode = (typeof PROXY_MODES)[number];
 
+const IMAGES = join(ROOT, 'scripts/images/main.ts');
 const CLI = join(ROOT, 'src/cli/main.ts');
 const OPERATOR = join(ROOT, 'src/operators/main.ts');
 /** kube-proxy's; the agents serve it. */
 const PROXY_HEALTH = '[::]:10256';
 
 interface Target {
+  readonly lab: Lab;
   readonly cluster: Cluster;
   readonly nodes: readonly RealNode[];
 }
@@ -27,8 +32,45 @@ export async function installProvider(
   provider: ProviderName,
   options: { readonly log: Log; readonly proxyMode?: ProxyMode },
 ): Promise<void> {
-  if (provider === 'checkout') await runCheckout(target, options.log);
+  if (provider === 'cubeplane') await installRelease(target, options.log);
+  else if (provider === 'checkout') await runCheckout(target, options.log);
   else if (provider === 'bridge') await installBridge(target, options.proxyMode ?? 'iptables');
+}
+
+/** Archives of images that the nodes need for it, made when they are not there. */
+export async function providerArchives(provider: ProviderName, log: Log): Promise<string[]> {
+  if (provider !== 'cubeplane') return [];
+  log('making the image of agent and operator');
+  const { stdout } = await run([process.execPath, IMAGES], { cwd: ROOT, timeoutMs: 600_000 });
+  const archive = /\S+\.oci\.tar/.exec(stdout)?.[0];
+  if (archive === undefined) throw new Error(`npm run images names no archive: ${stdout}`);
+  return [resolve(ROOT, archive)];
+}
+
+/** As docs/installation.md says: config/default with the API server's address, then config/provider. */
+async function installRelease({ lab, cluster }: Target, log: Log): Promise<void> {
+  const overlay = join(lab.directory, 'install');
+  await mkdir(overlay);
+  const { hostname, port } = new URL(cluster.server);
+  const literals = [`KUBERNETES_SERVICE_HOST=${hostname}`, `KUBERNETES_SERVICE_PORT=${port}`];
+  const kustomization = {
+    apiVersion: 'kustomize.config.k8s.io/v1beta1',
+    kind: 'Kustomization',
+    resources: [relative(overlay, join(ROOT, 'config/default'))],
+    configMapGenerator: [
+      { name: 'cubeplane-api-server', namespace: SYSTEM_NAMESPACE, behavior: 'merge', literals },
+    ],
+  };
+  await writeFile(join(overlay, 'kustomization.yaml'), JSON.stringify(kustomization));
+  await cluster.kubectl(['apply', '--server-side', '-k', overlay]);
+  await cluster.kubectl(['wait', '--for=condition=Established', '--timeout=60s', '-f', join(ROOT, 'crds')], {
+    timeoutMs: 70_000,
+  });
+  log('config/default is applied');
+  await applyProvider(cluster, join(ROOT, 'config/provider'));
+  const rollout = ['rollout', 'status', 'daemonset', '--timeout=120s'];
+  await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...rollout], { timeoutMs: 130_000 });
+  log('agents run as a DaemonSet, and the provider is Ready on all nodes');
 }
 
 /** Operator and agents of this checkout, as programs of the machines: nothing is built, and a change takes a restart. */
@@ -55,8 +97,8 @@ async function runCheckout({ cluster, nodes }: Target, log: Log): Promise<void> 
 
 async function applyProvider(cluster: Cluster, folder: string): Promise<void> {
   await cluster.kubectl(['apply', '-k', folder]);
-  const ready = ['wait', '--for=condition=Ready', '--timeout=120s', 'servicechain/kubernetes'];
-  await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...ready], { timeoutMs: 130_000 });
+  const ready = ['wait', '--for=condition=Ready', '--timeout=180s', 'servicechain/kubernetes'];
+  await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...ready], { timeoutMs: 190_000 });
 }
 
 /** What everybody has: a bridge a node, routes between nodes, kube-proxy. To compare with. */

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Upstream's network tests that are not run here, each with the fact that prevents it. */
+
+export interface Reason {
+  /** Of the test's name, as upstream prints it. */
+  readonly pattern: RegExp;
+  /** A fact about this machine or this cluster, not about the network that is tested. */
+  readonly fact: string;
+  /** What a test says that skips itself for this fact; without it the test is not even started. */
+  readonly skips?: RegExp;
+}
+
+export const REASONS: readonly Reason[] = [
+  {
+    pattern: /\[Feature:SCTPConnectivity\]|SCTP HostPort|basic SCTP service/,
+    fact: 'needs SCTP sockets, and kernels that tests run on may have none (CONFIG_IP_SCTP)',
+  },
+  {
+    pattern: /Internet connection for containers/,
+    fact: 'needs the Internet: the cluster has no way out',
+  },
+  {
+    pattern: /DNS configMap nameserver/,
+    fact: "changes the configuration of a cluster DNS that forwards; this cluster's has nowhere to forward to",
+  },
+  {
+    pattern: /\[Provider:GCE\]/,
+    fact: "asks for names of Google's cloud",
+  },
+  {
+    pattern: /\[Feature:LoadBalancer\]/,
+    fact: 'needs a cloud that gives Services of type LoadBalancer an address and takes it back',
+  },
+  {
+    pattern: /kube-proxy migration|\[Feature:KubeProxyNFAcct\]|KubeProxy should set TCP CLOSE_WAIT|check kube-proxy urls/,
+    fact: 'tests kube-proxy itself, which does not run here: the network serves Services',
+  },
+  {
+    pattern: /recreate its iptables rules|after restarting (kube-proxy|apiserver)/,
+    fact: 'restarts programs of nodes by SSH, which the machines do not have',
+  },
+  {
+    pattern: /\[Feature:OffByDefault\]/,
+    fact: 'needs a feature gate that is off by default',
+  },
+  {
+    pattern: /\[Feature:PerformanceDNS\]|\[Feature:Networking-Performance\]/,
+    fact: 'measures, and takes a machine of its own: npm run bench measures this network',
+  },
+  {
+    pattern: /Topology Hints|Traffic Distribution/,
+    fact: 'needs three zones, or more nodes than the cluster has',
+    skips: /zones|nodes/,
+  },
+];
+
+/** The reason why a test is not started. Pure. */
+export function reasonFor(name: string): Reason | undefined {
+  return REASONS.find(({ pattern, skips }) => skips === undefined && pattern.test(name));
+}
+
+/** The reason why a test that was started skipped itself with this message. Pure. */
+export function reasonForSkip(name: string, message: string): Reason | undefined {
+  return REASONS.find(({ pattern, skips }) => skips?.test(message) === true && pattern.test(name));
+}
