@@ -25,6 +25,7 @@ export async function startLight(lab: Lab, nodes: number): Promise<State> {
   ];
   return {
     kubeconfig: light.kubeconfig,
+    insideKubeconfig: light.cluster.kubeconfig,
     kubectl: join(light.cluster.binaries, 'kubectl'),
     nodes: light.nodes.map(({ node: { name, namespace, addresses } }) => ({
       name,
@@ -41,6 +42,7 @@ export async function startReal(lab: Lab, options: RealOptions): Promise<State> 
   const { namespace, addresses } = real.cluster.machine;
   return {
     kubeconfig: real.kubeconfig,
+    insideKubeconfig: real.cluster.kubeconfig,
     kubectl: join(real.cluster.binaries, 'kubectl'),
     nodes: [
       ...real.nodes.map(({ node, inside }) => ({

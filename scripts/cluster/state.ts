@@ -11,7 +11,10 @@ import { run } from '../../test/harness/process.ts';
 export type Kind = 'light' | 'real';
 
 export interface State {
+  /** For programs of this machine. */
   readonly kubeconfig: string;
+  /** For programs in the cluster's own network. */
+  readonly insideKubeconfig: string;
   readonly kubectl: string;
   readonly nodes: readonly {
     readonly name: string;

@@ -32,7 +32,8 @@ export const REASONS: readonly Reason[] = [
     fact: 'needs a cloud that gives Services of type LoadBalancer an address and takes it back',
   },
   {
-    pattern: /kube-proxy migration|\[Feature:KubeProxyNFAcct\]|KubeProxy should set TCP CLOSE_WAIT|check kube-proxy urls/,
+    pattern:
+      /kube-proxy migration|\[Feature:KubeProxyNFAcct\]|KubeProxy should set TCP CLOSE_WAIT|check kube-proxy urls/,
     fact: 'tests kube-proxy itself, which does not run here: the network serves Services',
   },
   {

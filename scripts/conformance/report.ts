@@ -28,7 +28,10 @@ export function linesOf(outcomes: readonly Outcome[]): string[] {
     .flatMap(({ name, message }) => [`failed   ${name}`, `         ${message.split('\n')[0]}`]);
   for (const [fact, names] of byFact(outcomes)) lines.push(`not run  ${names.length}: ${fact}`);
   for (const { name, message } of outcomes.filter((one) => one.status === 'skipped' && isBad(one)))
-    lines.push(`not run  ${name}`, `         no known reason${message === '' ? '' : `; it says: ${message.split('\n')[0]}`}`);
+    lines.push(
+      `not run  ${name}`,
+      `         no known reason${message === '' ? '' : `; it says: ${message.split('\n')[0]}`}`,
+    );
   return [...lines, summaryOf(outcomes)];
 }
 
@@ -55,7 +58,10 @@ export function pageOf(outcomes: readonly Outcome[], about: About): string {
   for (const one of outcomes) topics.set(topicOf(one.name), [...(topics.get(topicOf(one.name)) ?? []), one]);
   const numbers = [...topics]
     .sort(([a], [b]) => a.localeCompare(b))
-    .map(([topic, of]) => `| ${topic} | ${count(of, 'passed')} | ${count(of, 'failed')} | ${count(of, 'skipped')} |`);
+    .map(
+      ([topic, of]) =>
+        `| ${topic} | ${count(of, 'passed')} | ${count(of, 'failed')} | ${count(of, 'skipped')} |`,
+    );
   const failed = outcomes.filter(({ status }) => status === 'failed');
   const unexplained = outcomes.filter((one) => one.status === 'skipped' && isBad(one));
   const required = outcomes.filter(({ name }) => name.includes('[Conformance]'));
@@ -81,7 +87,10 @@ export function pageOf(outcomes: readonly Outcome[], about: About): string {
     '| about | passed | failed | not run |',
     '|---|---:|---:|---:|',
     ...numbers,
-    ...section('Failed', failed.map(({ name, message }) => `- ${cell(name)}: ${cell(message.split('\n')[0] ?? '')}`)),
+    ...section(
+      'Failed',
+      failed.map(({ name, message }) => `- ${cell(name)}: ${cell(message.split('\n')[0] ?? '')}`),
+    ),
     ...section('Not run, for no known reason', names(unexplained.map(({ name }) => name))),
     ...section(
       'Not run',
@@ -92,9 +101,6 @@ export function pageOf(outcomes: readonly Outcome[], about: About): string {
         ...names(of),
       ]),
     ),
-    ...section(
-      'Passed',
-      names(outcomes.filter(({ status }) => status === 'passed').map(({ name }) => name)),
-    ),
+    ...section('Passed', names(outcomes.filter(({ status }) => status === 'passed').map(({ name }) => name))),
   ].join('\n')}\n`;
 }
