@@ -54,8 +54,14 @@ export async function startReal(lab: Lab, options: RealOptions): Promise<State> 
       {
         name: 'control-plane',
         address: addresses.ipv4,
-        place: 'no node: a client from outside of the cluster',
+        place: 'no node: it has routes to pods by their nodes',
         enter: namespace.wrap([]),
+      },
+      {
+        name: 'internet',
+        address: INTERNET.ipv4,
+        place: "outside: the nodes' default gateway",
+        enter: real.internet.namespace.wrap([]),
       },
     ],
     notes: NOTES,

@@ -28,10 +28,6 @@ export const REASONS: readonly Reason[] = [
     fact: "asks for names of Google's cloud",
   },
   {
-    pattern: /\[Feature:LoadBalancer\]/,
-    fact: 'needs a cloud that gives Services of type LoadBalancer an address and takes it back',
-  },
-  {
     pattern:
       /kube-proxy migration|\[Feature:KubeProxyNFAcct\]|KubeProxy should set TCP CLOSE_WAIT|check kube-proxy urls/,
     fact: 'tests kube-proxy itself, which does not run here: the network serves Services',

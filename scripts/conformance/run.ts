@@ -38,7 +38,7 @@ export function patternOf(names: readonly string[]): string {
   return `(${names.map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|')})\\s*$`;
 }
 
-/** Runs tests against a cluster, from its control plane: a client from outside. `directory` gets their log and reports. */
+/** Runs tests against a cluster, from outside of it and of its nodes' subnet. `directory` gets their log and reports. */
 export async function runTests(
   programs: Programs,
   { nodes, kubectl, insideKubeconfig }: State,
@@ -50,8 +50,8 @@ export async function runTests(
   await mkdir(directory, { recursive: true });
   const repositories = join(directory, 'registries.yaml');
   await writeFile(repositories, REGISTRIES.map((name) => `${name}: ${REGISTRY}\n`).join(''));
-  const outside = nodes.find(({ name }) => name === 'control-plane');
-  const workers = nodes.filter((node) => node !== outside);
+  const outside = nodes.find(({ name }) => name === 'internet');
+  const workers = nodes.filter(({ name }) => name.startsWith('node-'));
   const ginkgo = ['--no-color', '--timeout=3h', '--poll-progress-after=0s', `--procs=${procs}`];
   const flags = [
     `--kubeconfig=${insideKubeconfig}`,

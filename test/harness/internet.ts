@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createMachine, type Machine, type Node, type Underlay } from './topology.ts';
+import { createMachine, type Machine, type Underlay } from './topology.ts';
 import { startServer } from './traffic.ts';
 
 /** Host number of the machine that stands for the Internet: the nodes' default gateway. */
@@ -21,10 +21,7 @@ export async function createInternet(underlay: Underlay): Promise<Machine> {
   return machine;
 }
 
-/** Makes it the node's default gateway. */
-export async function routeToInternet(node: Node, { addresses }: Machine): Promise<void> {
-  await node.namespace.ip(
-    `route add default via ${addresses.ipv4}`,
-    `route add default via ${addresses.ipv6}`,
-  );
+/** Makes it the machine's default gateway. */
+export async function routeToInternet({ namespace }: Machine, { addresses }: Machine): Promise<void> {
+  await namespace.ip(`route add default via ${addresses.ipv4}`, `route add default via ${addresses.ipv6}`);
 }

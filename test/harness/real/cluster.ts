@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { NETWORK_TAINT } from '../../../src/operators/node-taint.ts';
-import { createInternet, routeToInternet } from '../internet.ts';
+import { createInternet, INTERNET, routeToInternet } from '../internet.ts';
 import { ensureKubernetes } from '../kube/build.ts';
 import { type Cluster, startCluster } from '../kube/cluster.ts';
 import { openToRoot } from '../kube/root-access.ts';
@@ -53,6 +53,7 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
 
   const underlay = await createUnderlay(lab);
   const internet = await createInternet(underlay);
+  await callFromAfar(internet);
   const names = Array.from({ length: options.nodes ?? 2 }, (_, index) => `node-${index + 1}`);
   const bare = await createNodes(underlay, names);
   const certificate = await createClientCertificate(lab.directory);
@@ -81,6 +82,7 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
       '--kubelet-preferred-address-types=InternalIP',
     ],
   });
+  await routeToInternet(cluster.machine, internet);
   const scheduler = [join(binaries, 'kube-scheduler'), `--kubeconfig=${cluster.kubeconfigOf(SCHEDULER)}`];
   await cluster.machine.namespace.start('kube-scheduler', [
     ...scheduler,
@@ -113,6 +115,18 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
   await cluster.kubectl(rollout, { timeoutMs: 130_000 });
   log('cluster DNS is ready: the cluster is up');
   return real;
+}
+
+/**
+ * What the internet's machine sends has its address behind the nodes' subnet: it is a client outside that no one takes for a node.
+ */
+async function callFromAfar({ namespace }: Machine): Promise<void> {
+  const { ipv4, ipv4Length, ipv6, ipv6Length } = UNDERLAY;
+  await namespace.ip(
+    `route change ${ipv4}0/${ipv4Length} dev eth0 src ${INTERNET.ipv4}`,
+    // The kernel has made one with a metric of its own: the lowest wins.
+    `route replace ${ipv6}/${ipv6Length} dev eth0 metric 1 src ${INTERNET.ipv6}`,
+  );
 }
 
 /** What the API server shows kubelets; it is its own authority. */

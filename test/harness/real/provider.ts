@@ -95,8 +95,25 @@ async function runCheckout({ cluster, nodes }: Target, log: Log): Promise<void> 
   log('the provider is Ready on all nodes');
 }
 
+/** Addresses of the nodes' subnet for Services of type LoadBalancer. */
+const LOAD_BALANCER_ADDRESSES = {
+  apiVersion: 'cubeplane.io/v1alpha1',
+  kind: 'CubeTable',
+  metadata: { name: 'load-balancers', namespace: SYSTEM_NAMESPACE },
+  spec: {
+    type: 'AddressPool',
+    addressPool: {
+      ranges: [
+        { first: '198.18.0.200', last: '198.18.0.239' },
+        { first: 'fd00:18::200', last: 'fd00:18::23f' },
+      ],
+    },
+  },
+};
+
 async function applyProvider(cluster: Cluster, folder: string): Promise<void> {
   await cluster.kubectl(['apply', '-k', folder]);
+  await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(LOAD_BALANCER_ADDRESSES) });
   const ready = ['wait', '--for=condition=Ready', '--timeout=180s', 'servicechain/kubernetes'];
   await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...ready], { timeoutMs: 190_000 });
 }
