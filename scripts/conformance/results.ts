@@ -18,7 +18,7 @@ export interface Outcome extends TestCase {
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
 /** Text of an attribute or element, without XML's escapes. */
-export function unescapeXml(text: string): string {
+function unescapeXml(text: string): string {
   return text.replace(/&(#x[0-9a-fA-F]+|#\d+|\w+);/g, (whole, name: string) => {
     if (name.startsWith('#x')) return String.fromCodePoint(Number.parseInt(name.slice(2), 16));
     if (name.startsWith('#')) return String.fromCodePoint(Number(name.slice(1)));
@@ -40,9 +40,12 @@ export function parseJunit(xml: string): TestCase[] {
     const full = attribute(attributes, 'name');
     const state = attribute(attributes, 'status');
     const skipped = /<skipped([^>]*)>/.exec(body)?.[1];
-    const failed = /<(?:failure|error)([^>]*)>/.exec(body)?.[1];
+    const [, failed] = /<(?:failure|error)[^>]*>([^<]*)/.exec(body) ?? [];
     const isTest = full.startsWith('[It] ');
-    const message = attribute(failed ?? skipped ?? '', 'message').replace(/^skipped( - )?/, '');
+    const message =
+      failed === undefined
+        ? attribute(skipped ?? '', 'message').replace(/^skipped( - )?/, '')
+        : unescapeXml(failed).replace(/^\[\w+\] /, '');
     if (!isTest && failed === undefined) continue;
     if (failed === undefined && (state === 'pending' || (state === 'skipped' && message === ''))) continue;
     cases.push({

@@ -52,7 +52,8 @@ export async function runTests(
   await writeFile(repositories, REGISTRIES.map((name) => `${name}: ${REGISTRY}\n`).join(''));
   const outside = nodes.find(({ name }) => name === 'internet');
   const workers = nodes.filter(({ name }) => name.startsWith('node-'));
-  const ginkgo = ['--no-color', '--timeout=3h', '--poll-progress-after=0s', `--procs=${procs}`];
+  // -v: a line for each test that ends
+  const ginkgo = ['-v', '--no-color', '--timeout=3h', '--poll-progress-after=0s', `--procs=${procs}`];
   const flags = [
     `--kubeconfig=${insideKubeconfig}`,
     `--kubectl-path=${kubectl}`,
