@@ -4,7 +4,7 @@
  * a rolling update under load, two of upstream's own tests, and nothing left afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
@@ -47,14 +47,13 @@ async function left(id: string): Promise<object> {
 }
 const NOTHING = { namespaces: [], places: [], mounts: '0', processes: [] };
 
-/** Process 1 of each machine is a program of the lab's own folder. */
+/** Process ids in any cgroup of the lab. */
 function processesOf(id: string): string[] {
   return readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
     try {
-      return existsSync(`/proc/${pid}/root/run/cubeplane-labs/${id}/pid`);
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`/cpl-${id}/`);
     } catch {
-      return false;
+      return false; // ended meanwhile
     }
   });
 }

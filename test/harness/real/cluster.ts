@@ -16,7 +16,7 @@ import { CONTROL_PLANE_HOST, createNodes, createUnderlay, type Machine, UNDERLAY
 import { ensureHostPrograms } from './host-programs.ts';
 import { ensureImages } from './images.ts';
 import { prepareNode, type RealNode, startKubelet, until } from './node.ts';
-import { installProvider, providerArchives, type ProviderName, type ProxyMode } from './provider.ts';
+import { installProvider, type ProviderName, type ProxyMode, providerArchives } from './provider.ts';
 
 const COREDNS = join(import.meta.dirname, 'coredns.yaml');
 const SCHEDULER = 'system:kube-scheduler';
