@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path';
 import { INTERNET, INTERNET_PORT } from '../../test/harness/internet.ts';
-import type { Lab } from '../../test/harness/lab.ts';
+import { type Lab, labDirectory } from '../../test/harness/lab.ts';
 import { MOST_NODES as MOST_LIGHT, startLightCluster } from '../../test/harness/light/cluster.ts';
 import {
   MOST_NODES as MOST_REAL,
@@ -33,7 +33,7 @@ export async function startLight(lab: Lab, nodes: number): Promise<State> {
       place: `network namespace ${namespace.path}`,
       enter: enter(namespace.cgroup, namespace.path),
     })),
-    notes: NOTES,
+    notes: { ...NOTES, agents: `--state-dir ${join(labDirectory(lab.id), 'state')}` },
   };
 }
 

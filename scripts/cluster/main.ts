@@ -6,6 +6,7 @@ import {
   type ProviderName,
   type ProxyMode,
 } from '../../test/harness/real/provider.ts';
+import { isUsageError, UsageError } from '../../test/harness/usage.ts';
 import { MOST_NODES, startLight, startReal } from './kinds.ts';
 import { create, describe, type Found, find, foreground, type Kind, remove, type State } from './state.ts';
 
@@ -42,8 +43,6 @@ docs/real-cluster.md says what it can do.
 const COMMANDS = ['up', 'down', 'status', 'kubeconfig', 'kubectl', 'exec', 'node'];
 /** Those that take a program or its arguments, which are not ours. */
 const RUNNING = new Set(['kubectl', 'exec', 'node']);
-
-class UsageError extends Error {}
 
 interface Which {
   readonly kind: Kind;
@@ -187,9 +186,9 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch((failure: Error & { code?: string }) => {
+process.exitCode = await main(process.argv.slice(2)).catch((failure: Error) => {
   process.stderr.write(`cluster: ${failure.message}\n`);
-  const isUsage = failure instanceof UsageError || failure.code?.startsWith('ERR_PARSE_ARGS') === true;
+  const isUsage = isUsageError(failure);
   if (isUsage) process.stderr.write('see npm run --silent cluster -- --help\n');
   return isUsage ? 2 : 1;
 });
