@@ -3,11 +3,15 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureKubernetes } from '../test/harness/kube/build.ts';
+import { stderrLog } from '../test/harness/progress.ts';
+import { prepareRealCluster } from '../test/harness/real/cluster.ts';
 import { endOnSignals } from './check/command.ts';
 import { runJestPart } from './check/jest-part.ts';
 import { PARTS, type Part, selectParts } from './check/parts.ts';
 import { failures, type PartResult, passedCount } from './check/result.ts';
 import { lint } from './lint/lint.ts';
+
+const REAL_CLUSTER_TEST = 'test/e2e/real-cluster.test.ts';
 
 const HELP = `Usage: npm test -- [--only PART]... [--json FILE] [PATTERN]...
 
@@ -48,7 +52,13 @@ async function main(): Promise<number> {
     );
   }
   endOnSignals();
-  if (parts.some((part) => part.kubernetes)) await ensureKubernetes();
+  if (parts.some((part) => part.kubernetes)) {
+    await ensureKubernetes();
+    // What takes minutes once is no time of the test that needs it.
+    const needed =
+      positionals.length === 0 || positionals.some((pattern) => new RegExp(pattern).test(REAL_CLUSTER_TEST));
+    if (needed) await prepareRealCluster(stderrLog);
+  }
   const results: PartResult[] = [];
   for (const part of parts) results.push(await runPart(part, positionals));
   return await report(results, values.json);

@@ -4,12 +4,13 @@
  * a rolling update under load, two of upstream's own tests, and nothing left afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { hierarchies } from '../harness/hierarchies.ts';
-import { detachedLabs, labDirectory, labDisk, labNamespaces, labPins } from '../harness/lab.ts';
+import { detachedLabs, isAlive, labDirectory, labDisk, labNamespaces, labPins } from '../harness/lab.ts';
 import { run } from '../harness/process.ts';
 import { imageName } from '../harness/real/images.ts';
 
@@ -42,20 +43,27 @@ async function left(id: string): Promise<object> {
     namespaces: labNamespaces(id),
     places: [labPins(id), labDirectory(id), labDisk(id), ...cgroups].filter((path) => existsSync(path)),
     mounts: mounts.stdout.trim(),
-    processes: processesOf(id),
+    processes: await lastingProcessesOf(id),
   };
 }
 const NOTHING = { namespaces: [], places: [], mounts: '0', processes: [] };
 
-/** Process ids in any cgroup of the lab. */
-function processesOf(id: string): string[] {
-  return readdirSync('/proc').filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`/cpl-${id}/`);
-    } catch {
-      return false; // ended meanwhile
-    }
-  });
+/** Ids of processes in any cgroup of the lab; not of those that have ended and only await their parent. */
+async function processesOf(id: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const cgroups = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+    if (cgroups.includes(`/cpl-${id}/`) && (await isAlive(Number(pid)))) found.push(Number(pid));
+  }
+  return found;
+}
+
+/** A killed process may be leaving still when its cgroup is gone: it gives back its memory. */
+async function lastingProcessesOf(id: string): Promise<number[]> {
+  for (const deadline = Date.now() + 5_000; ; await sleep(50)) {
+    const found = await processesOf(id);
+    if (found.length === 0 || Date.now() > deadline) return found;
+  }
 }
 
 /** A Deployment with a pod a node and a Service of both families; \`web\` says its pod's name at /hostname. */
@@ -205,7 +213,7 @@ test('one that is killed while it starts goes, beside one that runs on, whose ad
     if (Date.now() > deadline) throw new Error(`it does not start: ${said}`);
   child.kill('SIGKILL');
   const [id = ''] = await labOf(KILLED);
-  expect(processesOf(id)).not.toEqual([]);
+  expect(await processesOf(id)).not.toEqual([]);
   expect((await run(argvOf(KILLED, ['down']), { timeoutMs: 60_000 })).status).toBe(0);
   expect(await left(id)).toEqual(NOTHING);
   expect((await cluster('status')).stdout).toContain('state       ready');

@@ -3,6 +3,7 @@
  * A cluster whose nodes are real but for the machine below them: kubelet, containerd and runc, a scheduler and all controllers.
  * Everything is its lab's own, so two of them do not meet.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NETWORK_TAINT } from '../../../src/operators/node-taint.ts';
 import { createInternet, INTERNET, routeToInternet } from '../internet.ts';
@@ -41,15 +42,30 @@ export interface RealCluster {
   readonly kubeconfig: string;
 }
 
+/**
+ * Installs and builds what it needs and this machine has not: minutes the first time.
+ *
+ * @throws Error that says what is missing.
+ */
+export async function prepareRealCluster(log: Log): Promise<{ binaries: string; images: string }> {
+  await ensureHostPrograms(log);
+  const binaries = await ensureKubernetes(log);
+  const missing = ['kubelet', 'kube-scheduler'].filter((name) => !existsSync(join(binaries, name)));
+  if (missing.length > 0)
+    throw new Error(
+      `${binaries} holds no ${missing.join(' and no ')}: unset KUBEBUILDER_ASSETS to have all built`,
+    );
+  return { binaries, images: await ensureImages(log) };
+}
+
 /** Brings one up; it ends with its lab. Resolves when nodes and cluster DNS are ready, or without a provider when nodes are registered. */
 export async function startRealCluster(lab: Lab, options: RealOptions = {}): Promise<RealCluster> {
   const began = Date.now();
   const say = options.log ?? lab.log;
   const log: Log = (line) => say(`${formatElapsed(Date.now() - began)}  ${line}`);
   const provider = options.provider ?? 'cubeplane';
-  await ensureHostPrograms(log);
-  const binaries = await ensureKubernetes(log);
-  const archives = [await ensureImages(log), ...(await providerArchives(provider, log))];
+  const { binaries, images } = await prepareRealCluster(log);
+  const archives = [images, ...(await providerArchives(provider, log))];
 
   const underlay = await createUnderlay(lab);
   const internet = await createInternet(underlay);
