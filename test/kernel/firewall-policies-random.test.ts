@@ -15,35 +15,45 @@ function layer4({ proto, dport, src }: Asked, sport: number): Layer4 {
   return proto === 47 ? raw(47, 20) : echo({ v6: src.includes(':'), id: sport });
 }
 
-test('6,000 random packets of 100 random worlds', async () => {
-  const fw = await FirewallChain.open({
-    defaultActions: { ingress: 'Allow', egress: 'Allow' },
-    sessions: { maxEstablished: 64, maxEmbryonic: 64 },
-  });
-  let sport = 20_000;
-  const seen = new Map<string, number>();
-  await fc.assert(
-    fc.asyncProperty(worlds, fc.array(packets, { minLength: 60, maxLength: 60 }), async (world, list) => {
-      fw.setNode(...world.node);
-      expect(fw.setPolicies(world.policies, world.identities)).toEqual([]);
-      for (const packet of list) {
-        // of a tuple that was not before: an answer to another packet would pass
-        sport = sport === 60_000 ? 20_000 : sport + 1;
-        if (packet.proto === 47) fw.clear();
-        const frame = ethernet({}, ip(packet, layer4(packet, sport)));
-        const isIngress = packet.direction === 'Ingress';
-        const { seen: out } = isIngress ? fw.ingress(frame) : fw.egress(frame);
-        const verdict = reference(world, packet);
-        seen.set(verdict, (seen.get(verdict) ?? 0) + 1);
-        expect({ packet, passes: out?.port === (isIngress ? INSIDE : OUTSIDE) }).toEqual({
-          packet,
-          passes: passes(verdict),
-        });
-      }
-    }),
-    { numRuns: 100, endOnFailure: true },
-  );
-  for (const verdict of ['node', 'allowed', 'isolated', 'not isolated', 'accepted', 'denied'])
-    expect(seen.get(verdict) ?? 0).toBeGreaterThan(4);
-  fw.close();
-});
+test.each(['Enforce', 'Audit'] as const)(
+  '%s: 6,000 random packets of 100 random worlds',
+  async (policyMode) => {
+    const fw = await FirewallChain.open({
+      policyMode,
+      defaultActions: { ingress: 'Allow', egress: 'Allow' },
+      sessions: { maxEstablished: 64, maxEmbryonic: 64 },
+    });
+    let sport = 20_000;
+    const seen = new Map<string, number>();
+    await fc.assert(
+      fc.asyncProperty(worlds, fc.array(packets, { minLength: 60, maxLength: 60 }), async (world, list) => {
+        fw.setNode(...world.node);
+        expect(fw.setPolicies(world.policies, world.identities)).toEqual([]);
+        for (const packet of list) {
+          // of a tuple that was not before: an answer to another packet would pass
+          sport = sport === 60_000 ? 20_000 : sport + 1;
+          if (packet.proto === 47) fw.clear();
+          const frame = ethernet({}, ip(packet, layer4(packet, sport)));
+          const isIngress = packet.direction === 'Ingress';
+          const { seen: out, counts } = isIngress ? fw.ingress(frame) : fw.egress(frame);
+          const verdict = reference(world, packet);
+          seen.set(verdict, (seen.get(verdict) ?? 0) + 1);
+          const refused = !passes(verdict);
+          expect({
+            packet,
+            passes: out?.port === (isIngress ? INSIDE : OUTSIDE),
+            audited: counts.includes('firewall audited'),
+          }).toEqual({
+            packet,
+            passes: policyMode === 'Audit' || !refused,
+            audited: policyMode === 'Audit' && refused,
+          });
+        }
+      }),
+      { numRuns: 100, endOnFailure: true },
+    );
+    for (const verdict of ['node', 'allowed', 'isolated', 'not isolated', 'accepted', 'denied'])
+      expect(seen.get(verdict) ?? 0).toBeGreaterThan(4);
+    fw.close();
+  },
+);
