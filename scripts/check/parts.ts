@@ -26,7 +26,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'unit',
     description: 'pure functions and the command line; no root, no kernel, no network',
-    limitSeconds: 300,
+    limitSeconds: 600,
     testSeconds: 20,
     workers: 2,
     kubernetes: false,
@@ -34,7 +34,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'kernel',
     description: 'eBPF programs through this kernel: verifier and BPF_PROG_TEST_RUN; root',
-    limitSeconds: 1200,
+    limitSeconds: 1800,
     testSeconds: 60,
     workers: 2,
     kubernetes: false,
@@ -42,7 +42,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'netns',
     description: 'real packets between network namespaces, and agents; root',
-    limitSeconds: 1500,
+    limitSeconds: 2400,
     testSeconds: 120,
     workers: 2,
     kubernetes: false,
@@ -50,7 +50,7 @@ export const PARTS: readonly Part[] = [
   {
     name: 'e2e',
     description: 'the whole system on a real kube-apiserver with real kubectl; root',
-    limitSeconds: 1200,
+    limitSeconds: 2400,
     testSeconds: 180,
     workers: 2,
     kubernetes: true,
