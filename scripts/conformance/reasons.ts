@@ -28,6 +28,14 @@ export const REASONS: readonly Reason[] = [
     fact: "asks for names of Google's cloud",
   },
   {
+    pattern: /switch session affinity for LoadBalancer service with Local traffic policy/,
+    fact: 'needs a balancer in front of the nodes that spreads clients: here one node answers for an address (ADR 36), and sends them to its own pods alone',
+  },
+  {
+    pattern: /load balancer cleanup finalizer/,
+    fact: "tests a finalizer of clouds' controllers, which have a balancer to give back; here an address is free when its Service is gone",
+  },
+  {
     pattern:
       /kube-proxy migration|\[Feature:KubeProxyNFAcct\]|KubeProxy should set TCP CLOSE_WAIT|check kube-proxy urls/,
     fact: 'tests kube-proxy itself, which does not run here: the network serves Services',
