@@ -16,12 +16,8 @@ export const REASONS: readonly Reason[] = [
     fact: 'needs SCTP sockets, and kernels that tests run on may have none (CONFIG_IP_SCTP)',
   },
   {
-    pattern: /Internet connection for containers/,
-    fact: 'needs the Internet: the cluster has no way out',
-  },
-  {
-    pattern: /DNS configMap nameserver/,
-    fact: "changes the configuration of a cluster DNS that forwards; this cluster's has nowhere to forward to",
+    pattern: /Internet connection for containers|DNS configMap nameserver Forward/,
+    fact: 'needs the Internet, or names that are known there: the cluster has no way out',
   },
   {
     pattern: /\[Provider:GCE\]/,

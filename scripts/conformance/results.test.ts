@@ -75,7 +75,9 @@ test('what did not run has a fact that prevents it, or is as bad as what failed'
   expect(summaryOf(outcomes)).toBe('1 passed, 1 failed, 3 not run, 1 of them for no known reason');
   const lines = linesOf(outcomes);
   expect(lines).toContain('         no answer');
-  expect(lines).toContain('not run  1: needs the Internet: the cluster has no way out');
+  expect(lines).toContain(
+    'not run  1: needs the Internet, or names that are known there: the cluster has no way out',
+  );
   const about = {
     version: 'v1',
     nodes: 2,

@@ -35,7 +35,8 @@ interface Image {
   readonly command?: readonly string[];
 }
 
-const FULL: readonly LayerName[] = ['busybox', 'tools', 'agnhost'];
+/** agnhost's image has a CoreDNS too, which tests start in the place of agnhost. */
+const FULL: readonly LayerName[] = ['busybox', 'tools', 'agnhost', 'coredns'];
 
 const IMAGES: Readonly<Record<string, Image>> = {
   pause: { tags: ['3.10.1'], layers: ['pause'], entrypoint: ['/pause'] },
