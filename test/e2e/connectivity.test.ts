@@ -175,16 +175,18 @@ test('where a link of the chain is missing, the trace tells which other way pack
     await kubectl('get', 'servicechain', 'kubernetes', '-n', SYSTEM_NAMESPACE, '-o', 'json'),
   ) as { spec: { links: { name: string }[] } };
   const links = chain.spec.links.filter(({ name }) => name !== 'overlay');
+  const object = ['servicechain', 'kubernetes', '-n', SYSTEM_NAMESPACE];
   const patchLinks = async (value: readonly object[]) => {
     const patch = JSON.stringify([{ op: 'replace', path: '/spec/links', value }]);
-    const object = ['servicechain', 'kubernetes', '-n', SYSTEM_NAMESPACE];
     await kubectl('patch', ...object, '--type=json', '-p', patch);
-    await sleep(500);
-    await kubectl('wait', ...object, '--for=condition=Ready', '--timeout=60s');
   };
+  const waitFor = async (what: string) => await kubectl('wait', ...object, `--for=${what}`, '--timeout=60s');
   await patchLinks(links);
+  // the router says that its routes lead nowhere
+  await waitFor('condition=Ready=False');
   const found = await report('--test', '^pod-to-pod');
   await patchLinks(chain.spec.links);
+  await waitFor('condition=Ready');
   expect(resultsOf(found)).toEqual({ 'pod-to-pod-same-node': 'Passed', 'pod-to-pod-other-node': 'Failed' });
   const [bad] = badOf(found, 'pod-to-pod-other-node');
   expect(bad).toMatchObject({
