@@ -22,7 +22,7 @@ Options:
   --focus REGEX  tests with such a name alone; of several one is enough. All of [sig-network] without it
   --skip REGEX   not those
   --procs N      tests at a time; 4 by default
-  --nodes N      of the cluster; 2 by default
+  --nodes N      of the cluster; 3 by default, which some tests need
   --name NAME    of the cluster (npm run cluster -- --name NAME); "conformance" by default. One that is up is used, and stays
   --keep         leave the cluster running
   --report FILE  write what came out of it as a page: docs/conformance.md
@@ -56,7 +56,7 @@ function optionsOf(argv: readonly string[]): Options | undefined {
       focus: { type: 'string', multiple: true, default: [] },
       skip: { type: 'string', multiple: true, default: [] },
       procs: { type: 'string', default: '4' },
-      nodes: { type: 'string', default: '2' },
+      nodes: { type: 'string', default: '3' },
       name: { type: 'string', default: 'conformance' },
       keep: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },

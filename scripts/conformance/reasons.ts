@@ -49,9 +49,9 @@ export const REASONS: readonly Reason[] = [
     fact: 'measures, and takes a machine of its own: npm run bench measures this network',
   },
   {
-    pattern: /Topology Hints|Traffic Distribution/,
-    fact: 'needs three zones, or more nodes than the cluster has',
-    skips: /zones|nodes/,
+    pattern: /./,
+    fact: 'needs more zones, or more nodes, than the cluster has: see --nodes',
+    skips: /\bzones?\b|\bnodes?\b/,
   },
 ];
 

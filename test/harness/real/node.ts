@@ -69,6 +69,8 @@ export async function startKubelet(
     `--kubeconfig=${await inside.put('kubelet.kubeconfig', kubeconfig)}`,
     `--hostname-override=${node.name}`,
     `--node-ip=${ipv4},${ipv6}`,
+    // Each is a zone, as upstream's tests of zones want it.
+    `--node-labels=topology.kubernetes.io/zone=zone-${node.name.replace(/^node-/, '')}`,
   ]);
 }
 
