@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run cluster`: two real nodes whose network is config/default from the image; what pods reach in both families, cluster DNS,
- * a rolling update under load, two of upstream's own tests, and nothing left afterwards.
+ * a rolling update under load, and nothing left afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
