@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What ADD and DEL leave to the agent for later: until it is done, and where the agent is killed before. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, jest, test } from '@jest/globals';
 import { observe } from '../../src/dataplane/kernel/observe.ts';
+import { ROOT } from '../harness/checkout.ts';
 import type { Namespace } from '../harness/netns.ts';
+import { until } from '../harness/until.ts';
 import { GATEWAY_MAC } from '../kernel/support/bytes.ts';
 import { echo, ethernet, ip } from '../kernel/support/packet.ts';
 import {
@@ -19,6 +21,9 @@ import { sendFrames } from './support/frames.ts';
 import { difference, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(180_000);
+
+/** A program that does nothing. */
+const EMPTY = join(ROOT, 'build/bpf/calibrate.o');
 
 let lab: TwoNodes;
 let cni: CniRuntime;
@@ -50,13 +55,47 @@ async function attached(device: string): Promise<'filter' | 'link' | 'both' | 'n
   return isFiltered ? 'filter' : 'not';
 }
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await isSo()); await sleep(50))
-    if (Date.now() > deadline) throw new Error(`not in 30 seconds: ${what}`);
+interface Found {
+  readonly findings: readonly {
+    readonly reason: string;
+    readonly object: string;
+    readonly message: string;
+  }[];
+}
+
+/** Programs of somebody else, as `cubeplane migrate check` sees them. */
+async function foreignPrograms(): Promise<string[]> {
+  const { stdout } = await lab
+    .worker(0)
+    .agent.cli(['migrate', 'check', '--offline', '-o', 'json'], { anyStatus: true });
+  const { findings } = JSON.parse(stdout) as Found;
+  return findings
+    .filter(({ reason }) => reason === 'ForeignProgram')
+    .map(({ object, message }) => `${object}: ${message}`);
 }
 
 const namesIn = async ({ namespace }: Container): Promise<string[]> =>
   (await namespace.ipJson('link show')).map(({ ifname }) => String(ifname)).sort();
+
+test('the filter of a new pod is no program of somebody else; one of somebody else is', async () => {
+  const device = nodeEnd(await cni.add(await cni.container()));
+  const found = foreignPrograms();
+  expect(await attached(device)).toBe('filter');
+  expect(await found).toEqual([]);
+  const tc = async (...args: string[]) => await node.exec(['tc', ...args]);
+  await tc('qdisc', 'add', 'dev', 'eth0', 'clsact');
+  try {
+    for (const direction of ['ingress', 'egress'])
+      await tc(
+        ...['filter', 'add', 'dev', 'eth0', direction, 'bpf', 'da', 'object-file', EMPTY, 'section', 'tc'],
+      );
+    expect(await foreignPrograms()).toEqual(
+      ['ingress', 'egress'].map((direction) => expect.stringContaining(`:[tc] at tc ${direction} sees`)),
+    );
+  } finally {
+    await tc('qdisc', 'delete', 'dev', 'eth0', 'clsact');
+  }
+});
 
 test('a new pod is under the chain at once, by a filter, and by a link later; nothing is lost in between', async () => {
   const [one, two] = [await cni.container(), await cni.container()];

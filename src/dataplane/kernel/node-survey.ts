@@ -9,6 +9,7 @@ import { BPFFS, kernelFeatures } from './kernel.ts';
 import { type LinkInfo, readNetwork } from './netlink.ts';
 import { isBpffs } from './pins.ts';
 import { run } from './run.ts';
+import { foreignFilters } from './tc-filter.ts';
 
 /** Network parameters that are looked at, below /proc/sys/net. */
 const PARAMETERS = ['ipv4/ip_forward', 'ipv6/conf/all/forwarding', 'ipv4/conf/all/rp_filter'] as const;
@@ -20,7 +21,7 @@ export async function surveyNode(cniConfDir: string): Promise<NodeSurvey> {
   const { interfaces, uplink } = await readNetwork();
   const devices = [...interfaces.values()];
   const problems: string[] = [];
-  const [rules, filters] = await Promise.all([readRules(problems), readFilters(devices)]);
+  const [rules, filters] = await Promise.all([readRules(problems), readFilters(devices, problems)]);
   return {
     kernel: kernelFeatures(),
     hasBpffs: isBpffs(BPFFS),
@@ -72,24 +73,18 @@ function attachedPrograms({ name: device, ifindex, xdp }: LinkInfo, problems: st
   return found.filter(({ name }) => !OWN_PROGRAMS.has(name));
 }
 
-interface Filter {
-  readonly kind?: string;
-  readonly options?: { readonly bpf_name?: string };
-}
-
-/** Programs of the older hook, clsact, which the agent does not use. */
-async function readFilters(devices: readonly LinkInfo[]): Promise<SurveyedProgram[]> {
-  const each = devices.flatMap(({ name: device }) =>
-    (['ingress', 'egress'] as const).map(async (direction) => {
-      // a device without clsact is an error of tc's, and so is a tc that is not there: both have no filters for us
-      const text = await run(['tc', '-json', 'filter', 'show', 'dev', device, direction]).catch(() => '');
-      const filters = text.trim() === '' ? [] : (JSON.parse(text) as Filter[]);
-      return filters
-        .filter(({ kind, options }) => kind === 'bpf' && options?.bpf_name !== undefined)
-        .map(({ options }) => ({ device, hook: `tc ${direction}`, name: options?.bpf_name ?? '' }));
-    }),
-  );
-  return (await Promise.all(each)).flat();
+/** Programs of the older hook, clsact, where the agent has one of its own for a moment at a new pod. */
+async function readFilters(devices: readonly LinkInfo[], problems: string[]): Promise<SurveyedProgram[]> {
+  const names = new Map(devices.map(({ ifindex, name }) => [ifindex, name]));
+  try {
+    return (await foreignFilters()).flatMap(({ ifindex, hook, name }) => {
+      const device = names.get(ifindex);
+      return device === undefined ? [] : [{ device, hook: `tc ${hook}`, name }];
+    });
+  } catch (failure) {
+    problems.push(`programs at clsact could not be read: ${(failure as Error).message}`);
+    return [];
+  }
 }
 
 /** Files by name, as runtimes read them: the first one counts. */

@@ -11,7 +11,9 @@ import {
   deleteFilter,
   dumpFilters,
   dumpQdiscs,
+  type Filter,
   filtersIn,
+  type HOOKS,
   setFilter,
 } from './rtnetlink/filter.ts';
 import { refusalOf, tell } from './rtnetlink/tell.ts';
@@ -55,12 +57,32 @@ export async function observeFilters(
 ): Promise<Map<number, string | undefined>> {
   const found = new Map<number, string | undefined>();
   for (const ifindex of clsactsIn(await tell([dumpQdiscs()]))) {
-    const filters = await tell([dumpFilters(ifindex, 'ingress')]).then(filtersIn, (error) => {
-      if (GONE.has(refusalOf(error) ?? '')) return []; // gone since
-      throw error;
-    });
-    const ours = filters.find(({ name }) => name === NAME);
+    const ours = (await readFilters(ifindex, 'ingress')).find(({ name }) => name === NAME);
     if (ours !== undefined) found.set(ifindex, programs.get(ours.programId));
   }
   return found;
+}
+
+export interface ForeignFilter {
+  readonly ifindex: number;
+  readonly hook: keyof typeof HOOKS;
+  readonly name: string;
+}
+
+/** Programs that somebody else has put there. Throws AgentError. */
+export async function foreignFilters(): Promise<ForeignFilter[]> {
+  const found: ForeignFilter[] = [];
+  for (const ifindex of clsactsIn(await tell([dumpQdiscs()])))
+    for (const hook of ['ingress', 'egress'] as const)
+      for (const { name } of await readFilters(ifindex, hook))
+        if (name !== '' && name !== NAME) found.push({ ifindex, hook, name });
+  return found;
+}
+
+/** None where the interface or its clsact has gone since. */
+async function readFilters(ifindex: number, hook: keyof typeof HOOKS): Promise<Filter[]> {
+  return await tell([dumpFilters(ifindex, hook)]).then(filtersIn, (error) => {
+    if (GONE.has(refusalOf(error) ?? '')) return [];
+    throw error;
+  });
 }
