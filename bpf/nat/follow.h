@@ -49,7 +49,7 @@ static __always_inline bool is_of_half(const struct cube_ctx *c, bool is_reply)
 {
 	const struct cube_work *w = c->work;
 	u8 request = w->flags & PKT_IPV4 ? ICMP_ECHO : ICMPV6_ECHO;
-	u8 reply = w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : 129;
+	u8 reply = w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY;
 	u8 type = w->icmp_type;
 
 	if (likely(w->tuple.proto != IPPROTO_ICMP && w->tuple.proto != IPPROTO_ICMPV6) ||

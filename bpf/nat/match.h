@@ -162,6 +162,21 @@ __noinline int discriminate(void)
 	return narrow(&set, MATCH_INSIDE, family_of(w), &addr) ? VERDICT_REACH : VERDICT_PASS;
 }
 
+/* Whether the packet has the address of a pod of another node. */
+__noinline int is_of_pod_elsewhere(void)
+{
+	const struct cube_work *w = get_work();
+	const struct node_config *config;
+	u32 zero = 0;
+	addr_t addr;
+
+	config = bpf_map_lookup_elem(&node_config, &zero);
+	if (!w || !config)
+		return false;
+	addr = *packet_src(w);
+	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) != NULL;
+}
+
 /*
  * What crosses from the outside comes from nobody who is not there: policies behind it believe the address of the node, and those of
  * pods. Returns 0 or a drop reason.
@@ -169,9 +184,7 @@ __noinline int discriminate(void)
 __noinline int check_source(void)
 {
 	const struct cube_work *w = get_work();
-	const struct node_config *config;
 	struct rule_set set;
-	u32 zero = 0;
 	addr_t addr;
 
 	if (!w)
@@ -180,27 +193,7 @@ __noinline int check_source(void)
 	all_rules(&set);
 	if (bpf_map_lookup_elem(&host_addresses, &addr) || narrow(&set, MATCH_INSIDE, family_of(w), &addr))
 		return DROP_SPOOFED_SOURCE;
-	config = bpf_map_lookup_elem(&node_config, &zero);
-	if (nodes_are_routed || !config)
-		return 0;
-	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) ? DROP_SPOOFED_OVERLAY_SOURCE : 0;
-}
-
-/* Whether the packet is of a pod of another node that came in without a tunnel: nothing is translated between pods. */
-__noinline int is_pod_elsewhere(void)
-{
-	const struct cube_work *w = get_work();
-	const struct node_config *config;
-	u32 zero = 0;
-	addr_t addr;
-
-	if (!w || !nodes_are_routed)
-		return false;
-	config = bpf_map_lookup_elem(&node_config, &zero);
-	if (!config)
-		return false;
-	addr = *packet_src(w);
-	return overlay_source_of(config, &addr, w->flags & PKT_IPV4) != NULL;
+	return !nodes_are_routed && is_of_pod_elsewhere() ? DROP_SPOOFED_OVERLAY_SOURCE : 0;
 }
 
 /* Whether it is an address of the port outside. */

@@ -35,7 +35,8 @@ static __always_inline bool is_translatable(const struct cube_work *w)
 
 static __always_inline bool is_echo_reply(const struct cube_work *w)
 {
-	return w->flags & PKT_ECHO && w->icmp_type == (w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : 129);
+	return w->flags & PKT_ECHO &&
+	       w->icmp_type == (w->flags & PKT_IPV4 ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY);
 }
 
 /* 0 for a packet that opens a session, or why it does not, as a verdict. */
@@ -346,8 +347,9 @@ __noinline int begin(struct __sk_buff *skb)
 		if (verdict & VERDICT_REACH) {
 			u8 chunk = session_chunk(c);
 
-			/* answers to those whom nothing is translated for cross without it */
-			if (!excluded && !is_pod_elsewhere() && !check_opening(c, chunk))
+			/* answers to those whom nothing is translated for cross without it: nothing is between pods */
+			if (!excluded && !(nodes_are_routed && is_of_pod_elsewhere()) &&
+			    !check_opening(c, chunk))
 				return open_direct(c, chunk);
 			verdict = VERDICT_CROSS;
 		}

@@ -132,8 +132,8 @@ export const NAT_BUGS: readonly Bug[] = [
   {
     what: 'a client that speaks to the inside itself has no session',
     file: 'nat/open.h',
-    from: 'if (!excluded && !is_pod_elsewhere()',
-    to: 'if (!c',
+    from: 'if (!excluded && !(nodes_are_routed',
+    to: 'if (!c && !(nodes_are_routed',
   },
   {
     what: 'frames for other machines open sessions',
