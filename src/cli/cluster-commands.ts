@@ -70,7 +70,6 @@ ${examples(
     .action(async (options) => {
       await (await import('./commands/connectivity-pod.ts')).connectivityClient(options);
     });
-  finish(connectivity);
 }
 
 function migrateCommands(program: Command, { withSource, node, examples }: Parts): void {
@@ -100,10 +99,4 @@ ${examples('cubeplane migrate check --kubeconfig /etc/kubernetes/admin.conf', 'c
     .action(async (options) => {
       await (await import('./commands/migrate.ts')).migrateCheck(options);
     });
-  finish(migrate);
-}
-
-function finish(group: Command): void {
-  for (const command of group.commands)
-    command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');
 }

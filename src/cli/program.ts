@@ -64,10 +64,16 @@ ${examples(
   inspectionCommands(program, { node, stateDir, examples });
   clusterCommands(program, { withSource, node, collect, examples });
   otherCommands(program);
-  for (const command of program.commands) {
-    command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');
-  }
+  finish(program);
   return program;
+}
+
+/** What all commands below this one have. */
+function finish(parent: Command): void {
+  for (const command of parent.commands) {
+    command.exitOverride().option('--debug', 'print stack traces').showHelpAfterError('(see --help)');
+    finish(command);
+  }
 }
 
 function objectCommands(program: Command): void {

@@ -37,10 +37,8 @@ export async function drops(options: DropsOptions): Promise<void> {
   if (options.packets) return await followFlows({ ...options, verdict: 'Dropped' }, output);
   const directory = agentDirectory(options);
   const look = async () => {
-    const [counters, { refusals }] = [
-      await askAgent(directory, 'counters', {}),
-      await askAgent(directory, 'refusals', {}),
-    ];
+    const counters = await askAgent(directory, 'counters', {});
+    const { refusals } = await askAgent(directory, 'refusals', {});
     return placesOf(counters, refusals, options.cube);
   };
   const first = await look();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { askAgent } from '../../dataplane/client.ts';
 import type { Cell, TablePage } from '../../dataplane/inspect/tables.ts';
+import { PROTOCOL_TITLES } from '../../dataplane/trace/packet-words.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { tableLines } from '../print/table.ts';
 import { printData } from './get.ts';
@@ -71,19 +72,12 @@ function printPage({ columns, rows, offset, more, cube, table }: TablePage): voi
   if (more) process.stderr.write(`there are more rows: --offset ${offset + rows.length}\n`);
 }
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'ICMP',
-  6: 'TCP',
-  17: 'UDP',
-  58: 'ICMPv6',
-  132: 'SCTP',
-};
 /** Columns that hold addresses, where this is none. */
 const NO_ADDRESS = '::';
 
 function cellText(column: string, cell: Cell | undefined): string {
   if (cell === undefined || cell === null || cell === NO_ADDRESS) return '';
-  if (column === 'proto') return PROTOCOLS[Number(cell)] ?? String(cell);
+  if (column === 'proto') return PROTOCOL_TITLES[Number(cell)] ?? String(cell);
   return Array.isArray(cell) ? cell.map(String).join(',') : String(cell);
 }
 

@@ -76,11 +76,10 @@ export class Agents {
   }
 
   async #agentPods(): Promise<AgentPod[]> {
-    if (this.#pods !== undefined) return this.#pods;
-    this.#pods = [];
     const where = { namespace: SYSTEM_NAMESPACE, labelSelector: AGENT_LABELS };
-    for await (const pod of this.#client.list<AgentPod>(PODS, where))
-      if (pod.status?.phase === 'Running') this.#pods.push(pod);
+    this.#pods ??= (await this.#client.listAll<AgentPod>(PODS, where)).filter(
+      ({ status }) => status?.phase === 'Running',
+    );
     return this.#pods;
   }
 }

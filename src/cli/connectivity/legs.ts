@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The way of a packet over several nodes, pieced together from dry runs on each. */
 import { OVERLAY_DEVICE } from '../../dataplane/desired.ts';
+import { placeText } from '../../dataplane/trace/packet-words.ts';
 import type { Story } from '../../dataplane/trace/story.ts';
 import type { TraceStart } from './probe.ts';
 import type { StageNode } from './stage.ts';
@@ -30,9 +31,6 @@ export interface Place {
 
 /** Ends of a trace that goes round in circles. */
 const MOST_LEGS = 6;
-
-const placeText = (address: string, port: number): string =>
-  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 
 /** The first packet of a probe, as `cubeplane trace` takes it. Of a TCP connection its SYN. */
 export function firstAsk({ node, from, source, address, port }: TraceStart, protocol: 'tcp' | 'udp'): Ask {

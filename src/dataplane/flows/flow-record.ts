@@ -3,7 +3,7 @@
 import type { Explanation } from '../../cubes/cube-type.ts';
 import type { FlowEvent } from '../generated/tcx.ts';
 import type { NamedCube, TraceNames } from '../trace/names.ts';
-import { PKT } from '../trace/packet-words.ts';
+import { PKT, PROTOCOL_TITLES } from '../trace/packet-words.ts';
 import { dropOf } from '../trace/story.ts';
 
 /** FLOW_* of bpf/include/flow.h, by number. */
@@ -55,14 +55,6 @@ export interface FlowNames extends TraceNames {
   namespaceAt(address: string): string | undefined;
 }
 
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: 'ICMP',
-  6: 'TCP',
-  17: 'UDP',
-  58: 'ICMPv6',
-  132: 'SCTP',
-};
-
 /** @param boot milliseconds since the epoch when the clock of the programs was 0. */
 export function flowRecord(event: FlowEvent, names: FlowNames, boot: number): FlowRecord {
   const { tuple, flags, slot, object, reason } = event;
@@ -86,7 +78,7 @@ export function flowRecord(event: FlowEvent, names: FlowNames, boot: number): Fl
       ? {}
       : {
           family: tuple.src.includes(':') ? 'IPv6' : 'IPv4',
-          protocol: PROTOCOLS[event.l4Proto] ?? `${event.l4Proto}`,
+          protocol: PROTOCOL_TITLES[event.l4Proto] ?? `${event.l4Proto}`,
         }),
     source: peer(tuple.src, tuple.sport),
     destination:

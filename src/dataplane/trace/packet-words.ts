@@ -14,6 +14,15 @@ export const PKT = {
   IP: 3,
 } as const;
 
+/** As tables and logs name them, by number (IANA). */
+export const PROTOCOL_TITLES: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPv6',
+  132: 'SCTP',
+};
+/** As a packet is written in a trace. */
 const PROTOCOLS: Readonly<Record<number, string>> = {
   1: 'icmp',
   6: 'tcp',
