@@ -7,6 +7,7 @@ import { cacheDirectory } from '../../test/harness/go-build.ts';
 import { ensureUpstreamTests } from '../../test/harness/kube/build.ts';
 import { run } from '../../test/harness/process.ts';
 import { formatElapsed } from '../../test/harness/progress.ts';
+import { isUsageError, UsageError } from '../../test/harness/usage.ts';
 import { startReal } from '../cluster/kinds.ts';
 import { create, find, remove, type State } from '../cluster/state.ts';
 import { reasonFor } from './reasons.ts';
@@ -46,8 +47,6 @@ interface Options {
   readonly list: boolean;
   readonly report: string | undefined;
 }
-
-class UsageError extends Error {}
 
 function optionsOf(argv: readonly string[]): Options | undefined {
   const { values } = parseArgs({
@@ -167,9 +166,9 @@ async function aboutCluster(state: State, nodes: number) {
   };
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch((failure: Error & { code?: string }) => {
+process.exitCode = await main(process.argv.slice(2)).catch((failure: Error) => {
   process.stderr.write(`conformance: ${failure.message}\n`);
-  const isUsage = failure instanceof UsageError || failure.code?.startsWith('ERR_PARSE_ARGS') === true;
+  const isUsage = isUsageError(failure);
   if (isUsage) process.stderr.write('see npm run conformance -- --help\n');
   return isUsage ? 2 : 1;
 });

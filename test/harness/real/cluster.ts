@@ -14,9 +14,11 @@ import { type Lab, labDisk } from '../lab.ts';
 import { run } from '../process.ts';
 import { formatElapsed, type Log } from '../progress.ts';
 import { CONTROL_PLANE_HOST, createNodes, createUnderlay, type Machine, UNDERLAY } from '../topology.ts';
+import { until } from '../until.ts';
 import { ensureHostPrograms } from './host-programs.ts';
 import { ensureImages } from './images.ts';
-import { prepareNode, type RealNode, startKubelet, until } from './node.ts';
+import { prepareNode, type RealNode, startKubelet } from './node.ts';
+import { podPrefixes, routeToPods } from './pod-prefixes.ts';
 import { installProvider, type ProviderName, type ProxyMode, providerArchives } from './provider.ts';
 
 const COREDNS = join(import.meta.dirname, 'coredns.yaml');
@@ -73,9 +75,9 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
   const names = Array.from({ length: options.nodes ?? 2 }, (_, index) => `node-${index + 1}`);
   const bare = await createNodes(underlay, names);
   const certificate = await createClientCertificate(lab.directory);
-  const hosts = [['control-plane', CONTROL_PLANE_HOST] as const]
-    .map(([name, host]) => `${UNDERLAY.ipv4}${host} ${name}\n${UNDERLAY.ipv6}${host} ${name}\n`)
-    .concat(bare.map(({ name, addresses }) => `${addresses.ipv4} ${name}\n${addresses.ipv6} ${name}\n`))
+  const [ipv4, ipv6] = [UNDERLAY.ipv4, UNDERLAY.ipv6].map((prefix) => `${prefix}${CONTROL_PLANE_HOST}`);
+  const hosts = [{ name: 'control-plane', addresses: { ipv4, ipv6 } }, ...bare]
+    .map(({ name, addresses }) => `${addresses.ipv4} ${name}\n${addresses.ipv6} ${name}\n`)
     .join('');
   const preparing = Promise.all(
     bare.map(async (node) => {
@@ -158,17 +160,6 @@ async function createClientCertificate(directory: string): Promise<{ crt: string
   return { crt, key };
 }
 
-interface NodeObject {
-  readonly metadata: { readonly name: string };
-  readonly spec: { readonly podCIDRs?: readonly string[] };
-}
-
-/** Pod prefixes of all nodes, by name. */
-export async function podPrefixes({ api }: Cluster): Promise<Map<string, readonly string[]>> {
-  const items = await api.list<NodeObject>('/api/v1/nodes');
-  return new Map(items.map(({ metadata, spec }) => [metadata.name, spec.podCIDRs ?? []]));
-}
-
 /** Waits for the nodes and their prefixes, and gives the control plane its way to pods: the API server passes requests on to them. */
 async function waitForPrefixes(cluster: Cluster, nodes: readonly RealNode[]): Promise<void> {
   await until(
@@ -180,9 +171,5 @@ async function waitForPrefixes(cluster: Cluster, nodes: readonly RealNode[]): Pr
     90_000,
   );
   const prefixes = await podPrefixes(cluster);
-  for (const { node } of nodes)
-    for (const prefix of prefixes.get(node.name) ?? []) {
-      const via = prefix.includes(':') ? node.addresses.ipv6 : node.addresses.ipv4;
-      await cluster.machine.namespace.ip(`route replace ${prefix} via ${via}`);
-    }
+  for (const { node } of nodes) await routeToPods(cluster.machine, node, prefixes.get(node.name));
 }

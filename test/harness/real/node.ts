@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What makes a machine a node: containerd with the images, and kubelet. */
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running } from '../process.ts';
 import type { Node } from '../topology.ts';
 import { imageName } from './images.ts';
@@ -122,10 +121,4 @@ function kubeletConfig(taints: readonly { readonly key: string; readonly effect:
     nodeStatusUpdateFrequency: '5s',
     shutdownGracePeriod: '0s',
   };
-}
-
-/** Waits until something is so; `what` is for the message when it is not in time. */
-export async function until(what: string, isSo: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; !(await isSo()); await sleep(200))
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
 }

@@ -9,6 +9,7 @@ import type { Lab } from '../lab.ts';
 import { run } from '../process.ts';
 import type { Log } from '../progress.ts';
 import type { RealNode } from './node.ts';
+import { podPrefixes, routeToPods } from './pod-prefixes.ts';
 
 export const PROVIDERS = ['cubeplane', 'checkout', 'bridge', 'none'] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
@@ -120,19 +121,11 @@ async function applyProvider(cluster: Cluster, folder: string): Promise<void> {
 
 /** What everybody has: a bridge a node, routes between nodes, kube-proxy. To compare with. */
 async function installBridge({ cluster, nodes }: Target, mode: ProxyMode): Promise<void> {
-  const prefixes = new Map<string, readonly string[]>();
-  for (const { metadata, spec } of await cluster.api.list<{
-    metadata: { name: string };
-    spec: { podCIDRs?: string[] };
-  }>('/api/v1/nodes'))
-    prefixes.set(metadata.name, spec.podCIDRs ?? []);
+  const prefixes = await podPrefixes(cluster);
   const [pods4 = '', pods6 = ''] = CLUSTER_RANGES.pods.split(',');
   for (const { node, inside } of nodes) {
-    for (const other of nodes)
-      for (const prefix of other.node === node ? [] : (prefixes.get(other.node.name) ?? [])) {
-        const via = prefix.includes(':') ? other.node.addresses.ipv6 : other.node.addresses.ipv4;
-        await node.namespace.ip(`route replace ${prefix} via ${via}`);
-      }
+    for (const { node: other } of nodes)
+      if (other !== node) await routeToPods(node, other, prefixes.get(other.name));
     for (const [program, pods] of [
       ['iptables', pods4],
       ['ip6tables', pods6],
