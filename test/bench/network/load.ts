@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** Clients of a route, and what they saw. Both ends are on one core, but streams: what a wake-up of another core costs is noise. */
+import { askIperf } from '../../harness/iperf.ts';
 import { run } from '../../harness/process.ts';
 import { floodRate, inside } from '../flood.ts';
 import type { Metric, Sample } from './names.ts';
@@ -103,23 +104,14 @@ export async function muchAtOnce(route: Route, { pingpong, amounts }: Clients): 
   return sample;
 }
 
-interface StreamReport {
-  readonly error?: string;
-  readonly end: { readonly sum_received?: { readonly bits_per_second: number } };
-}
-
-/** Gbit/s that arrived. The server serves one client at a time, so one that is busy with the end of the last is asked again. */
+/** Gbit/s that arrived. */
 async function stream({ client, addresses, ports }: Route, flows: number, bytes: string): Promise<number> {
   const argv = inside(client, [
     ...['taskset', '-c', '1', 'iperf3', '-c', addresses[0] ?? '', '-p', String(ports.stream)],
     ...['-P', String(flows), '-n', bytes, '-J'],
   ]);
-  for (const deadline = Date.now() + 30_000; ; ) {
-    const { stdout } = await run(argv, { timeoutMs: 60_000, anyStatus: true });
-    const { error, end } = JSON.parse(stdout) as StreamReport;
-    const rate = (end.sum_received?.bits_per_second ?? 0) / 1e9;
-    if (rate > 0) return rate;
-    if (error?.includes('busy') !== true || Date.now() > deadline)
-      throw new Error(error ?? `${bytes} bytes in ${flows} streams are too few to tell a rate`);
-  }
+  const end = await askIperf(async () => (await run(argv, { timeoutMs: 60_000, anyStatus: true })).stdout);
+  const rate = (end.sum_received?.bits_per_second ?? 0) / 1e9;
+  if (!(rate > 0)) throw new Error(`${bytes} bytes in ${flows} streams are too few to tell a rate`);
+  return rate;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { askIperf } from '../../harness/iperf.ts';
 import type { Namespace } from '../../harness/netns.ts';
 
 /** What iperf3 says of one run. */
@@ -16,34 +17,22 @@ export interface IperfOptions {
   readonly bytes: number;
 }
 
-interface Sum {
-  readonly bytes: number;
-  readonly lost_packets?: number;
-}
-
 /** Starts the server of iperf3, on its own port 5201; resolves when it listens. */
 export async function startIperf(namespace: Namespace): Promise<void> {
   const server = await namespace.start('iperf3', ['iperf3', '--server', '--forceflush']);
   await server.waitForOutput(/Server listening/);
 }
 
-/** One run of so many bytes. The server serves one client at a time, so a busy one is asked again. */
+/** One run of so many bytes. */
 export async function iperf(from: Namespace, address: string, options: IperfOptions): Promise<IperfReport> {
   const argv = ['iperf3', '--json', '--client', address, '--bytes', String(options.bytes)];
   if (options.udp) argv.push('--udp', '--bitrate', '400M', '--length', '1200');
   if (options.reverse) argv.push('--reverse');
-  for (const deadline = Date.now() + 30_000; ; ) {
-    const { stdout } = await from.exec(argv, { anyStatus: true, timeoutMs: 60_000 });
-    const { error, end } = JSON.parse(stdout) as {
-      error?: string;
-      end: { sum_received?: Sum; sum?: Sum };
-    };
-    if (error === undefined) {
-      const sum = options.udp ? end.sum : end.sum_received;
-      return { received: sum?.bytes ?? 0, lost: sum?.lost_packets ?? 0 };
-    }
-    if (!error.includes('busy') || Date.now() > deadline) throw new Error(`${argv.join(' ')}: ${error}`);
-  }
+  const end = await askIperf(
+    async () => (await from.exec(argv, { anyStatus: true, timeoutMs: 60_000 })).stdout,
+  );
+  const sum = options.udp ? end.sum : end.sum_received;
+  return { received: sum?.bytes ?? 0, lost: sum?.lost_packets ?? 0 };
 }
 
 /** Packets that the stack of a namespace threw away since it was made, by the kernel's names. */
