@@ -31,7 +31,7 @@ import {
   startBulkServer,
   transfer,
 } from './support/sockets.ts';
-import { difference, FAMILIES, SYSTEM, TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, difference, FAMILIES, SYSTEM, TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
@@ -149,19 +149,17 @@ beforeAll(async () => {
   writeService('far', 22, portsOf(FAR), [far]);
   writeService('far-bulk', 23, portsOf(FAR_BULK, BULK, BULK), [far]);
   writeService('none', 24, portsOf(NONE, NONE), [], { externalIPs: [EXTERNAL.ipv4, EXTERNAL.ipv6] });
-  lab.manifests.write('announcement.yaml', {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { namespace: SYSTEM, name: 'announcement' },
-    spec: {
+  lab.manifests.write(
+    'announcement.yaml',
+    cubeTable('announcement', {
       type: 'Announcement',
       announcements: Object.values(ANNOUNCED).map((address) => ({
         address,
         node: 'node-a',
         service: { namespace: 'default', name: 'cluster' },
       })),
-    },
-  });
+    }),
+  );
   await eventuallyWays([...acrossWays(), withoutEndpoints()]);
 });
 afterAll(async () => {
@@ -464,24 +462,18 @@ test('connections outlive the agent; no process gets a port of the range', async
 });
 
 test('network policies meet clients of Local by their own address, those of Cluster by that of the fictitious pod', async () => {
-  const table = (name: string, spec: object) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name, namespace: SYSTEM },
-    spec,
-  });
   const peers = [{ cidr: `${CLIENT.ipv4}/32` }, { cidr: `${CLIENT.ipv6}/128` }];
   const entry = { namespace: 'default', types: ['Ingress'] };
   lab.manifests.write(
     'policy.yaml',
-    table('policies', {
+    cubeTable('policies', {
       type: 'Policy',
       policies: [
         { ...entry, name: 'default-deny' },
         { ...entry, name: 'client', ingress: [{ peers }] },
       ],
     }),
-    table('identities', {
+    cubeTable('identities', {
       type: 'Identity',
       identities: [
         {

@@ -11,7 +11,7 @@ import { PinnedObjects } from './support/kernel-state.ts';
 import { BULK, CLOSED, TARGET } from './support/services.ts';
 import { connectTcp, echoDatagram, sendUdp, startBulkServer, transfer } from './support/sockets.ts';
 import { Traffic } from './support/traffic.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 import { Prober } from './support/wall.ts';
 
 /** Ports of `far` that rules drop and reject. */
@@ -72,16 +72,13 @@ function withFirewall(chain: any): void {
 /** Rules as one set of slices; all of them come into force at once. */
 function writeRules(rules: readonly object[], revision: string): void {
   const count = Math.max(1, Math.ceil(rules.length / 500));
-  const tables = Array.from({ length: count }, (_, index) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name: `rules-${index}`, namespace: SYSTEM },
-    spec: {
+  const tables = Array.from({ length: count }, (_, index) =>
+    cubeTable(`rules-${index}`, {
       type: 'Rule',
       slice: { owner: 'rules', index, count, revision },
       rules: rules.slice(index * 500, (index + 1) * 500),
-    },
-  }));
+    }),
+  );
   lab.manifests.write('rules.yaml', ...tables);
 }
 

@@ -11,7 +11,7 @@ import { ethernet, ip, tcp, udp } from '../kernel/support/packet.ts';
 import { sendFrames } from './support/frames.ts';
 import { TARGET } from './support/services.ts';
 import { connectTcp, holdConnections } from './support/sockets.ts';
-import { difference, FAMILIES, SYSTEM } from './support/two-nodes.ts';
+import { cubeTable, difference, FAMILIES } from './support/two-nodes.ts';
 import { openWire, VIRTUAL, type Wire, type WireCube } from './support/wire.ts';
 
 jest.setTimeout(300_000);
@@ -77,22 +77,17 @@ function service(): object {
     protocol,
     port: TARGET,
   }));
-  return {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name: 'flooded', namespace: SYSTEM },
-    spec: {
-      type: 'Service',
-      services: [
-        {
-          namespace: 'default',
-          name: 'flooded',
-          frontends: ports.map((port) => ({ ...port, addresses: Object.values(VIRTUAL) })),
-          backends: FAMILIES.map((family) => ({ address: wire.right[family], ports })),
-        },
-      ],
-    },
-  };
+  return cubeTable('flooded', {
+    type: 'Service',
+    services: [
+      {
+        namespace: 'default',
+        name: 'flooded',
+        frontends: ports.map((port) => ({ ...port, addresses: Object.values(VIRTUAL) })),
+        backends: FAMILIES.map((family) => ({ address: wire.right[family], ports })),
+      },
+    ],
+  });
 }
 
 /** New connections of a load that succeeded, of all, and how many that is a second; a line of the log for people. */
@@ -174,12 +169,11 @@ test(`a list of ${LISTED} addresses refuses what it lists, and nothing else`, as
     ports: ['outside', 'inside'],
     spec: { ddosMitigator: { sizes: { maxSourceHosts: 1_048_576 } }, tables: [{ type: 'Prefix' }] },
   };
-  const [key = ''] = await wire.put('million', [mitigator], {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name: 'million', namespace: SYSTEM },
-    spec: { type: 'Prefix', prefixFile: { name: 'million.prefixes' } },
-  });
+  const [key = ''] = await wire.put(
+    'million',
+    [mitigator],
+    cubeTable('million', { type: 'Prefix', prefixFile: { name: 'million.prefixes' } }),
+  );
   for (const deadline = Date.now() + 120_000; ; ) {
     const rows = await node.counters.rows(key, 'source_hosts');
     if (rows === LISTED) break;

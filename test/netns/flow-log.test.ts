@@ -12,7 +12,7 @@ import type { Pod } from '../harness/topology.ts';
 import { startServer } from '../harness/traffic.ts';
 import { vipsOf } from './support/manifests.ts';
 import { connectTcp } from './support/sockets.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(180_000);
 
@@ -65,16 +65,10 @@ beforeAll(async () => {
       ingress: [{ ports: [{ protocol: 'TCP', port: OPEN }] }],
     },
   ];
-  const table = (name: string, spec: object) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name, namespace: SYSTEM },
-    spec,
-  });
   lab.manifests.write(
     'policy.yaml',
-    table('policies', { type: 'Policy', policies }),
-    table('identities', { type: 'Identity', identities }),
+    cubeTable('policies', { type: 'Policy', policies }),
+    cubeTable('identities', { type: 'Identity', identities }),
   );
   for (const deadline = Date.now() + 60_000; Date.now() < deadline; await sleep(100)) {
     const open = await connectTcp(client.namespace, VIP.ipv4, 80);

@@ -8,7 +8,7 @@ import type { DualStack } from '../harness/topology.ts';
 import { type IperfReport, iperf, stackErrors, startIperf } from './support/iperf.ts';
 import { CLOSED } from './support/services.ts';
 import { sendUdp } from './support/sockets.ts';
-import { difference, FAMILIES, SYSTEM } from './support/two-nodes.ts';
+import { cubeTable, difference, FAMILIES } from './support/two-nodes.ts';
 import { openWire, VIRTUAL, type Wire, type WireCube } from './support/wire.ts';
 
 jest.setTimeout(180_000);
@@ -119,22 +119,17 @@ function service(wire: Wire): object {
   const ports = (['TCP', 'UDP'] as const).flatMap((protocol) =>
     [IPERF, CLOSED].map((port) => ({ name: `${protocol.toLowerCase()}-${port}`, protocol, port })),
   );
-  return {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name: 'iperf', namespace: SYSTEM },
-    spec: {
-      type: 'Service',
-      services: [
-        {
-          namespace: 'default',
-          name: 'iperf',
-          frontends: ports.map((port) => ({ ...port, addresses: Object.values(VIRTUAL) })),
-          backends: FAMILIES.map((family) => ({ address: wire.right[family], ports })),
-        },
-      ],
-    },
-  };
+  return cubeTable('iperf', {
+    type: 'Service',
+    services: [
+      {
+        namespace: 'default',
+        name: 'iperf',
+        frontends: ports.map((port) => ({ ...port, addresses: Object.values(VIRTUAL) })),
+        backends: FAMILIES.map((family) => ({ address: wire.right[family], ports })),
+      },
+    ],
+  });
 }
 
 /** So many cubes of four types, by turns. */

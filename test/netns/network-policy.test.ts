@@ -9,7 +9,7 @@ import type { DryRun } from '../../src/dataplane/inspection.ts';
 import type { Pod } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
 import { answers, eventually, everything } from './support/answers.ts';
-import { openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
 
@@ -28,16 +28,10 @@ let probe: Pod;
 let far: Pod;
 
 function write(policies: readonly Policy[], identities: readonly Identity[]): void {
-  const table = (name: string, spec: object) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name, namespace: SYSTEM },
-    spec,
-  });
   lab.manifests.write(
     'policy.yaml',
-    table('policies', { type: 'Policy', policies }),
-    table('identities', { type: 'Identity', identities }),
+    cubeTable('policies', { type: 'Policy', policies }),
+    cubeTable('identities', { type: 'Identity', identities }),
   );
 }
 

@@ -9,7 +9,14 @@ import type { FlowRecord } from '../../src/dataplane/flows/flow-record.ts';
 import type { Pod } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
 import { answers, eventually, everything } from './support/answers.ts';
-import { conditionOf, FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import {
+  conditionOf,
+  cubeTable,
+  FAMILIES,
+  openTwoNodes,
+  SYSTEM,
+  type TwoNodes,
+} from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
 
@@ -53,16 +60,10 @@ function write(audit: { web?: boolean; client?: boolean }): void {
     { id: 1, namespace: 'shop', addresses: addresses(web), ...(audit.web ? { audit: true } : {}) },
     { id: 2, namespace: 'guests', addresses: addresses(client), ...(audit.client ? { audit: true } : {}) },
   ];
-  const table = (name: string, spec: object) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name, namespace: SYSTEM },
-    spec,
-  });
   lab.manifests.write(
     'policy.yaml',
-    table('policies', { type: 'Policy', policies }),
-    table('identities', { type: 'Identity', identities }),
+    cubeTable('policies', { type: 'Policy', policies }),
+    cubeTable('identities', { type: 'Identity', identities }),
   );
 }
 

@@ -9,7 +9,7 @@ import { createMachine, type Machine, type Pod } from '../harness/topology.ts';
 import { startLoad, startServer } from '../harness/traffic.ts';
 import { type Manifest, serviceObjects, toProvider, vipsOf } from './support/manifests.ts';
 import { named, PORT, TARGET } from './support/services.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
@@ -231,20 +231,14 @@ test('a Service keeps its cluster IPs and its NodePort when it gets addresses of
 });
 
 test("default deny: other pods, nodes and clients outside are refused, the pod's own node is not", async () => {
-  const table = (name: string, spec: object) => ({
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name, namespace: SYSTEM },
-    spec,
-  });
   const isolate = (...policies: object[]) =>
     lab.manifests.write(
       'policy.yaml',
-      table('policies', {
+      cubeTable('policies', {
         type: 'Policy',
         policies: [{ namespace: 'default', name: 'default-deny', types: ['Ingress'] }, ...policies],
       }),
-      table('identities', {
+      cubeTable('identities', {
         type: 'Identity',
         identities: [
           {

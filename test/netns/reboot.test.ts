@@ -16,7 +16,7 @@ import { Manifests, podNetwork, serviceObjects, toProvider, vipsOf } from './sup
 import { reboot } from './support/reboot.ts';
 import { named, PORT, TARGET } from './support/services.ts';
 import { holdConnections } from './support/sockets.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(300_000);
 
@@ -30,13 +30,6 @@ let server: Pod;
 let client: Pod;
 let probe: Pod;
 let far: Pod;
-
-const table = (name: string, spec: object) => ({
-  apiVersion: 'cubeplane.io/v1alpha1',
-  kind: 'CubeTable',
-  metadata: { name, namespace: SYSTEM },
-  spec,
-});
 
 /** In the namespace `shop` clients alone reach the server. */
 function policies(): object[] {
@@ -54,8 +47,8 @@ function policies(): object[] {
   };
   const denied = { namespace: 'shop', name: 'default-deny', types: ['Ingress'] };
   return [
-    table('policies', { type: 'Policy', policies: [denied, allowed] }),
-    table('identities', {
+    cubeTable('policies', { type: 'Policy', policies: [denied, allowed] }),
+    cubeTable('identities', {
       type: 'Identity',
       identities: [pod(1, 'server', 11), pod(2, 'client', 12), pod(3, 'probe', 13)],
     }),

@@ -11,7 +11,7 @@ import { startLoad, startServer } from '../harness/traffic.ts';
 import { toProvider } from './support/manifests.ts';
 import { named, TARGET } from './support/services.ts';
 import { connectTcp } from './support/sockets.ts';
-import { FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import { cubeTable, FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 import { eventuallyWays, expectWays, type Way } from './support/ways.ts';
 
 jest.setTimeout(180_000);
@@ -84,15 +84,13 @@ const FIRST = { ipv4: '198.18.0.80', ipv6: 'fd00:18::80' };
 
 function announce(addresses: readonly string[]): void {
   const service = { namespace: 'default', name: 'web' };
-  lab.manifests.write('announcement.yaml', {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { namespace: SYSTEM, name: 'announcement' },
-    spec: {
+  lab.manifests.write(
+    'announcement.yaml',
+    cubeTable('announcement', {
       type: 'Announcement',
       announcements: addresses.map((address) => ({ address, node: node().name, service })),
-    },
-  });
+    }),
+  );
 }
 
 /** What the neighbours of a machine know by themselves: its addresses' MACs. */

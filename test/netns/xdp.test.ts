@@ -13,7 +13,14 @@ import { until } from '../harness/until.ts';
 import type { Drops } from './support/counters.ts';
 import { BULK } from './support/services.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
-import { conditionOf, FAMILIES, openTwoNodes, SYSTEM, type TwoNodes } from './support/two-nodes.ts';
+import {
+  conditionOf,
+  cubeTable,
+  FAMILIES,
+  openTwoNodes,
+  SYSTEM,
+  type TwoNodes,
+} from './support/two-nodes.ts';
 
 jest.setTimeout(120_000);
 
@@ -95,12 +102,10 @@ beforeAll(async () => {
     await namespace.ip(`route add 10.244.1.0/24 via ${ipv4}`, `route add fd00:244:0:1::/64 via ${ipv6}`);
   }
   for (const namespace of [pod.namespace, outside.namespace]) await startBulkServer(namespace, BULK);
-  lab.manifests.write('enemies.yaml', {
-    apiVersion: 'cubeplane.io/v1alpha1',
-    kind: 'CubeTable',
-    metadata: { name: 'enemies', namespace: SYSTEM },
-    spec: { type: 'Prefix', prefixFile: { name: 'enemies.prefixes' } },
-  });
+  lab.manifests.write(
+    'enemies.yaml',
+    cubeTable('enemies', { type: 'Prefix', prefixFile: { name: 'enemies.prefixes' } }),
+  );
   deny('192.0.2.99');
   lab.manifests.write(
     'local.yaml',

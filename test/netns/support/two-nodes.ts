@@ -20,6 +20,7 @@ import {
 } from '../../harness/topology.ts';
 import { Counters, type Drops } from './counters.ts';
 import {
+  type Manifest,
   Manifests,
   nodeObject,
   podNetwork,
@@ -30,6 +31,15 @@ import {
 
 export const FAMILIES = ['ipv4', 'ipv6'] as const;
 export const SYSTEM = 'cubeplane-system';
+
+export function cubeTable(name: string, spec: object): Manifest {
+  return {
+    apiVersion: 'cubeplane.io/v1alpha1',
+    kind: 'CubeTable',
+    metadata: { name, namespace: SYSTEM },
+    spec,
+  };
+}
 
 /** What VXLAN over IPv6 takes of a packet; IPv4 takes 20 less. */
 const OVERLAY_BYTES = 70;
