@@ -18,7 +18,8 @@ struct backend {
 			   backend */
 	u32 deadline;	/* coarse second from which sessions end, 0: never. Set when nobody lists the
 			 backend any more */
-	u32 pad;
+	u32 departures; /* raised when a service lists the backend no longer while another one does;
+			   odd: one is about to. In 16 bits, 0: never */
 };
 SIZE_ASSERT(struct backend, 32);
 

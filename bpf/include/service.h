@@ -97,8 +97,8 @@ static long is_pick(u32 nth, struct pick_walk *walk)
 }
 
 /*
- * Whether a backend takes new connections of this frontend: its row tells of all services together. Only who has an
- * affinity asks, and finds it within about as many steps as there are backends.
+ * Whether a backend takes new connections of this frontend: its row tells of all services together. Who has an
+ * affinity asks, and a UDP client after a departure, and finds it within about as many steps as there are backends.
  */
 static __noinline bool is_among(u64 segment, u32 id)
 {
@@ -106,6 +106,23 @@ static __noinline bool is_among(u64 segment, u32 id)
 
 	bpf_loop(segment >> 32, is_pick, &walk, 0);
 	return walk.found;
+}
+
+/*
+ * Whether a UDP client may stay with its backend after one of its departures, which is to say that this frontend is not what the
+ * backend has left. A backend that takes nobody's new connections is draining: it keeps those that it has. UDP alone, as with
+ * kube-proxy: what TCP has begun goes on where it is.
+ */
+static __noinline bool may_stay(const struct frontend *f, const struct backend *b, u32 id)
+{
+	return f && (!(b->flags & BACKEND_READY) || is_among(*(volatile u64 *)&f->segment, id));
+}
+
+/* What a client that stays remembers, read before it asks, so that it asks again after the next departure and the one that is going
+ * on. A new client knows of none: what it picked may have departed meanwhile. */
+static __always_inline u32 departures_of(const struct backend *b)
+{
+	return *(volatile u32 *)&b->departures & ~1u;
 }
 
 /*

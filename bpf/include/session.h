@@ -67,7 +67,7 @@ struct session_state {
 		      that confirms the session */
 	u8 flags;  /* SESSION_* */
 	u8 own;	   /* the cube's own flags */
-	u16 pad;
+	u16 mark;  /* the cube's own */
 };
 SIZE_ASSERT(struct session_state, 12);
 

@@ -73,6 +73,26 @@ static __always_inline int to_backend(struct cube_ctx *c, const struct session *
 	return verdict_output(own & SESSION_HAIRPIN ? PORT_CLIENT : PORT_SERVER);
 }
 
+/* Whether the service of a UDP session has let go of its backend, which lives on for another service. */
+static __noinline bool has_departed(struct cube_ctx *c, struct session *s, const struct backend *b)
+{
+	struct cube_work *w = c->work;
+	u16 departures = departures_of(b); /* before the look at what they are about */
+	struct frontend_key key = {
+	    .addr = w->tuple.dst,
+	    .port = w->tuple.dport,
+	    .proto = w->tuple.proto,
+	};
+
+	if (w->flags & PKT_ICMP_ERROR)
+		return false;
+	if (!may_stay(bpf_map_lookup_elem(&frontends, &key), b, s->backend))
+		return true;
+	if (!cube_is_dry(c))
+		s->state.mark = departures;
+	return false;
+}
+
 /*
  * A packet of a session that is there. Returns a verdict, or VERDICT_NONE: the session is over, and
  * the packet is to be looked at as if it had never been.
@@ -106,6 +126,12 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		end_session(c, s);
 		if (w->tuple.proto != IPPROTO_UDP)
 			return verdict_refuse(DROP_BACKEND_GONE);
+		count(c, COUNT_REPICKED);
+		return VERDICT_NONE;
+	}
+	/* of streams both are 0 */
+	if (unlikely((u16)b->departures != s->state.mark) && has_departed(c, s, b)) {
+		end_session(c, s);
 		count(c, COUNT_REPICKED);
 		return VERDICT_NONE;
 	}

@@ -25,8 +25,8 @@
 #define TUPLE_REVERSE 1
 
 struct session {
-	struct session_state state;
-	u32 backend; /* id */
+	struct session_state state; /* mark: of UDP, departures of the backend that it has heard of */
+	u32 backend;		    /* id */
 	u32 generation;
 	be16_t port;	      /* forward half: client's port as the backend sees it; reverse: its own */
 	be16_t frontend_port; /* reverse half only, as frontend */

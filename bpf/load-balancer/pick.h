@@ -18,7 +18,8 @@ static __always_inline u64 mix(u64 x)
 
 /*
  * Hash on which all nodes agree. With affinity it is of the client's address alone, so that
- * a client keeps its backend on every node.
+ * a client keeps its backend on every node; but not of one whose affinity has ended here, which is to be
+ * free to get another one.
  */
 static __always_inline u32 tuple_hash(const struct cube_tuple *t, bool client_only)
 {
@@ -39,22 +40,28 @@ static __always_inline bool source_is_allowed(const struct frontend *f, const ad
 	return !(f->flags & FRONTEND_RANGES) || bpf_map_lookup_elem(&source_ranges, &key);
 }
 
-/* Fills id and generation of `s` from the affinity of the client. */
-static __noinline bool pick_by_affinity(const struct cube_ctx *c, const struct frontend *f, struct session *s)
+#define AFFINITY_NONE  0
+#define AFFINITY_ENDED 1 /* its time is over */
+#define AFFINITY_KEPT  2
+
+/* Fills id and generation of `s` from the affinity of the client. Returns AFFINITY_*. */
+static __noinline u32 pick_by_affinity(const struct cube_ctx *c, const struct frontend *f, struct session *s)
 {
 	struct affinity_key key = {.client = c->work->tuple.src, .group = f->group};
 	u32 now = s->state.seen;
 	struct affinity *a = bpf_map_lookup_elem(&affinity, &key);
 	struct backend *b;
 
-	if (!a || now - a->seen > f->affinity)
-		return false;
+	if (!a)
+		return AFFINITY_NONE;
+	if (now - a->seen > f->affinity)
+		return AFFINITY_ENDED;
 	b = backend_of(a->backend, a->generation, now);
 	if (!b || !(b->flags & BACKEND_READY))
-		return false;
+		return AFFINITY_NONE;
 	s->backend = a->backend;
 	s->generation = a->generation;
-	return true;
+	return AFFINITY_KEPT;
 }
 
 /* Fills id and generation of `s` from the frontend's segment. `nth` differs at each try. */
@@ -109,14 +116,18 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 	bool maglev = f->flags & FRONTEND_MAGLEV;
 	u64 segment = *(volatile u64 *)&f->segment;
 	struct backend *b = NULL;
-	bool sticky = false;
+	bool sticky = false, by_client = f->affinity;
 	u32 hash;
 
-	if (f->affinity)
-		sticky = pick_by_affinity(c, f, s) && is_among(segment, s->backend);
+	if (f->affinity) {
+		u32 known = pick_by_affinity(c, f, s);
+
+		sticky = known == AFFINITY_KEPT && is_among(segment, s->backend);
+		by_client = known != AFFINITY_ENDED;
+	}
 	for (int i = 0; i < PICKS_TRIED; i++) {
 		if (!sticky) {
-			hash = maglev ? tuple_hash(t, f->affinity) : bpf_get_prandom_u32();
+			hash = maglev ? tuple_hash(t, by_client) : bpf_get_prandom_u32();
 			if (!pick_from_segment(segment, hash, maglev ? i : 0, s))
 				return DROP_BACKEND_INVALID;
 		}

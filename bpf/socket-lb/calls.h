@@ -97,6 +97,13 @@ static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
 	flow = bpf_map_lookup_elem(&flows, &key);
 	if (flow && !is_flow_over(flow->seen, c.now)) {
 		b = backend_of(flow->backend, flow->generation, c.now);
+		if (b) {
+			c.departures = departures_of(b);
+			if (unlikely(b->departures != flow->departures) && !may_stay(f, b, flow->backend)) {
+				c.departures = 0;
+				b = NULL;
+			}
+		}
 		if (!b)
 			cgroup_count(COUNT_REPICKED);
 	}
@@ -108,8 +115,8 @@ static __noinline int on_send(struct bpf_sock_addr *ctx, struct place *to)
 			return fail_for(f, reason);
 		cgroup_count(COUNT_FLOWS);
 	}
-	if (!b || flow->seen != c.now) {
-		struct flow now = {.backend = c.id, .generation = c.generation, .seen = c.now};
+	if (!b || flow->seen != c.now || flow->departures != c.departures) {
+		struct flow now = {c.id, c.generation, c.now, c.departures};
 		struct reply reply = {.frontend = *to, .seen = c.now};
 
 		bpf_map_update_elem(&flows, &key, &now, BPF_ANY);

@@ -11,7 +11,7 @@ struct choice {
 	u32 id;
 	u32 generation;
 	u32 now;
-	u32 pad;
+	u32 departures; /* as in flow */
 };
 SIZE_ASSERT(struct choice, 40);
 

@@ -24,8 +24,8 @@ SIZE_ASSERT(struct flow_key, 32);
 struct flow {
 	u32 backend; /* id */
 	u32 generation;
-	u32 seen; /* coarse second of the last datagram sent */
-	u32 pad;
+	u32 seen;	/* coarse second of the last datagram sent */
+	u32 departures; /* of the backend that it has heard of */
 };
 SIZE_ASSERT(struct flow, 16);
 

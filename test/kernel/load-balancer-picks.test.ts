@@ -178,6 +178,25 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(moved.counts).not.toContain('load-balancer affinityHits');
   });
 
+  test('ClientIP with Maglev: a client whose affinity has ended is free to get another backend', () => {
+    const sticky = frontend([f.vip], {
+      algorithm: 'Maglev',
+      affinity: { type: 'ClientIP', timeoutSeconds: 100 },
+    });
+    lb.set(service('a', [sticky], three([1, 1, 1, 1, 1, 1, 1, 1])));
+    const map = lb.cube.map('affinity');
+    const backends = Array.from({ length: 30 }, (_, i) => {
+      const first = target(lb.client(syn(f.client, f.vip, { sport: 5000 + i })));
+      expect(target(lb.client(syn(f.client, f.vip, { sport: 6000 + i })))).toBe(first);
+      const { keys, values } = map.dumpSync();
+      values.writeUInt32LE((values.readUInt32LE(8) - 101) >>> 0, 8);
+      map.updateBatchSync(keys, values);
+      return first;
+    });
+    // all eight of them but once in some 10 ^ 9 runs would be too much to ask of 30; four are
+    expect(new Set(backends).size).toBeGreaterThanOrEqual(4);
+  });
+
   test('ClientIP: a backend that only another service still sends to loses its clients', () => {
     const sticky = frontend([f.vip], { affinity: { type: 'ClientIP', timeoutSeconds: 100 } });
     const [one, two] = three([1, 1]) as [Backend, Backend];

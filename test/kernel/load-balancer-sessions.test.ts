@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Sessions of the load balancer: translation both ways, how they are confirmed, how they end. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Service } from '../../src/api/generated/types.ts';
 import { Balancer, backend, CLIENT, frontend, SERVER, service } from './support/balancer.ts';
 import { u32, Verdict } from './support/chain.ts';
 import { dissect, verifyChecksums } from './support/dissect.ts';
@@ -354,6 +355,97 @@ test('UDP to a backend that is gone moves to another one at once', async () => {
     'load-balancer translated',
   ]);
   expect(dissect(moved.frame).ip?.dst).toBe(f.backend.replace('.7', '.8'));
+});
+
+describe.each(FAMILIES)('%s: UDP to a backend that another Service keeps', (_, f) => {
+  const other = f.vip.replace(/10$/, '99');
+  const udpTo = (dst: string, sport = PORT) =>
+    ethernet({}, ip({ src: f.client, dst }, udp({ sport, dport: 53, payload: 9 })));
+  const where = (frame: Buffer) => dissect(frame).ip?.dst;
+  const second = f.backend.replace(/7$/, '8');
+  const both = web([1, 1]);
+  afterEach(() => lb.remove('keeper'));
+  const keeper: Service = {
+    ...web([1, 1]),
+    name: 'keeper',
+    frontends: web([1, 1]).frontends.map((one) => ({ ...one, addresses: [other] })),
+  };
+  const without = (service: Service, address: string): Service => ({
+    ...service,
+    backends: service.backends.filter((one) => one.address !== address),
+  });
+
+  /** Returns the backend. */
+  function establish(): string {
+    const ask = udpTo(f.vip);
+    const there = where(lb.client(ask).frame) as string;
+    lb.server(ethernet({}, ip({ src: there, dst: f.client }, udp({ sport: 5353, dport: PORT, payload: 9 }))));
+    expect(lb.client(ask).counts).toContain('load-balancer promoted');
+    return there;
+  }
+
+  test.each([
+    ['as it begins', 0],
+    ['once it is established', 1],
+  ])('moves at once, %s', (_name, isEstablished) => {
+    lb.set(both, keeper);
+    const ask = udpTo(f.vip);
+    const before = isEstablished ? establish() : (where(lb.client(ask).frame) as string);
+    lb.set(without(both, before));
+    const moved = lb.client(ask);
+    expect(moved.counts).toContain('load-balancer repicked');
+    expect(where(moved.frame)).toBe(before === f.backend ? second : f.backend);
+    const stays = lb.client(ask);
+    expect(stays.counts).not.toContain('load-balancer repicked');
+    expect(where(stays.frame)).toBe(where(moved.frame));
+  });
+
+  test('those of the other Service stay, and so do those of a backend that is terminating', () => {
+    lb.set(both, keeper);
+    const there = where(lb.client(udpTo(other)).frame) as string;
+    lb.set(without(both, there));
+    for (let i = 0; i < 3; i++) {
+      const stays = lb.client(udpTo(other));
+      expect(where(stays.frame)).toBe(there);
+      expect(stays.counts).not.toContain('load-balancer repicked');
+    }
+    const ends = (service: Service): Service => ({
+      ...service,
+      backends: service.backends.map((one) =>
+        one.address === there ? { ...one, state: 'Terminating' } : one,
+      ),
+    });
+    lb.set(both);
+    lb.set(without(both, there), ends(keeper));
+    expect(where(lb.client(udpTo(other)).frame)).toBe(there);
+  });
+
+  test('without a Service at its address the packet passes as it is', () => {
+    lb.set(both, keeper);
+    establish();
+    lb.remove('web');
+    expect(lb.client(udpTo(f.vip))).toMatchObject({
+      counts: ['load-balancer passed', 'load-balancer repicked'],
+      seen: { port: SERVER },
+    });
+  });
+
+  test('streams go on where they are', () => {
+    lb.set(both, keeper);
+    const open = ethernet({}, ip({ src: f.client, dst: f.vip }, tcp({ sport: PORT, dport: 80, flags: 'S' })));
+    const before = where(lb.client(open).frame) as string;
+    lb.set(without(both, before));
+    expect(where(lb.client(open).frame)).toBe(before);
+  });
+
+  test('a dry run tells where it would go, and moves nobody', () => {
+    lb.set(both, keeper);
+    const before = where(lb.client(udpTo(f.vip)).frame) as string;
+    lb.set(without(both, before));
+    const halves = lb.halves();
+    lb.client(udpTo(f.vip), { dry: true });
+    expect(lb.halves()).toEqual(halves);
+  });
 });
 
 test('reclaim removes what has expired, and only that', () => {

@@ -25,7 +25,7 @@
 #define COUNT_PEER_NAMES 4
 /* Picks decided by an affinity. */
 #define COUNT_AFFINITY_HITS 5
-/* UDP sockets, not connected, whose backend was gone. */
+/* UDP sockets, not connected, whose backend was gone, or no longer one of the service. */
 #define COUNT_REPICKED 6
 /* UDP sockets, not connected, that got one backend for two services: its answers get the address of the newer one. */
 #define COUNT_SHARED_BACKENDS 7

@@ -882,7 +882,7 @@ export const CUBE_COUNTERS: Readonly<Record<string, readonly Counter[]>> = {
   {
     "id": 6,
     "name": "repicked",
-    "description": "UDP sockets, not connected, whose backend was gone."
+    "description": "UDP sockets, not connected, whose backend was gone, or no longer one of the service."
   },
   {
     "id": 7,

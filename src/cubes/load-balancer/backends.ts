@@ -21,6 +21,7 @@ const IDENTITY = 20; // address, port, protocol, and flags, which the hash leave
 const FLAGS = 19;
 const GENERATION = 20;
 const DEADLINE = 24;
+const DEPARTURES = 28;
 const LIVE = 1;
 const READY = 2;
 const TCP = 6;
@@ -55,6 +56,11 @@ const CHUNK = 1 << CHUNK_SHIFT;
 const CHANGED = 1;
 /** Live before: its new row is written when no frontend points to it any more. */
 const LEAVING = 2;
+/** Some service lists it no longer: told before its frontends change, and after. */
+const DEPARTING = 4;
+
+/** Programs compare departures in 16 bits, of which 0 is for rows that nobody has departed from. */
+const MOST_DEPARTURES = 0xfffe;
 
 const key = new Uint8Array(IDENTITY);
 
@@ -64,7 +70,7 @@ export class Backends {
   readonly #chunks: Uint8Array[] = [];
   #refs = new Int32Array(CHUNK);
   #ready = new Int32Array(CHUNK);
-  /** CHANGED, LEAVING, both or 0. */
+  /** Of CHANGED, LEAVING and DEPARTING. */
   #marks = new Uint8Array(CHUNK);
   /** Ids that may have a mark. */
   #queue: number[] = [];
@@ -198,6 +204,8 @@ export class Backends {
     this.#adopting = false;
     for (let id = 0; id < this.#top; id++) {
       const flags = this.#flags(id);
+      // its agent died between the two writes
+      if (this.#word(id, DEPARTURES) & 1) this.#mark(id, DEPARTING);
       if (!(flags & LIVE) || (this.#refs[id] as number) > 0) {
         if (flags & READY && this.#ready[id] === 0) this.#leaveReady(id);
         continue;
@@ -252,14 +260,31 @@ export class Backends {
     if (this.#refs[id] === 0) this.#startDrain(id);
   }
 
+  /**
+   * A service, or one knows not which, lists the backend no longer. UDP clients that it still has by this service move if another
+   * service lists it; if none does, they follow its drain.
+   */
+  depart(id: number): void {
+    const isShared = (this.#refs[id] as number) > 0 && (this.#flags(id) & LIVE) !== 0;
+    if (isShared && this.isDatagram(id)) this.#mark(id, DEPARTING);
+  }
+
+  /** Of each backend: frontends changed while nobody looked. */
+  departAll(): void {
+    for (let id = 0; id < this.#top; id++) this.depart(id);
+  }
+
+  isDatagram(id: number): boolean {
+    return this.#chunk(id)[this.#at(id) + 18] === UDP;
+  }
+
   #leaveReady(id: number): void {
     this.#setFlags(id, LIVE);
     this.#mark(id, LEAVING);
   }
 
   #startDrain(id: number): void {
-    const proto = this.#chunk(id)[this.#at(id) + 18] as number;
-    const drain = proto === UDP ? this.#drain.datagram : this.#drain.stream;
+    const drain = this.isDatagram(id) ? this.#drain.datagram : this.#drain.stream;
     // the unit that runs does not count: hardly any of it may be left
     const units = drain === 0 ? 0 : 1 + coarse(drain);
     const deadline = Math.max(1, Math.floor(this.now / UNIT) + units);
@@ -280,7 +305,7 @@ export class Backends {
       }
       this.#draining.delete(id);
       const at = this.#at(id);
-      if (this.#chunk(id)[at + 18] === UDP) this.ended++;
+      if (this.isDatagram(id)) this.ended++;
       this.#index.remove(hashOf(this.#chunk(id), at), id);
       const generation = (this.#word(id, GENERATION) + 1) >>> 0;
       this.#chunk(id).fill(0, at, at + ROW);
@@ -298,18 +323,21 @@ export class Backends {
   take(): { arriving: MapWrite[]; leaving: MapWrite[] } {
     const arriving: number[] = [];
     const leaving: number[] = [];
+    const departing: number[] = [];
     for (const id of this.#queue) {
-      ((this.#marks[id] as number) & CHANGED ? arriving : leaving).push(id);
+      const marks = this.#marks[id] as number;
       this.#marks[id] = 0;
+      if (marks & DEPARTING && this.#flags(id) & LIVE && this.#word(id, DEADLINE) === 0) departing.push(id);
+      else (marks & CHANGED ? arriving : leaving).push(id);
     }
     this.#queue = [];
     const freed = this.#freed;
     for (const id of freed) this.#free.push(id);
     this.#freed = [];
-    return {
-      arriving: this.#writes(arriving),
-      leaving: [...countersOf(freed), ...this.#writes(leaving)],
-    };
+    for (const id of departing) this.#setWord(id, DEPARTURES, this.#word(id, DEPARTURES) | 1);
+    const before = this.#writes([...arriving, ...departing]);
+    for (const id of departing) this.#setWord(id, DEPARTURES, afterDeparture(this.#word(id, DEPARTURES)));
+    return { arriving: before, leaving: [...countersOf(freed), ...this.#writes([...leaving, ...departing])] };
   }
 
   #writes(ids: readonly number[]): MapWrite[] {
@@ -327,6 +355,10 @@ export class Backends {
     });
     return { keys: new Uint8Array(ids.buffer), values };
   }
+}
+
+function afterDeparture(odd: number): number {
+  return odd > MOST_DEPARTURES ? 2 : odd + 1;
 }
 
 /** Rows that are free count from zero for their next owner. */

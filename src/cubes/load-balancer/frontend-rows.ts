@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Values of the map `frontends` (struct frontend of bpf/load-balancer/load-balancer.h). */
-import { coarse } from './backends.ts';
+import type { MapWrite } from '../cube-type.ts';
+import { coarse, PROTOCOLS } from './backends.ts';
 import type { DesiredFrontend } from './desired.ts';
 import { frontends as codec } from './generated/codec.ts';
 
@@ -15,6 +16,9 @@ export const BASE = 0;
 export const SIZE = 4;
 export const GROUP = 8;
 
+/** In a key. */
+const PROTOCOL = 18;
+
 /** A frontend on its way into the table. */
 export interface Plan {
   readonly key: Uint8Array;
@@ -25,6 +29,12 @@ export interface Plan {
 
 export function wordAt(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+}
+
+/** Whether one of the rows is of UDP. */
+export function hasDatagrams({ keys, count }: MapWrite): boolean {
+  const size = keys.length / count;
+  return Array.from({ length: count }, (_, i) => keys[i * size + PROTOCOL]).includes(PROTOCOLS.UDP);
 }
 
 /** Whether something is remembered by the frontend's group. */

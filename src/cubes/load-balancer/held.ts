@@ -5,7 +5,7 @@ import type { ServiceHealth } from '../cube-type.ts';
 /** What a service holds of the tables. */
 export interface Held {
   readonly name: string;
-  /** id * 2 + ready */
+  /** As listed.ts has them. */
   readonly backends: Uint32Array;
   /** Rows of `frontends` that are its own. */
   frontends: readonly number[];

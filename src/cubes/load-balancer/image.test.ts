@@ -376,6 +376,118 @@ describe('an image', () => {
     expect(picks()).toBeUndefined();
   });
 
+  describe('a backend of UDP that one service lets go of and another one keeps', () => {
+    const udp = (address: string) => frontend(address, { protocol: 'UDP' });
+    const a = service('a', [udp('10.96.0.1')], [backend('10.244.0.1'), backend('10.244.0.2')]);
+    const b = service('b', [udp('10.96.0.2')], a.backends);
+    const smaller = { ...a, backends: a.backends.slice(1) };
+    const departures = (kernel: FakeKernel) => [0, 1].map((id) => kernel.backend(id)?.departures);
+    const picksOfA = (kernel: FakeKernel) =>
+      kernel.frontends().find(({ key }) => key.addr === '10.96.0.1')?.picks.length;
+
+    function imageOf(kernel: FakeKernel, services: readonly Service[]): LoadBalancerImage {
+      const image = new LoadBalancerImage(SPEC, NODE);
+      kernel.adoptInto(image);
+      for (const one of services) image.setTable(`n/${one.name}`, [one]);
+      image.settle();
+      return image;
+    }
+
+    function started(...services: readonly Service[]) {
+      const kernel = new FakeKernel();
+      const image = imageOf(kernel, services);
+      kernel.apply(image.take());
+      return { kernel, image };
+    }
+
+    /** Departures of both, and how many picks `a` has, after each write that changes something of it. */
+    function course(kernel: FakeKernel, image: LoadBalancerImage): string[] {
+      const states: string[] = [];
+      kernel.apply(image.take(), () => {
+        const now = `${departures(kernel).join()} ${picksOfA(kernel)}`;
+        if (states.at(-1) !== now) states.push(now);
+      });
+      return states;
+    }
+
+    test('is written before and after the frontend: odd, then even, and only that row', () => {
+      const { kernel, image } = started(a, b);
+      expect(departures(kernel)).toEqual([0, 0]);
+      image.setTable('n/a', [smaller]);
+      expect(course(kernel, image)).toEqual(['1,0 2', '1,0 1', '2,0 1']);
+    });
+
+    test('a service that goes leaves all of them', () => {
+      const { kernel, image } = started(a, b);
+      image.setTable('n/a', undefined);
+      expect(course(kernel, image)).toEqual([
+        '1,0 2',
+        '1,1 2',
+        '1,1 undefined',
+        '2,1 undefined',
+        '2,2 undefined',
+      ]);
+    });
+
+    test('a backend of streams, or one that is listed still, has not departed', () => {
+      const streams = service('a', [frontend('10.96.0.1')], a.backends);
+      const { kernel, image } = started(streams, service('b', [frontend('10.96.0.2')], a.backends));
+      image.setTable('n/a', [{ ...streams, backends: smaller.backends }]);
+      expect(course(kernel, image).at(-1)).toBe('0,0 1');
+      const other = started(a, b);
+      const waiting = a.backends.map((one, i) => (i === 0 ? { ...one, state: 'Terminating' as const } : one));
+      other.image.setTable('n/a', [{ ...a, backends: waiting }]);
+      expect(course(other.kernel, other.image).at(-1)).toBe('0,0 1');
+    });
+
+    test('that nobody keeps drains instead', () => {
+      const { kernel, image } = started(a, b);
+      image.setTable('n/a', [smaller]);
+      image.setTable('n/b', [{ ...b, backends: smaller.backends }]);
+      kernel.apply(image.take());
+      expect(kernel.backend(0)?.deadline).not.toBe(0);
+      expect(departures(kernel)).toEqual([0, 0]);
+    });
+
+    test.each([
+      ['before', 2],
+      ['after', 1],
+    ])('an agent that dies %s the frontend was written leaves the rest to the next one', (_when, picks) => {
+      const { kernel, image } = started(a, b);
+      image.setTable('n/a', [smaller]);
+      const killed = new Error('killed');
+      const die = () => {
+        if (departures(kernel)[0] === 1 && picksOfA(kernel) === picks) throw killed;
+      };
+      expect(() => kernel.apply(image.take(), die)).toThrow(killed);
+      kernel.apply(imageOf(kernel, [smaller, b]).take());
+      expect(departures(kernel)[0]).toBe(2);
+      expect(picksOfA(kernel)).toBe(1);
+    });
+
+    test('who left while no agent ran is looked for among all', () => {
+      const { kernel } = started(a, b);
+      kernel.apply(imageOf(kernel, [smaller, b]).take());
+      expect(departures(kernel)).toEqual([2, 2]);
+      expect(imageOf(kernel, [smaller, b]).take().writes).toEqual([]);
+    });
+
+    test('departures stay within 16 bits, and are never 0 again', () => {
+      const { kernel } = started(a, b);
+      const row = kernel.map('backends').get('00000000') as Uint8Array;
+      new DataView(row.buffer, row.byteOffset).setUint32(28, 0xfffa, true);
+      const image = imageOf(kernel, [a, b]);
+      const seen = Array.from({ length: 4 }, () => {
+        for (const one of [smaller, a]) {
+          image.setTable('n/a', [one]);
+          kernel.apply(image.take());
+        }
+        return kernel.backend(0)?.departures;
+      });
+      expect(seen).toEqual([0xfffc, 0xfffe, 2, 4]);
+    });
+  });
+
   test('a backend that nobody lists drains, and its row is free for another generation after that', () => {
     const kernel = new FakeKernel();
     const image = new LoadBalancerImage(SPEC, NODE);

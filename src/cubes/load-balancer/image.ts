@@ -4,14 +4,14 @@
  * What the maps of one load balancer should hold. A change of one Service touches only its own rows.
  *
  * Order of writes, so that at every step a frontend of the kernel points to places that hold ids of live backends:
- * stale frontends out, backends in, segments, source ranges in, frontends in; then backends that nobody lists
- * any more get their deadline. Source ranges that are gone leave after the grace.
+ * backends in, stale frontends out, segments, source ranges in, frontends in; then backends that nobody lists
+ * any more get their deadline. Source ranges that are gone leave after the grace. A backend that a service has let go of, and another
+ * has not, is written on both sides of that (backends.ts).
  *
  * Two services that want one address and port: the smaller `namespace/name` has it, whatever came first, so that all nodes
  * agree; the other gets a Problem, and the place when the first one goes.
  */
 import type { Service } from '../../api/generated/types.ts';
-import { putAddress } from '../codec/address.ts';
 import type {
   CubeImage,
   DecidedPacket,
@@ -25,13 +25,23 @@ import type {
 } from '../cube-type.ts';
 import { followsNode } from '../node-ports.ts';
 import { PackedTable } from '../packed-table.ts';
-import { Backends, ROW } from './backends.ts';
+import { Backends } from './backends.ts';
 import { type DesiredBackend, type DesiredFrontend, desired, type Place } from './desired.ts';
-import { BASE, encodeFrontend, GROUP, isGrouped, type Plan, SIZE, wordAt } from './frontend-rows.ts';
+import {
+  BASE,
+  encodeFrontend,
+  GROUP,
+  hasDatagrams,
+  isGrouped,
+  type Plan,
+  SIZE,
+  wordAt,
+} from './frontend-rows.ts';
 import { full } from './full.ts';
 import { frontends as codec } from './generated/codec.ts';
 import { Groups } from './groups.ts';
 import type { Held } from './held.ts';
+import { giveUp, idOf, list, unlist } from './listed.ts';
 import { backendText, frontendText, packetService } from './names.ts';
 import { Picks } from './picks.ts';
 import { contentOf, maglevSegment, randomSegment } from './segments.ts';
@@ -58,6 +68,8 @@ export class LoadBalancerImage implements CubeImage {
   /** Who has a row of `frontends`: key of #held. */
   readonly #owners: (string | undefined)[] = [];
   readonly #waiting = new Waiting();
+  /** There are rows of an agent before this one. */
+  #isAdopted = false;
 
   constructor(spec: ServiceSettings, node: Place, previous?: LoadBalancerImage) {
     const { sessions } = spec;
@@ -80,6 +92,7 @@ export class LoadBalancerImage implements CubeImage {
   }
 
   adopt(map: string, count: number, keys: Uint8Array, values: Uint8Array): void {
+    this.#isAdopted ||= count > 0;
     if (map === 'backends') this.backends.adopt(count, keys, values);
     else if (map === 'picks') this.#picks.adopt(count, keys, values);
     else if (map === 'source_ranges') this.#ranges.table.adopt(count, keys, values);
@@ -124,14 +137,14 @@ export class LoadBalancerImage implements CubeImage {
     const want = desired(this.#spec, this.#node, service);
     problems.push(...want.problems);
     const name = `${service.namespace}/${service.name}`;
-    const backends = this.#acquire(want.backends);
+    const backends = list(this.backends, want.backends);
     if (!backends) {
       problems.push(full(this.#spec, name, 'backends', 'maxBackends'));
       return;
     }
     const plans = this.#plan(want.frontends, want.backends, backends, name, problems);
     if (!plans) {
-      this.#release(backends);
+      unlist(this.backends, backends);
       return;
     }
     const before = this.#held.get(key);
@@ -159,30 +172,6 @@ export class LoadBalancerImage implements CubeImage {
     this.#letGo(key, before);
   }
 
-  /** Ids of backends, doubled, plus one where ready. Undefined, and nothing changed, when they do not fit. */
-  #acquire(backends: readonly DesiredBackend[]): Uint32Array | undefined {
-    const identity = new Uint8Array(ROW);
-    const held = new Uint32Array(backends.length);
-    for (let i = 0; i < backends.length; i++) {
-      const { address, port, proto, weight } = backends[i] as DesiredBackend;
-      putAddress(identity, 0, address, 'Backend.address');
-      identity[16] = port >> 8;
-      identity[17] = port & 255;
-      identity[18] = proto;
-      const id = this.backends.acquire(identity, 0, weight > 0);
-      if (id < 0) {
-        this.#release(held.subarray(0, i));
-        return undefined;
-      }
-      held[i] = id * 2 + (weight > 0 ? 1 : 0);
-    }
-    return held;
-  }
-
-  #release(held: Uint32Array): void {
-    for (const word of held) this.backends.release(word >>> 1, (word & 1) === 1);
-  }
-
   /** Segments for all frontends. Undefined, and nothing changed, when something does not fit. */
   #plan(
     frontends: readonly DesiredFrontend[],
@@ -191,7 +180,7 @@ export class LoadBalancerImage implements CubeImage {
     name: string,
     problems: Problem[],
   ): Plan[] | undefined {
-    const ids = held.map((word) => word >>> 1);
+    const ids = held.map(idOf);
     const plans: Plan[] = [];
     const made = new Map<string, { base: number; size: number }>();
     let fresh = 0;
@@ -300,7 +289,7 @@ export class LoadBalancerImage implements CubeImage {
       const id = this.groups.drop(group);
       if (id !== undefined) this.#ranges.set(id, []);
     }
-    this.#release(before.backends);
+    giveUp(this.backends, before.backends, now?.backends);
   }
 
   #value({ frontend, base, size }: Plan, known: number, name: string, problems: Problem[]): Uint8Array {
@@ -355,10 +344,14 @@ export class LoadBalancerImage implements CubeImage {
   take(): ImageChange {
     const frontends = this.#frontends.take();
     const ranges = this.#ranges.take();
+    // who left a service while no agent ran is not known
+    if (this.#isAdopted && [...frontends.deletes, ...frontends.updates].some(hasDatagrams))
+      this.backends.departAll();
+    this.#isAdopted = false;
     const backends = this.backends.take();
     const writes: MapWrite[] = [
-      ...frontends.deletes,
       ...backends.arriving,
+      ...frontends.deletes,
       ...this.#picks.take(),
       ...ranges.updates,
       ...frontends.updates,

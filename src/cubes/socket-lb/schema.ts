@@ -116,7 +116,11 @@ export const schema: CubeTypeSchema = {
     },
     { id: 4, name: 'peerNames', description: "Answers of getpeername with a service's address." },
     { id: 5, name: 'affinityHits', description: 'Picks decided by an affinity.' },
-    { id: 6, name: 'repicked', description: 'UDP sockets, not connected, whose backend was gone.' },
+    {
+      id: 6,
+      name: 'repicked',
+      description: 'UDP sockets, not connected, whose backend was gone, or no longer one of the service.',
+    },
     {
       id: 7,
       name: 'sharedBackends',

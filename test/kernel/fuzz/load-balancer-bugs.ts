@@ -54,8 +54,26 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
     what: 'an affinity outlives its time',
     file: 'load-balancer/pick.h',
-    from: 'if (!a || now - a->seen > f->affinity)',
-    to: 'if (!a)',
+    from: 'if (now - a->seen > f->affinity)\n\t\treturn AFFINITY_ENDED;',
+    to: '',
+  },
+  {
+    what: 'a client of UDP stays with a backend that its Service has left',
+    file: 'include/service.h',
+    from: 'is_among(*(volatile u64 *)&f->segment, id));',
+    to: 'f->segment);',
+  },
+  {
+    what: 'a client of UDP leaves a backend that is draining',
+    file: 'include/service.h',
+    from: 'return f && (!(b->flags & BACKEND_READY) || is_among',
+    to: 'return f && (is_among',
+  },
+  {
+    what: 'a client of UDP does not remember that it may stay',
+    file: 'load-balancer/client.h',
+    from: '\t\ts->state.mark = departures;\n',
+    to: '\t\ts->state.mark = departures & 0;\n',
   },
   {
     what: 'an IPv4 client is looked for among the ranges of IPv6',

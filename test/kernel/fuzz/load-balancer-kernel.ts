@@ -28,6 +28,8 @@ export class Rows {
   readonly #balancer: Balancer;
   readonly #gone: (protocol: number) => boolean;
   readonly #live = new Set<number>();
+  /** Which backends each Service listed at the last reading. */
+  #listed: ModelServices['listed'] = new Map();
   backends = new Map<number, ModelBackend>();
   /** Numbers of what shares affinity, by the model's name. */
   groups = new Map<string, number>();
@@ -57,14 +59,20 @@ export class Rows {
   }
 
   /** Reads all rows; returns where they differ from what the services ask for. */
-  read({ frontends, backends }: ModelServices): string[] {
-    return [...this.#readBackends(backends), ...this.#readFrontends(frontends)];
+  read({ frontends, backends, listed }: ModelServices): string[] {
+    const left = new Set<Place>();
+    for (const [name, places] of this.#listed)
+      for (const place of places) if (!listed.get(name)?.has(place)) left.add(place);
+    this.#listed = listed;
+    return [...this.#readBackends(backends, left), ...this.#readFrontends(frontends)];
   }
 
-  #readBackends(wanted: ReadonlyMap<Place, boolean>): string[] {
+  /** @param left by a Service since the last reading. */
+  #readBackends(wanted: ReadonlyMap<Place, boolean>, left: ReadonlySet<Place>): string[] {
     const found: string[] = [];
     const live = new Map<Place, { takes: boolean; deadline: number }>();
     const { keys, values, count } = this.#balancer.cube.map('backends').dumpSync();
+    const before = this.backends;
     this.backends = new Map();
     this.#live.clear();
     for (let i = 0; i < count; i++) {
@@ -77,7 +85,14 @@ export class Rows {
       const takes = (flags & READY) !== 0;
       const isGone = !isLive || (deadline !== 0 && this.#gone(protocol));
       const generation = row.readUInt32LE(20);
-      this.backends.set(keys.readUInt32LE(i * 4), { address, port, place, generation, isGone, takes });
+      const id = keys.readUInt32LE(i * 4);
+      const departures = row.readUInt32LE(28);
+      this.backends.set(id, { address, port, place, generation, isGone, takes, departures });
+      const known = before.get(id);
+      const same = known?.generation === generation ? known.departures : 0;
+      const departs = protocol === UDP && wanted.has(place) && left.has(place);
+      if (departures % 2 !== 0 || departures > same !== departs)
+        found.push(`backend ${id}: ${departures} departures after ${same}, one more: ${departs}`);
       if (!isLive) continue;
       this.#live.add(keys.readUInt32LE(i * 4));
       if (live.has(place)) found.push(`two rows of backend ${bytesOf(place).toString('hex')}`);

@@ -63,6 +63,8 @@ export interface ModelBackend {
   readonly isGone: boolean;
   /** Takes new connections of some Service. */
   readonly takes: boolean;
+  /** Raised when a Service lists it no longer and another one does. */
+  readonly departures: number;
 }
 
 /** All in the unit of `seen`. */
@@ -257,11 +259,13 @@ class Decision {
     return answer ?? this.#begin();
   }
 
+  #frontend() {
+    const { dst, dport, protocol } = this.#arrival.tuple;
+    return this.#model.config.services.frontends.get(placeOf(dst, dport, protocol));
+  }
+
   #begin(): Verdict {
-    const { tuple, packet } = this.#arrival;
-    const frontend = packet.hasPorts
-      ? this.#model.config.services.frontends.get(placeOf(tuple.dst, tuple.dport, tuple.protocol))
-      : undefined;
+    const frontend = this.#arrival.packet.hasPorts ? this.#frontend() : undefined;
     if (frontend) {
       const half = this.#state.get('embryonic', this.#forward);
       return (half ? this.#follow('embryonic', half) : OVER) ?? this.#open(frontend);
@@ -308,6 +312,16 @@ class Decision {
       return OVER;
     }
     if (packet.isError) return this.#toBackend(half, backend);
+    if (half.mark !== backend.departures) {
+      // of a backend that takes nobody new, those that it has stay
+      const keeps = !backend.takes || this.#frontend()?.candidates.has(backend.place);
+      if (!keeps) {
+        this.#end(half);
+        this.#count('repicked');
+        return OVER;
+      }
+      half = { ...half, mark: backend.departures };
+    }
     const events = this.#events(CLOSED_BY_CLIENT) & ~half.flags;
     const looksAfter = events !== 0 || (half.seen ^ this.#now) >>> 3 !== 0;
     half = { ...half, seen: this.#now, flags: half.flags | events };
@@ -417,7 +431,8 @@ class Decision {
     }
     const flags = (opens ? 0 : MIDSTREAM) | this.#events(CLOSED_BY_CLIENT);
     const affinityKey = `${tuple.src}${frontend.group}`;
-    const kept = frontend.affinity > 0 ? this.#kept(affinityKey, frontend) : undefined;
+    const kept = this.#kept(affinityKey, frontend);
+    const isFree = frontend.affinity === 0 || this.#hasEnded(affinityKey, frontend);
     const places = kept ? [kept.place] : [...frontend.candidates.keys()];
     const free = places.filter((place) => !this.#conflicts(place, tuple.sport, flags, frontend));
     const chosen = choices.half('embryonic', this.#forward);
@@ -430,11 +445,12 @@ class Decision {
     const backend = this.#model.config.backends.get(chosen.backend);
     if (!backend || backend.generation !== chosen.generation || !places.includes(backend.place))
       throw new Impossible(`picked backend ${chosen.backend}, which may not serve`);
-    this.#pick(frontend, places, free, kept !== undefined, backend, chosen.port);
+    this.#pick({ ...frontend, isFree }, places, free, kept !== undefined, backend, chosen.port);
     const half: Half = {
       seen: this.#now,
       proof: 0,
       flags,
+      mark: 0,
       own: (chosen.port === tuple.sport ? 0 : PORT_CHANGED) | this.#standIn(backend.address, frontend),
       backend: chosen.backend,
       generation: chosen.generation,
@@ -463,12 +479,17 @@ class Decision {
 
   /** The backend that the client has already, as long as it takes connections of this frontend. */
   #kept(key: string, frontend: { affinity: number; candidates: ReadonlyMap<Place, number> }) {
-    const known = this.#state.affinity(key);
-    if (!known || (this.#now - known.seen) >>> 0 > this.#model.config.unit(frontend.affinity))
-      return undefined;
+    const known = frontend.affinity > 0 ? this.#state.affinity(key) : undefined;
+    if (!known || this.#hasEnded(key, frontend)) return undefined;
     const backend = this.#model.config.backends.get(known.backend);
     if (!backend || backend.generation !== known.generation || backend.isGone) return undefined;
     return frontend.candidates.has(backend.place) ? backend : undefined;
+  }
+
+  /** Whether the client had a backend, and has not asked for it in time. */
+  #hasEnded(key: string, { affinity }: { affinity: number }): boolean {
+    const known = this.#state.affinity(key);
+    return known !== undefined && (this.#now - known.seen) >>> 0 > this.#model.config.unit(affinity);
   }
 
   /** Whether the backend sees another source than its client: of this node, or in place of its own. */
@@ -508,7 +529,7 @@ class Decision {
 
   /** Whether a pick is one that could be, and how many conflicts came before it. */
   #pick(
-    frontend: { maglev: boolean; affinity: number; candidates: ReadonlyMap<Place, number> },
+    frontend: { maglev: boolean; isFree: boolean; candidates: ReadonlyMap<Place, number> },
     places: readonly Place[],
     free: readonly Place[],
     isKept: boolean,
@@ -530,9 +551,9 @@ class Decision {
       this.#conflicted(0, most);
       return;
     }
-    const who = `${src}${dst}${frontend.affinity > 0 ? '' : ports}`;
+    const who = `${src}${dst}${frontend.isFree ? ports : ''}`;
     const among = [...frontend.candidates].map(([one, weight]) => `${one}${weight}`).sort();
-    const key = `${who}${this.#protocol}${frontend.affinity > 0}${among.join()}`;
+    const key = `${who}${this.#protocol}${frontend.isFree}${among.join()}`;
     const first = this.#firstChoices.get(key);
     if (most === 0) this.#firstChoices.set(key, place);
     const isFirst = first === undefined ? undefined : first === place;
@@ -568,6 +589,7 @@ class Decision {
       seen: this.#now,
       proof: 0,
       flags: ESTABLISHED,
+      mark: 0,
       own: PORT_CHANGED | (backend.address === tuple.src ? HAIRPIN : 0),
       backend: other.backend,
       generation: other.generation,

@@ -44,6 +44,8 @@ export interface ModelServices {
   readonly frontends: ReadonlyMap<Place, ModelFrontend>;
   /** Backends that some Service lists, and whether they take new connections of any. */
   readonly backends: ReadonlyMap<Place, boolean>;
+  /** The same by the name of the Service. */
+  readonly listed: ReadonlyMap<string, ReadonlySet<Place>>;
 }
 
 /** Which of its ports serves the frontend: that of the frontend's name and protocol. */
@@ -88,16 +90,22 @@ export function modelServices(
 ): ModelServices {
   const frontends = new Map<Place, ModelFrontend>();
   const backends = new Map<Place, boolean>();
+  const listed = new Map<string, Set<Place>>();
   // of two Services that want one place, the one with the smaller name has it
   const ordered = [...services].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
   for (const service of ordered) {
+    const places = new Set<Place>();
+    listed.set(nameOf(service), places);
     for (const frontend of service.frontends) {
       if (!spec.scopes.includes(frontend.scope)) continue;
       const protocol = PROTOCOLS[frontend.protocol];
       const able = service.backends.filter((one) => portFor(one, frontend) !== undefined);
       const placeFor = (one: Backend) =>
         placeOf(bytesOfAddress(one.address), portFor(one, frontend) ?? 0, protocol);
-      for (const one of able) backends.set(placeFor(one), backends.get(placeFor(one)) ?? false);
+      for (const one of able) {
+        places.add(placeFor(one));
+        backends.set(placeFor(one), backends.get(placeFor(one)) ?? false);
+      }
       const isOuter = frontend.scope !== 'ClusterIP';
       const isLocal = frontend.trafficPolicy === 'Local' && !(isOuter && spec.clients === 'Pods');
       for (const address of placesOf(frontend, service, addresses)) {
@@ -123,7 +131,7 @@ export function modelServices(
       }
     }
   }
-  return { frontends, backends };
+  return { frontends, backends, listed };
 }
 
 function nameOf({ namespace, name }: Service): string {

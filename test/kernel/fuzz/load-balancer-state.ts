@@ -28,6 +28,8 @@ export interface Half {
   readonly proof: number;
   readonly flags: number;
   readonly own: number;
+  /** Of a client's UDP packets: departures of the backend that it has heard of. */
+  readonly mark: number;
   /** Row of the backend, and its generation. */
   readonly backend: number;
   readonly generation: number;
@@ -48,6 +50,7 @@ export function encodeHalf(half: Half): Buffer {
   bytes.writeUInt32LE(half.proof, 4);
   bytes[8] = half.flags;
   bytes[9] = half.own;
+  bytes.writeUInt16LE(half.mark, 10);
   bytes.writeUInt32LE(half.backend, 12);
   bytes.writeUInt32LE(half.generation, 16);
   bytes.writeUInt16BE(half.port, 20);
@@ -63,6 +66,7 @@ export function decodeHalf(bytes: Buffer): Half {
     proof: bytes.readUInt32LE(4),
     flags: bytes.readUInt8(8),
     own: bytes.readUInt8(9),
+    mark: bytes.readUInt16LE(10),
     backend: bytes.readUInt32LE(12),
     generation: bytes.readUInt32LE(16),
     port: bytes.readUInt16BE(20),

@@ -108,7 +108,7 @@ class LoadBalancerSubject implements Subject {
     this.#halves = new Halves(balancer, this.#rows);
     const { timeouts } = balancer.spec.sessions;
     this.#model = new LoadBalancerModel({
-      services: { frontends: new Map(), backends: new Map() },
+      services: { frontends: new Map(), backends: new Map(), listed: new Map() },
       backends: new Map(),
       timeouts: {
         tcpSyn: coarse(timeouts.tcpSyn),

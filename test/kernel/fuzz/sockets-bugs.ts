@@ -19,6 +19,12 @@ export const SOCKET_BUGS: readonly Bug[] = [
     to: 'if (false)',
   },
   {
+    what: 'a socket that is not connected stays with a backend that its service has left',
+    file: calls,
+    from: ' && !may_stay(f, b, flow->backend))',
+    to: ' && !may_stay(f, b, flow->backend) && !b)',
+  },
+  {
     what: 'all network namespaces are one client',
     file: choose,
     from: '.netns = bpf_get_netns_cookie(ctx),',

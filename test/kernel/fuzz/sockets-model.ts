@@ -33,6 +33,15 @@ interface Kept {
   readonly backend: Place;
   /** Nobody listed it for a while: whether it was given up by then is a matter of seconds. */
   wasGone: boolean;
+  /** Departures of it that its owner has heard of. */
+  heard: number;
+}
+
+/** How often a Service listed a backend no longer while another one did. */
+interface Departures {
+  count: number;
+  /** Nobody listed it for a while: its row may be another one. */
+  isUnsure: boolean;
 }
 
 export interface Socket {
@@ -73,7 +82,8 @@ export class SocketsModel {
   readonly #settings: Settings;
   /** Where somebody listens. All else is unreachable. */
   readonly #served: ReadonlySet<Place>;
-  #services: ModelServices = { frontends: new Map(), backends: new Map() };
+  #services: ModelServices = { frontends: new Map(), backends: new Map(), listed: new Map() };
+  readonly #departures = new Map<Place, Departures>();
   readonly #affinities = new Map<string, Kept>();
   readonly sockets = new Set<Socket>();
 
@@ -86,13 +96,36 @@ export class SocketsModel {
     const { scopes, noBackends } = this.#settings;
     const spec = { scopes, noBackends, algorithm: 'Random', clients: 'Pods', clusterSources: [] };
     const node = { name: 'node-a', addresses: [...addresses, ...LOOPBACK] };
+    const before = this.#services;
     this.#services = modelServices(spec as unknown as LoadBalancer, node, services.map(leftAlone));
+    this.#depart(before.listed);
     const kept = [
       ...this.#affinities.values(),
       ...[...this.sockets].flatMap(({ flows }) => [...flows.values()]),
     ];
     for (const one of kept)
       if (!this.#services.backends.has(one.backend) && !this.#drains(one.backend)) one.wasGone = true;
+  }
+
+  #depart(before: ModelServices['listed']): void {
+    const { listed, backends } = this.#services;
+    const left = new Set(
+      [...before].flatMap(([name, all]) => [...all].filter((one) => !listed.get(name)?.has(one))),
+    );
+    for (const place of left) {
+      const known = this.#departures.get(place) ?? { count: 0, isUnsure: false };
+      if (!backends.has(place)) known.isUnsure = true;
+      else if (place.endsWith(UDP)) known.count++;
+      this.#departures.set(place, known);
+    }
+  }
+
+  /** Whether a flow may stay with its backend, go to another one, or both: which of them is not to be known. */
+  #ways(frontend: ModelFrontend, { backend, heard }: Kept): { stays: boolean; moves: boolean } {
+    const { count, isUnsure } = this.#departures.get(backend) ?? { count: 0, isUnsure: false };
+    const isServed = this.#services.backends.get(backend) !== true || frontend.candidates.has(backend);
+    if (isServed) return { stays: true, moves: false };
+    return { stays: isUnsure || heard === count, moves: isUnsure || heard !== count };
   }
 
   open(proto: 'tcp' | 'udp', family: 4 | 6, netns: string): Socket {
@@ -148,24 +181,26 @@ export class SocketsModel {
         if (choice.error !== null) return also(choice, counts);
         const backend = choice.picked as Place;
         return also(choice, plus(counts, { flows: 1, sent: 1 }), () => {
-          socket.flows.set(to, { backend, wasGone: false });
+          socket.flows.set(to, { backend, wasGone: false, heard: 0 });
           socket.replies.set(backend, new Set([to]));
           socket.awaited.push(backend);
         });
       });
     if (!flow) return fresh({});
     const outcomes: Outcome[] = [];
-    if (this.#lives(flow))
+    const { stays, moves } = this.#ways(frontend, flow);
+    if (this.#lives(flow) && stays)
       outcomes.push({
         error: null,
         counts: { sent: 1 },
         commit: () => {
           flow.wasGone = false;
+          flow.heard = this.#departures.get(flow.backend)?.count ?? 0;
           socket.replies.set(flow.backend, new Set([...(socket.replies.get(flow.backend) ?? []), to]));
           socket.awaited.push(flow.backend);
         },
       });
-    if (!this.#lives(flow) || flow.wasGone) outcomes.push(...fresh({ repicked: 1 }));
+    if (!this.#lives(flow) || flow.wasGone || moves) outcomes.push(...fresh({ repicked: 1 }));
     return outcomes;
   }
 
@@ -225,7 +260,7 @@ export class SocketsModel {
       counts: isShared ? plus(counts, { sharedBackends: 1 }) : counts,
       picked,
       commit: () => {
-        if (affinity > 0) this.#affinities.set(client, { backend: picked, wasGone: false });
+        if (affinity > 0) this.#affinities.set(client, { backend: picked, wasGone: false, heard: 0 });
       },
     });
     const others = (backend: Place): ReadonlySet<Place> =>

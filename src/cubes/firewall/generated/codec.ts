@@ -241,6 +241,7 @@ export interface SessionState {
   readonly proof: number;
   readonly flags: number;
   readonly own: number;
+  readonly mark: number;
 }
 
 function putSessionState(bytes: Uint8Array, at: number, row: SessionState): void {
@@ -248,7 +249,7 @@ function putSessionState(bytes: Uint8Array, at: number, row: SessionState): void
   putU32(bytes, at + 4, row.proof, 'SessionState.proof');
   putU8(bytes, at + 8, row.flags, 'SessionState.flags');
   putU8(bytes, at + 9, row.own, 'SessionState.own');
-  putZeros(bytes, at + 10, 2);
+  putU16(bytes, at + 10, row.mark, 'SessionState.mark');
 }
 
 function getSessionState(bytes: Uint8Array, at: number): SessionState {
@@ -257,6 +258,7 @@ function getSessionState(bytes: Uint8Array, at: number): SessionState {
     proof: getU32(bytes, at + 4),
     flags: getU8(bytes, at + 8),
     own: getU8(bytes, at + 9),
+    mark: getU16(bytes, at + 10),
   };
 }
 

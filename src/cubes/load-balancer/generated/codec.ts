@@ -3,7 +3,7 @@
 
 import { getAddress, putAddress } from '../../codec/address.ts';
 import { checkLength } from '../../codec/text.ts';
-import { checkRoom, getBe16, getBe32, getU32, getU64, getU8, putBe16, putBe32, putU32, putU64, putU8, putZeros } from '../../codec/numbers.ts';
+import { checkRoom, getBe16, getBe32, getU16, getU32, getU64, getU8, putBe16, putBe32, putU16, putU32, putU64, putU8, putZeros } from '../../codec/numbers.ts';
 import type { MapCodec, StructCodec } from '../../codec/map-codec.ts';
 
 /** struct affinity_key, 24 bytes */
@@ -69,6 +69,7 @@ export interface Backend<A = string> {
   readonly flags: number;
   readonly generation: number;
   readonly deadline: number;
+  readonly departures: number;
 }
 
 function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Array>): void {
@@ -78,7 +79,7 @@ function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Ar
   putU8(bytes, at + 19, row.flags, 'Backend.flags');
   putU32(bytes, at + 20, row.generation, 'Backend.generation');
   putU32(bytes, at + 24, row.deadline, 'Backend.deadline');
-  putZeros(bytes, at + 28, 4);
+  putU32(bytes, at + 28, row.departures, 'Backend.departures');
 }
 
 function getBackend(bytes: Uint8Array, at: number): Backend {
@@ -89,6 +90,7 @@ function getBackend(bytes: Uint8Array, at: number): Backend {
     flags: getU8(bytes, at + 19),
     generation: getU32(bytes, at + 20),
     deadline: getU32(bytes, at + 24),
+    departures: getU32(bytes, at + 28),
   };
 }
 
@@ -126,6 +128,7 @@ export interface SessionState {
   readonly proof: number;
   readonly flags: number;
   readonly own: number;
+  readonly mark: number;
 }
 
 function putSessionState(bytes: Uint8Array, at: number, row: SessionState): void {
@@ -133,7 +136,7 @@ function putSessionState(bytes: Uint8Array, at: number, row: SessionState): void
   putU32(bytes, at + 4, row.proof, 'SessionState.proof');
   putU8(bytes, at + 8, row.flags, 'SessionState.flags');
   putU8(bytes, at + 9, row.own, 'SessionState.own');
-  putZeros(bytes, at + 10, 2);
+  putU16(bytes, at + 10, row.mark, 'SessionState.mark');
 }
 
 function getSessionState(bytes: Uint8Array, at: number): SessionState {
@@ -142,6 +145,7 @@ function getSessionState(bytes: Uint8Array, at: number): SessionState {
     proof: getU32(bytes, at + 4),
     flags: getU8(bytes, at + 8),
     own: getU8(bytes, at + 9),
+    mark: getU16(bytes, at + 10),
   };
 }
 

@@ -70,6 +70,7 @@ export interface Backend<A = string> {
   readonly flags: number;
   readonly generation: number;
   readonly deadline: number;
+  readonly departures: number;
 }
 
 function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Array>): void {
@@ -79,7 +80,7 @@ function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Ar
   putU8(bytes, at + 19, row.flags, 'Backend.flags');
   putU32(bytes, at + 20, row.generation, 'Backend.generation');
   putU32(bytes, at + 24, row.deadline, 'Backend.deadline');
-  putZeros(bytes, at + 28, 4);
+  putU32(bytes, at + 28, row.departures, 'Backend.departures');
 }
 
 function getBackend(bytes: Uint8Array, at: number): Backend {
@@ -90,6 +91,7 @@ function getBackend(bytes: Uint8Array, at: number): Backend {
     flags: getU8(bytes, at + 19),
     generation: getU32(bytes, at + 20),
     deadline: getU32(bytes, at + 24),
+    departures: getU32(bytes, at + 28),
   };
 }
 
@@ -138,13 +140,14 @@ export interface Flow {
   readonly backend: number;
   readonly generation: number;
   readonly seen: number;
+  readonly departures: number;
 }
 
 function putFlow(bytes: Uint8Array, at: number, row: Flow): void {
   putU32(bytes, at, row.backend, 'Flow.backend');
   putU32(bytes, at + 4, row.generation, 'Flow.generation');
   putU32(bytes, at + 8, row.seen, 'Flow.seen');
-  putZeros(bytes, at + 12, 4);
+  putU32(bytes, at + 12, row.departures, 'Flow.departures');
 }
 
 function getFlow(bytes: Uint8Array, at: number): Flow {
@@ -152,6 +155,7 @@ function getFlow(bytes: Uint8Array, at: number): Flow {
     backend: getU32(bytes, at),
     generation: getU32(bytes, at + 4),
     seen: getU32(bytes, at + 8),
+    departures: getU32(bytes, at + 12),
   };
 }
 

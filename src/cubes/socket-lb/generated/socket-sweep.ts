@@ -13,6 +13,7 @@ export interface Backend<A = string> {
   readonly flags: number;
   readonly generation: number;
   readonly deadline: number;
+  readonly departures: number;
 }
 
 function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Array>): void {
@@ -22,7 +23,7 @@ function putBackend(bytes: Uint8Array, at: number, row: Backend<string | Uint8Ar
   putU8(bytes, at + 19, row.flags, 'Backend.flags');
   putU32(bytes, at + 20, row.generation, 'Backend.generation');
   putU32(bytes, at + 24, row.deadline, 'Backend.deadline');
-  putZeros(bytes, at + 28, 4);
+  putU32(bytes, at + 28, row.departures, 'Backend.departures');
 }
 
 function getBackend(bytes: Uint8Array, at: number): Backend {
@@ -33,6 +34,7 @@ function getBackend(bytes: Uint8Array, at: number): Backend {
     flags: getU8(bytes, at + 19),
     generation: getU32(bytes, at + 20),
     deadline: getU32(bytes, at + 24),
+    departures: getU32(bytes, at + 28),
   };
 }
 
