@@ -636,20 +636,23 @@ describe('a Service of type LoadBalancer with an address pool', () => {
     await eventuallyWays([await served()]);
     expect(await heardOf()).toEqual([before, before]);
     const began = Date.now();
-    await light.underlay.namespace.ip(`link set ${cable} down`);
-    await agent.kill();
-    await sayReady(node.name, 'Unknown'); // as the node controller does of a kubelet that is silent
-    await until('neighbours know the node', async () => (await heardOf()).join() === [after, after].join());
-    await expectWays([await served()]);
-    const seconds = (Date.now() - began) / 1000;
-    light.lab.log(`a load balancer's addresses: away from a dead node after ${seconds.toFixed(1)} s`);
-    // its last renewal may have been up to 10 s before
-    expect(seconds).toBeGreaterThan(AGENT_TIMEOUT_S - 11);
-    expect(seconds).toBeLessThan(AGENT_TIMEOUT_S + 30);
-    expect(await holder()).toBe(after);
-    await light.underlay.namespace.ip(`link set ${cable} up`);
-    await agent.start();
-    await sayReady(node.name, 'True');
+    try {
+      await light.underlay.namespace.ip(`link set ${cable} down`);
+      await agent.kill();
+      await sayReady(node.name, 'Unknown'); // as the node controller does of a kubelet that is silent
+      await until('neighbours know the node', async () => (await heardOf()).join() === [after, after].join());
+      await expectWays([await served()]);
+      const seconds = (Date.now() - began) / 1000;
+      light.lab.log(`a load balancer's addresses: away from a dead node after ${seconds.toFixed(1)} s`);
+      // its last renewal may have been up to 10 s before
+      expect(seconds).toBeGreaterThan(AGENT_TIMEOUT_S - 11);
+      expect(seconds).toBeLessThan(AGENT_TIMEOUT_S + 30);
+      expect(await holder()).toBe(after);
+    } finally {
+      await light.underlay.namespace.ip(`link set ${cable} up`);
+      await agent.start();
+      await sayReady(node.name, 'True');
+    }
     await until(
       'that node alone listens',
       async () => (await listens()).join() === [after === 0, after === 1].join(),

@@ -285,14 +285,16 @@ describe.each(FAMILIES)('%s: clients', (family) => {
     expect([...met].sort()).toEqual(['far', 'near']);
   });
 
-  test('a UDP socket whose backend goes meets another one with its next datagrams', async () => {
-    // the first one is listed by no other Service: one that is listed somewhere keeps its sessions
+  test.each([
+    ['that nobody else lists', OTHER_TARGET, 'other'],
+    ['that other Services keep', TARGET, 'far'],
+  ])('a UDP socket whose backend goes, one %s, meets another one', async (_name, target, first) => {
     const write = (backends: Pod[], targetPort = TARGET) => {
       const ports = named.map((one) => ({ ...one, targetPort }));
       lab.writeService({ name: 'sticky', number, ports, backends });
     };
-    write([far], OTHER_TARGET);
-    await eventually(async () => expect(await ask(1)).toBe('other'));
+    write([far], target);
+    await eventually(async () => expect(await ask(1)).toBe(first));
     const script = `import socket,sys,time
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
 s.connect((sys.argv[1], int(sys.argv[2]))); s.settimeout(0.2)
@@ -306,11 +308,11 @@ while time.time() < end and last != 'near':
   last = name
   time.sleep(0.02)`;
     const argv = ['python3', '-c', script, vipsOf(number)[family], String(PORT)];
-    const talk = await client.namespace.start(`talk-${family}`, argv);
-    await talk.waitForOutput(/other/);
+    const talk = await client.namespace.start(`talk-${family}-${first}`, argv);
+    await talk.waitForOutput(new RegExp(first));
     write([near]);
     await talk.exited(100_000);
-    expect((await talk.output()).trim().split('\n')).toEqual(['other', 'near']);
+    expect((await talk.output()).trim().split('\n')).toEqual([first, 'near']);
   });
 
   test('a Service of this family alone has nothing in the other one', async () => {
