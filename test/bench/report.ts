@@ -4,7 +4,8 @@ import { cpus, loadavg, release, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Measure } from './measure.ts';
 import { draw } from './network/draw.ts';
-import { plotsOf } from './network/plots.ts';
+import { SUITES } from './network/names.ts';
+import { isOfNetwork, plotsOf } from './network/plots.ts';
 import { networkTables } from './network/table.ts';
 
 interface Marks {
@@ -16,24 +17,27 @@ const RESULTS: Marks = {
   begin: '<!-- results: npm run bench -- --report writes what stands between these marks -->',
   end: '<!-- end of results -->',
 };
-/** The suite `network` has a place of its own: it is too long to be measured again with each of the others. */
-const NETWORK: Marks = {
-  begin: '<!-- network: npm run bench -- --only network --report writes what stands between these marks -->',
-  end: '<!-- end of network -->',
-};
+/** The suites `network` have places of their own: they are too long to be measured again with each of the others. */
+function marksOf(suite: string): Marks {
+  return {
+    begin: `<!-- ${suite}: npm run bench -- --only ${suite} --report writes what stands between these marks -->`,
+    end: `<!-- end of ${suite} -->`,
+  };
+}
 
 /**
  * Puts tables of the measures, one a suite, between the marks of a document, and plots into a folder beside it that is named as
  * the document; all else stays as it is, also the results of suites that were not run where they have marks of their own.
  */
 export function writeReport(path: string, measures: readonly Measure[], quick: boolean): void {
-  const isNetwork = ({ name }: Measure): boolean => name.startsWith('network.');
-  const [network, others] = [measures.filter(isNetwork), measures.filter((measure) => !isNetwork(measure))];
+  const others = measures.filter((measure) => !isOfNetwork(measure));
   let document = readFileSync(path, 'utf8');
   if (others.length > 0) document = replaced(document, RESULTS, results(others, quick), path);
-  if (network.length > 0) {
-    const text = [heading(network, quick), writePlots(path, network), networkTables(network)].join('\n\n');
-    document = replaced(document, NETWORK, text, path);
+  for (const suite of Object.values(SUITES)) {
+    const own = measures.filter(({ name }) => name.startsWith(`${suite}.`));
+    if (own.length === 0) continue;
+    const text = [heading(own, quick), writePlots(path, suite, own), networkTables(own)].join('\n\n');
+    document = replaced(document, marksOf(suite), text, path);
   }
   writeFileSync(path, document);
 }
@@ -47,11 +51,11 @@ function replaced(document: string, marks: Marks, text: string, path: string): s
 }
 
 /** Draws the plots and returns what shows them in the document. */
-function writePlots(path: string, measures: readonly Measure[]): string {
+function writePlots(path: string, suite: string, measures: readonly Measure[]): string {
   const folder = basename(path).replace(/\.md$/, '');
   mkdirSync(join(dirname(path), folder), { recursive: true });
   const images = plotsOf(measures).map((plot) => {
-    const file = join(folder, `${plot.file}.svg`);
+    const file = join(folder, `${suite === SUITES.ipv4 ? '' : `${suite}-`}${plot.file}.svg`);
     writeFileSync(join(dirname(path), file), draw(plot));
     return `![${plot.title}](${file})`;
   });

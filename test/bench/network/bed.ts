@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** All alternatives on one underlay, with one real API server that feeds them all. */
 import { startOperator } from '../../harness/cubeplane.ts';
 import { installApi, operatorKubeconfig } from '../../harness/kube/access.ts';
 import { startCluster } from '../../harness/kube/cluster.ts';
 import type { Lab } from '../../harness/lab.ts';
 import { createMachine, createUnderlay } from '../../harness/topology.ts';
+/** All alternatives on one underlay, with one real API server that feeds them all. */
+import type { Family } from '../connect.ts';
 import { joinCubeplane, untilServed } from './cubeplane.ts';
 import { serve } from './load.ts';
 import type { Alternative, Way } from './names.ts';
@@ -34,6 +35,7 @@ export interface Laid {
 }
 
 export interface BedOptions {
+  readonly family: Family;
   readonly pingpong: string;
   /** Whether Cubeplane with direct routes is one of the alternatives. */
   readonly withDirect: boolean;
@@ -41,13 +43,13 @@ export interface BedOptions {
 }
 
 /** Brings up all alternatives; they end with the lab. */
-export async function layBed(lab: Lab, { pingpong, withDirect, say }: BedOptions): Promise<Laid> {
+export async function layBed(lab: Lab, { family, pingpong, withDirect, say }: BedOptions): Promise<Laid> {
   const underlay = await createUnderlay(lab);
   const cluster = await startCluster(underlay, { log: say });
   await installApi(cluster);
   await startOperator(cluster.machine, await operatorKubeconfig(cluster));
   const outside = await createMachine(underlay, 'outside', OUTSIDE_HOST);
-  const bed: Bed = { underlay, cluster, outside };
+  const bed: Bed = { underlay, cluster, outside, family };
 
   const site = (name: Alternative, index: number): Promise<Site> => createSite(bed, name, index);
   const plain = await site('plain', 0);
@@ -58,7 +60,7 @@ export async function layBed(lab: Lab, { pingpong, withDirect, say }: BedOptions
   const veth = await vethRoute(bed);
   await serve(veth, pingpong);
   for (const { client, near, far } of [plain, ...sites])
-    for (const pod of [near, far]) await serve(direct(client.namespace, pod), pingpong);
+    for (const pod of [near, far]) await serve(direct(bed, client.namespace, pod), pingpong);
   say('nodes, pods and servers are there');
 
   const agents = (await Promise.all(ours.map((one) => joinCubeplane(bed, one, one !== tunnel)))).flat();
@@ -93,7 +95,7 @@ export async function layBed(lab: Lab, { pingpong, withDirect, say }: BedOptions
     },
     grow: async (wanted) => {
       const more = Math.max(0, wanted - services);
-      await addFiller(cluster, filler, filler + more);
+      await addFiller(bed, filler, filler + more);
       filler += more;
       services += more;
       frontends += more;

@@ -12,7 +12,8 @@ const SAMPLES: Samples = {
   nftables: [{ 'tcp-p50': 9 }, { 'tcp-p50': 10 }, { 'tcp-p50': 20 }],
   cubeplane: [{ 'tcp-p50': 9 }, { 'tcp-p50': 10 }, { 'tcp-p50': 36 }],
 };
-const MEASURES = measuresOf(1_000, 'service-same', 'tcp-p50', SAMPLES);
+const of = (size: number) => ({ family: 'ipv4', size }) as const;
+const MEASURES = measuresOf(of(1_000), 'service-same', 'tcp-p50', SAMPLES);
 
 test('a figure an alternative, and ratios of the rounds, not of the medians', () => {
   expect(MEASURES.map(({ name, value, unit, met }) => [name, value, unit, met])).toEqual([
@@ -27,7 +28,7 @@ test('a figure an alternative, and ratios of the rounds, not of the medians', ()
 });
 
 test('of what is better when it is higher, the goal is to be no lower', () => {
-  const measures = measuresOf(1, 'pod-same', 'connects', {
+  const measures = measuresOf(of(1), 'pod-same', 'connects', {
     iptables: [{ connects: 100 }],
     cubeplane: [{ connects: 90 }],
   });
@@ -36,11 +37,11 @@ test('of what is better when it is higher, the goal is to be no lower', () => {
 });
 
 test('what was not measured is left out', () => {
-  expect(measuresOf(1, 'pod-same', 'stream-1', SAMPLES)).toEqual([]);
+  expect(measuresOf(of(1), 'pod-same', 'stream-1', SAMPLES)).toEqual([]);
 });
 
 test('a table a number of Services, a row a way and metric, missed goals in bold', () => {
-  const slow = measuresOf(1_000, 'pod-same', 'tcp-p50', {
+  const slow = measuresOf(of(1_000), 'pod-same', 'tcp-p50', {
     ...SAMPLES,
     plain: [],
     cubeplane: [{ 'tcp-p50': 12 }],
@@ -57,7 +58,7 @@ test('a table a number of Services, a row a way and metric, missed goals in bold
 
 test('plots: the ways with the most Services, and by their number what hangs on it', () => {
   const connects = (size: number, place: string) =>
-    measuresOf(size, place, 'connects', { iptables: [{ connects: 9 }], cubeplane: [{ connects: 10 }] });
+    measuresOf(of(size), place, 'connects', { iptables: [{ connects: 9 }], cubeplane: [{ connects: 10 }] });
   const plots = plotsOf([
     ...connects(31, 'service-other'),
     ...connects(1_000, 'service-same'),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Family } from '../connect.ts';
 /** What becomes of the rounds: a figure for each alternative, and ratios of Cubeplane to what it is to be compared with. Pure. */
 import { type Measure, measureOf, ratios } from '../measure.ts';
-import { ALTERNATIVES, METRICS, type Metric, type Samples } from './names.ts';
+import { ALTERNATIVES, METRICS, type Metric, type Samples, SUITES } from './names.ts';
 
 const OURS = ['cubeplane', 'cubeplane-direct'] as const;
 const OTHERS = ['plain', 'iptables', 'nftables'] as const;
@@ -18,12 +19,17 @@ const GOALS: readonly Metric[] = [
 ];
 
 /**
- * Named `network.SIZE.PLACE.METRIC.ALTERNATIVE`, and `….cubeplane/iptables` for the ratio, taken round by round. `size` counts
+ * Named `SUITE.SIZE.PLACE.METRIC.ALTERNATIVE`, and `….cubeplane/iptables` for the ratio, taken round by round. `size` counts
  * Services. Alternatives that have no such way are absent.
  */
-export function measuresOf(size: number, place: string, metric: Metric, samples: Samples): Measure[] {
+export function measuresOf(
+  { family, size }: { readonly family: Family; readonly size: number },
+  place: string,
+  metric: Metric,
+  samples: Samples,
+): Measure[] {
   const { unit, better } = METRICS[metric];
-  const prefix = `network.${size}.${place}.${metric}`;
+  const prefix = `${SUITES[family]}.${size}.${place}.${metric}`;
   const valuesOf = (name: (typeof ALTERNATIVES)[number]): number[] | undefined => {
     const values = samples[name]?.map((sample) => sample[metric]);
     return values?.every((value) => value !== undefined) && values.length > 0 ? values : undefined;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Family } from '../connect.ts';
 
 /** What the suite `network` puts beside each other, and between which places. */
 export const ALTERNATIVES = [
@@ -21,6 +22,9 @@ export const WAYS = [
   'outside-cluster',
 ] as const;
 export type Way = (typeof WAYS)[number];
+
+/** Suite of a family, by which its measures are called. */
+export const SUITES = { ipv4: 'network', ipv6: 'network-ipv6' } as const satisfies Record<Family, string>;
 
 /** What is measured, and which direction is better. */
 export const METRICS = {

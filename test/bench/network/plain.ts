@@ -25,22 +25,25 @@ async function routePods(place: Place): Promise<void> {
 }
 
 /** The other node's pods by its address, without a tunnel; and the outside host knows the way to all pods. */
-export async function joinPlain({ outside }: Bed, site: Site): Promise<void> {
+export async function joinPlain(bed: Bed, site: Site): Promise<void> {
+  const { namespace } = bed.outside;
   for (const [own, other] of bothWays(site)) {
     await routePods(own);
     await own.node.namespace.ip(
       `route add ${other.cidrs.ipv4} via ${other.node.addresses.ipv4}`,
       `route add ${other.cidrs.ipv6} via ${other.node.addresses.ipv6}`,
     );
-    await outside.namespace.ip(`route add ${own.cidrs.ipv4} via ${own.node.addresses.ipv4}`);
+    await namespace.ip(
+      `route add ${own.cidrs.ipv4} via ${own.node.addresses.ipv4}`,
+      `route add ${own.cidrs.ipv6} via ${own.node.addresses.ipv6}`,
+    );
   }
-  const { namespace } = outside;
   // without Services: the pod itself stands where the others have one
   Object.assign(site.routes, {
     'service-same': site.routes['pod-same'],
     'service-other': site.routes['pod-other'],
-    'outside-local': direct(namespace, site.near),
-    'outside-cluster': direct(namespace, site.far),
+    'outside-local': direct(bed, namespace, site.near),
+    'outside-cluster': direct(bed, namespace, site.far),
   });
 }
 
@@ -96,13 +99,13 @@ export async function startKubeProxies({ cluster }: Bed, site: Site): Promise<Ru
 }
 
 /** The floor: one veth pair, client at one end and server at the other. */
-export async function vethRoute({ underlay }: Bed): Promise<Route> {
+export async function vethRoute({ underlay, family }: Bed): Promise<Route> {
   const client = await createNamespace(underlay.lab, 'veth-client');
   const server = await createNamespace(underlay.lab, 'veth-server');
   await connect({ namespace: client, device: 'eth0' }, { namespace: server, device: 'eth0' }, 1450);
-  await client.ip('address add 10.9.0.1/24 dev eth0');
-  await server.ip('address add 10.9.0.2/24 dev eth0');
-  const backend = '10.9.0.2';
+  await client.ip('address add 10.9.0.1/24 dev eth0', 'address add fd00:9::1/64 dev eth0 nodad');
+  await server.ip('address add 10.9.0.2/24 dev eth0', 'address add fd00:9::2/64 dev eth0 nodad');
+  const backend = { ipv4: '10.9.0.2', ipv6: 'fd00:9::2' }[family];
   return { client, server, addresses: [backend], backend, ports: PORTS };
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Which plots the measures of the suite `network` make. Pure. */
+/** Which plots the measures of one of the suites `network` make. Pure. */
 import type { Measure } from '../measure.ts';
-import { ALTERNATIVES, METRICS, type Metric, WAYS } from './names.ts';
+import { ALTERNATIVES, METRICS, type Metric, SUITES, WAYS } from './names.ts';
 
 /** Groups of bars. */
 export interface Plot {
@@ -88,8 +88,13 @@ function plot(
   return { file, title, unit: `${unit}, ${better} is better`, groups, series };
 }
 
+/** Whether it is of one of these suites, whichever the family. */
+export function isOfNetwork({ name }: Measure): boolean {
+  return Object.values(SUITES).some((suite) => name.startsWith(`${suite}.`));
+}
+
 function figureOf(measure: Measure): Figure[] {
-  const [suite, size, place, metric, alternative] = measure.name.split('.');
-  if (suite !== 'network' || alternative === undefined || alternative.includes('/')) return [];
+  const [, size, place, metric, alternative] = measure.name.split('.');
+  if (!isOfNetwork(measure) || alternative === undefined || alternative.includes('/')) return [];
   return [{ size: Number(size), place: place ?? '', metric: metric ?? '', alternative, measure }];
 }

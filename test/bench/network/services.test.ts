@@ -4,7 +4,7 @@ import { chainFor } from './cubeplane.ts';
 import { fillerObjects } from './services.ts';
 
 test('a Service that is only there has an address and a slice that name it, and two endpoints of its own', () => {
-  const [first, second] = [300, 301].map((n) => fillerObjects(n, '2026-01-01T00:00:00Z')) as never[];
+  const [first, second] = [300, 301].map((n) => fillerObjects(n, 'ipv4', '2026-01-01T00:00:00Z')) as never[];
   expect(first).toMatchObject([
     { kind: 'IPAddress', metadata: { name: '10.96.129.44' }, spec: { parentRef: { name: 'filler-00300' } } },
     {
@@ -15,6 +15,14 @@ test('a Service that is only there has an address and a slice that name it, and 
     { kind: 'Service', metadata: { name: 'filler-00300' }, spec: { clusterIP: '10.96.129.44' } },
   ]);
   expect(second).toMatchObject([{}, { endpoints: [{ addresses: ['10.200.2.90'] }, {}] }, {}]);
+  expect(fillerObjects(300, 'ipv6', '2026-01-01T00:00:00Z')).toMatchObject([
+    { metadata: { name: 'fd00:96::812c', labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv6' } } },
+    {
+      addressType: 'IPv6',
+      endpoints: [{ addresses: ['fd00:200::259'] }, { addresses: ['fd00:200::25a'] }],
+    },
+    { spec: { clusterIP: 'fd00:96::812c', ipFamilies: ['IPv6'] } },
+  ]);
 });
 
 test('the chain is that of the provider, for the nodes of one site', () => {

@@ -2,9 +2,8 @@
 
 /** Services of the suite `network`: those that are asked, which each site has of its own, and those that are only there. */
 import { randomUUID } from 'node:crypto';
-import type { KubeApi } from '../../harness/kube/api.ts';
-import type { Cluster } from '../../harness/kube/cluster.ts';
 import type { Pod } from '../../harness/topology.ts';
+import type { Family } from '../connect.ts';
 import { storeObjects } from '../services.ts';
 import { addressOf, type Bed, PORTS, type Ports, type Route, type Site } from './site.ts';
 
@@ -22,11 +21,16 @@ const ASKED = [
 ] as const;
 
 /** Cluster addresses of Services that are asked, counted from 0. Those that are only there have others. */
-const askedAddress = (n: number): string => `10.96.${1 + (n >> 8)}.${n & 255}`;
+const askedAddress = (n: number, family: Family): string =>
+  family === 'ipv4' ? `10.96.${1 + (n >> 8)}.${n & 255}` : `fd00:96::${(0x100 + n).toString(16)}`;
 let asked = 0;
 
+/** How Kubernetes spells a family. */
+const SPELT = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
+const inFamily = (family: Family) => ({ ipFamilies: [SPELT[family]], ipFamilyPolicy: 'SingleStack' });
+
 /** An EndpointSlice of one backend, as its controller would write it. */
-function sliceOf(service: string, backend: Pod, ports: readonly object[]): object {
+function sliceOf(service: string, backend: Pod, family: Family, ports: readonly object[]): object {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
@@ -35,9 +39,9 @@ function sliceOf(service: string, backend: Pod, ports: readonly object[]): objec
       namespace: 'default',
       labels: { 'kubernetes.io/service-name': service },
     },
-    addressType: 'IPv4',
+    addressType: SPELT[family],
     endpoints: [
-      { addresses: [addressOf(backend)], nodeName: backend.node.name, conditions: { ready: true } },
+      { addresses: [addressOf(backend, family)], nodeName: backend.node.name, conditions: { ready: true } },
     ],
     ports,
   };
@@ -50,18 +54,19 @@ function nodePortsFrom(first: number): Ports {
 
 /** Creates a Service without a backend and returns its cluster address. */
 async function createService(
-  api: KubeApi,
+  { cluster: { api }, family }: Bed,
   name: string,
   more: { readonly nodePorts?: number; readonly policy?: 'Local' | 'Cluster' } = {},
 ): Promise<string> {
   const { nodePorts, policy = 'Cluster' } = more;
-  const clusterIP = askedAddress(asked++);
+  const clusterIP = askedAddress(asked++, family);
   await api.create(SERVICES, {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name },
     spec: {
       clusterIP,
+      ...inFamily(family),
       ...(nodePorts === undefined ? {} : { type: 'NodePort', externalTrafficPolicy: policy }),
       ports: ASKED.map(({ offset, ...port }) => ({
         ...port,
@@ -73,20 +78,18 @@ async function createService(
 }
 
 /** Writes the slice of a Service with its one backend. */
-async function createSlice(api: KubeApi, service: string, backend: Pod): Promise<void> {
+async function createSlice({ cluster: { api }, family }: Bed, service: string, backend: Pod): Promise<void> {
   const ports = ASKED.map(({ name, protocol, port }) => ({ name, protocol, port }));
-  await api.create(SLICES, sliceOf(service, backend, ports));
+  await api.create(SLICES, sliceOf(service, backend, family, ports));
 }
 
 /** Services of a site and the ways that they open. Returns how many Services and how many rows of ports there are. */
-export async function addServices(
-  { cluster: { api }, outside }: Bed,
-  site: Site,
-): Promise<{ services: number; frontends: number }> {
+export async function addServices(bed: Bed, site: Site): Promise<{ services: number; frontends: number }> {
+  const { outside, family } = bed;
   const { name, near, far, client, here } = site;
   const one = async (which: string, backend: Pod, more = {}): Promise<string> => {
-    const address = await createService(api, `${name}-${which}`, more);
-    await createSlice(api, `${name}-${which}`, backend);
+    const address = await createService(bed, `${name}-${which}`, more);
+    await createSlice(bed, `${name}-${which}`, backend);
     return address;
   };
   const several = async (which: string, backend: Pod): Promise<string[]> => {
@@ -99,12 +102,12 @@ export async function addServices(
     addresses,
     ports,
     server: server.namespace,
-    backend: addressOf(server),
+    backend: addressOf(server, family),
   });
   const [local, cluster] = [site.nodePorts, site.nodePorts + 10];
   await one('local', near, { nodePorts: local, policy: 'Local' });
   await one('cluster', far, { nodePorts: cluster });
-  const node = [here.node.addresses.ipv4];
+  const node = [here.node.addresses[family]];
   Object.assign(site.routes, {
     'service-same': route(near, await several('near', near), PORTS),
     'service-other': route(far, await several('far', far), PORTS),
@@ -122,11 +125,12 @@ export interface Unready {
   remove(): Promise<void>;
 }
 
-export async function addUnready({ cluster: { api } }: Bed, name: string, backend: Pod): Promise<Unready> {
-  const address = await createService(api, name);
+export async function addUnready(bed: Bed, name: string, backend: Pod): Promise<Unready> {
+  const { api } = bed.cluster;
+  const address = await createService(bed, name);
   return {
     address,
-    makeReady: () => createSlice(api, name, backend),
+    makeReady: () => createSlice(bed, name, backend),
     remove: async () => {
       await api.delete(`${SLICES}/${name}-1`);
       await api.delete(`${SERVICES}/${name}`);
@@ -137,9 +141,14 @@ export async function addUnready({ cluster: { api } }: Bed, name: string, backen
 const FILLER_ENDPOINTS = 2;
 
 /** The `n`-th Service that nobody asks, complete as the API server keeps it: its address, its slice, itself. */
-export function fillerObjects(n: number, creationTimestamp: string): readonly [object, object, object] {
+export function fillerObjects(
+  n: number,
+  family: Family,
+  creationTimestamp: string,
+): readonly [object, object, object] {
   const name = `filler-${String(n).padStart(5, '0')}`;
-  const address = `10.96.${128 + (n >> 8)}.${n & 255}`;
+  const address =
+    family === 'ipv4' ? `10.96.${128 + (n >> 8)}.${n & 255}` : `fd00:96::${(0x8000 + n).toString(16)}`;
   const metadata = { name, namespace: 'default', uid: randomUUID(), creationTimestamp };
   const port = { name: 'http', protocol: 'TCP', port: 80 };
   return [
@@ -151,7 +160,7 @@ export function fillerObjects(n: number, creationTimestamp: string): readonly [o
         uid: randomUUID(),
         creationTimestamp,
         labels: {
-          'ipaddress.kubernetes.io/ip-family': 'IPv4',
+          'ipaddress.kubernetes.io/ip-family': SPELT[family],
           'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
         },
       },
@@ -167,11 +176,15 @@ export function fillerObjects(n: number, creationTimestamp: string): readonly [o
         generation: 1,
         labels: { 'kubernetes.io/service-name': name },
       },
-      addressType: 'IPv4',
+      addressType: SPELT[family],
       endpoints: Array.from({ length: FILLER_ENDPOINTS }, (_, i) => {
         const at = n * FILLER_ENDPOINTS + i;
         return {
-          addresses: [`10.${200 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`],
+          addresses: [
+            family === 'ipv4'
+              ? `10.${200 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`
+              : `fd00:200::${(at + 1).toString(16)}`,
+          ],
           conditions: { ready: true },
         };
       }),
@@ -185,8 +198,7 @@ export function fillerObjects(n: number, creationTimestamp: string): readonly [o
         type: 'ClusterIP',
         clusterIP: address,
         clusterIPs: [address],
-        ipFamilies: ['IPv4'],
-        ipFamilyPolicy: 'SingleStack',
+        ...inFamily(family),
         sessionAffinity: 'None',
         internalTrafficPolicy: 'Cluster',
         ports: [{ ...port, targetPort: 8080 }],
@@ -196,9 +208,9 @@ export function fillerObjects(n: number, creationTimestamp: string): readonly [o
 }
 
 /** Adds Services that nobody asks, from the `from`-th to before the `to`-th. */
-export async function addFiller(cluster: Cluster, from: number, to: number): Promise<void> {
+export async function addFiller({ cluster, family }: Bed, from: number, to: number): Promise<void> {
   const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-  const all = Array.from({ length: to - from }, (_, n) => fillerObjects(from + n, now));
+  const all = Array.from({ length: to - from }, (_, n) => fillerObjects(from + n, family, now));
   // Services last: the API server repairs those without an address, and the operator writes a table again when slices come later
   await storeObjects(
     cluster,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** Two nodes of one alternative, with a client, a server beside it and one on the other node. */
 import { withoutLength } from '../../harness/addresses.ts';
 import type { Cluster } from '../../harness/kube/cluster.ts';
 import { FakeKubelet, type PodCidrs } from '../../harness/kube/fake-kubelet.ts';
@@ -14,6 +13,8 @@ import {
   type Pod,
   type Underlay,
 } from '../../harness/topology.ts';
+/** Two nodes of one alternative, with a client, a server beside it and one on the other node. */
+import type { Family } from '../connect.ts';
 import type { Alternative, Way } from './names.ts';
 
 /** What servers listen on, and what Services have as their ports. */
@@ -53,6 +54,8 @@ export interface Bed {
   readonly cluster: Cluster;
   /** A host that belongs to no node. */
   readonly outside: Machine;
+  /** What all ask. Nodes and pods have both. */
+  readonly family: Family;
 }
 
 /** Nodes are told apart by this label: which chain is for which. */
@@ -74,21 +77,22 @@ export async function createSite(bed: Bed, name: Alternative, index: number): Pr
   const near = await pod(here, 'near', 11);
   const far = await pod(there, 'far', 11);
   const routes = {
-    'pod-same': direct(client.namespace, near),
-    'pod-other': direct(client.namespace, far),
+    'pod-same': direct(bed, client.namespace, near),
+    'pod-other': direct(bed, client.namespace, far),
   };
   return { name, nodePorts: 30_000 + 100 * index, here, there, client, near, far, routes };
 }
 
 /** Asks a pod at its own address. */
-export function direct(client: Namespace, server: Pod): Route {
-  const backend = addressOf(server);
+export function direct({ family }: Bed, client: Namespace, server: Pod): Route {
+  const backend = addressOf(server, family);
   return { client, addresses: [backend], ports: PORTS, server: server.namespace, backend };
 }
 
-export function addressOf({ name, addresses: { ipv4 } }: Pod): string {
-  if (ipv4 === undefined) throw new Error(`pod ${name} has no IPv4 address`);
-  return ipv4;
+export function addressOf({ name, addresses }: Pod, family: Family): string {
+  const { [family]: address } = addresses;
+  if (address === undefined) throw new Error(`pod ${name} has no address of ${family}`);
+  return address;
 }
 
 /** A place's gateway, as its pods know it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The measures of the suite `network` as tables, one a number of Services. Pure. */
+/** The measures of one of the suites `network` as tables, one a number of Services. Pure. */
 import type { Measure } from '../measure.ts';
 import { ALTERNATIVES } from './names.ts';
 
