@@ -8,6 +8,7 @@ import { crdYaml } from './crds.ts';
 import { checkCommonReasons, discoverCubeTypes } from './discover.ts';
 import { generateCubeIndex, generateCubeRegistry } from './index-of-cubes.ts';
 import { composeKinds } from './kinds.ts';
+import { providerMap } from './provider.ts';
 import { commonReasonsHeader, cubeReasonsHeader, generateReasons, generateSupported } from './reasons.ts';
 import { generateReference } from './reference.ts';
 import { generateRules } from './rules.ts';
@@ -37,6 +38,7 @@ export async function generateOutputs(root: string): Promise<Outputs> {
   const withProgram = types.filter(({ folder }) => existsSync(join(root, 'src/cubes', folder, 'type.ts')));
   outputs.set('src/cubes/generated/registry.ts', generateCubeRegistry(withProgram));
   outputs.set('bpf/include/generated/reasons.h', commonReasonsHeader(COMMON_DROP_REASONS));
+  outputs.set('config/default/provider.yaml', providerMap(root));
   for (const type of types) outputs.set(`bpf/${type.folder}/generated/reasons.h`, cubeReasonsHeader(type));
   return outputs;
 }

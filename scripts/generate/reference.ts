@@ -8,6 +8,7 @@ import {
   MANIFEST_REASONS,
   NETWORK_REASONS,
   PLACE_REASONS,
+  PROVIDER_REASONS,
   TRANSLATION_REASONS,
 } from '../../src/api/reasons.ts';
 import type { CubeTypeSchema, DropReason } from '../../src/api/schemas/cube-type.ts';
@@ -243,6 +244,10 @@ ${list(TRANSLATION_REASONS)}
 Reasons of events about a Service of type LoadBalancer that address pools serve.
 
 ${list(ADDRESS_REASONS)}
+
+Of events about a ServiceChain that the operator's installation brings.
+
+${list(PROVIDER_REASONS)}
 
 ## NetworkUnavailable
 

@@ -21,7 +21,12 @@ export const KINDS = Object.keys(PLURALS) as Kind[];
 export const CLUSTER_SCOPED: readonly Kind[] = ['CubeNode'];
 
 /** Who owns which fields in server-side apply. */
-export const FIELD_MANAGERS = { operator: 'cubeplane-operator', agent: 'cubeplane-agent' } as const;
+export const FIELD_MANAGERS = {
+  operator: 'cubeplane-operator',
+  agent: 'cubeplane-agent',
+  /** The operator, of chains that its installation brings. */
+  provider: 'cubeplane-provider',
+} as const;
 
 /** Labels that the operator writes on what it makes. Values longer than a label allows are hashed (names.ts). */
 export const LABELS = {

@@ -9,6 +9,7 @@ import {
   MANIFEST_REASONS,
   NETWORK_REASONS,
   PLACE_REASONS,
+  PROVIDER_REASONS,
   TRANSLATION_REASONS,
 } from './reasons.ts';
 
@@ -38,6 +39,7 @@ test('every reason that source code gives is described, and so stands in the ref
       MANIFEST_REASONS,
       NETWORK_REASONS,
       PLACE_REASONS,
+      PROVIDER_REASONS,
       TRANSLATION_REASONS,
     ].flatMap(Object.keys),
   );
@@ -55,7 +57,12 @@ test('every failure of the kernel that becomes a condition is described', () => 
 
 test('the reference lists them all', () => {
   const page = readFileSync(join(ROOT, 'docs/reference/reasons.md'), 'utf8');
-  const missing = [...Object.values(CONDITION_REASONS), ADDRESS_REASONS, TRANSLATION_REASONS]
+  const missing = [
+    ...Object.values(CONDITION_REASONS),
+    ADDRESS_REASONS,
+    PROVIDER_REASONS,
+    TRANSLATION_REASONS,
+  ]
     .flatMap((reasons) => Object.entries(reasons))
     .filter(([reason, meaning]) => !page.includes(`| \`${reason}\` | ${meaning} |`));
   expect(missing).toEqual([]);

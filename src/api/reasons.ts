@@ -189,6 +189,12 @@ export const ADDRESS_REASONS = {
   Announced: 'A node answers for its addresses, or another one than before; the note names it.',
 } as const;
 
+/** Reasons of events about a ServiceChain that the operator's installation brings. */
+export const PROVIDER_REASONS = {
+  ProviderConflict:
+    'Somebody else has set fields of it that the files of the operator set otherwise; they stay. Change the files, or the chain.',
+} as const;
+
 export type ManifestReason = keyof typeof MANIFEST_REASONS;
 
 /** Where a path that `cubeplane connectivity test` tried ends, if no drop reason says it. */

@@ -15,6 +15,7 @@ interface Flags {
   leaderElect: boolean;
   healthAddress?: string;
   agentTimeout: number;
+  provider?: string;
   logLevel: string;
 }
 
@@ -37,6 +38,12 @@ const program = new Command('cubeplane-operator')
     'an agent that has not renewed its Lease for so long is taken for dead',
     seconds,
     AGENT_DEAD_MS / 1000,
+  )
+  .addOption(
+    new Option(
+      '--provider <folder>',
+      'apply the ServiceChains in its YAML files, now and when they change; what others have set stays',
+    ).env('CUBEPLANE_PROVIDER'),
   )
   .addOption(
     new Option('--log-level <level>', 'least level that is logged')
@@ -70,6 +77,7 @@ async function run(flags: Flags): Promise<void> {
     client,
     namespace: flags.namespace,
     leaderElect: flags.leaderElect,
+    ...(flags.provider === undefined ? {} : { provider: flags.provider }),
     log,
     timing: { agentDeadMs: flags.agentTimeout * 1000 },
   });

@@ -19,6 +19,7 @@ import { IdentityController } from './identity-controller.ts';
 import { LeaseController } from './lease-controller.ts';
 import { NodeNetworkController } from './node-network-controller.ts';
 import { PolicyController } from './policy-controller.ts';
+import { ProviderController } from './provider-controller.ts';
 import { TableController } from './table-controller.ts';
 import { World } from './world.ts';
 
@@ -28,6 +29,8 @@ export interface OperatorOptions {
   namespace?: string;
   /** Several operators may run; only the holder of the Lease writes. Default false: this one writes at once. */
   leaderElect?: boolean;
+  /** Folder with ServiceChains that it applies. */
+  provider?: string;
   /** Name of this process in the Lease and in events. Default `HOSTNAME_UUID`. */
   identity?: string;
   log?: Log;
@@ -100,7 +103,7 @@ export function startOperator(options: OperatorOptions): Operator {
   const lead = async (signal: AbortSignal): Promise<void> => {
     await Promise.race([caches, aborted(signal)]);
     if (signal.aborted) return;
-    const current = startControllers(context, options.timing?.agentDeadMs);
+    const current = startControllers(context, options);
     term = current;
     await aborted(signal);
     term = undefined;
@@ -149,13 +152,13 @@ export function startOperator(options: OperatorOptions): Operator {
   };
 }
 
-function startControllers(context: ControllerContext, agentDeadMs: number | undefined): Term {
+function startControllers(context: ControllerContext, { provider, timing }: OperatorOptions): Term {
   const tables = new TableController(context);
   const status: ChainStatusController = new ChainStatusController(context, (chain) =>
     chains.problemsOf(chain),
   );
   const chains: ChainController = new ChainController(context, (chain) => status.queue.add(chain));
-  const leases = new LeaseController(context, agentDeadMs);
+  const leases = new LeaseController(context, timing?.agentDeadMs);
   const identities = new IdentityController(context);
   const policies = new PolicyController(context, identities);
   const networks = new NodeNetworkController(context);
@@ -171,6 +174,7 @@ function startControllers(context: ControllerContext, agentDeadMs: number | unde
     networks,
     addresses,
     announcements,
+    ...(provider === undefined ? [] : [new ProviderController(context, provider)]),
   ];
   for (const controller of controllers) controller.start();
   return { controllers };

@@ -234,10 +234,13 @@ describe('the API server takes', () => {
     await cluster.kubectl(['apply', '--dry-run=server', '-k', overlay]);
   });
 
-  test.each([['without-cni'], ['metrics']])('config/default with the component %s', async (name) => {
-    const folder = overlayOf(name, [name], ['default']);
-    await cluster.kubectl(['apply', '--server-side', '--dry-run=server', '-k', folder]);
-  });
+  test.each([['without-cni'], ['without-provider'], ['metrics']])(
+    'config/default with the component %s',
+    async (name) => {
+      const folder = overlayOf(name, [name], ['default']);
+      await cluster.kubectl(['apply', '--server-side', '--dry-run=server', '-k', folder]);
+    },
+  );
 
   test('config/uninstall', async () => {
     await cluster.kubectl(['apply', '--server-side', '--dry-run=server', '-k', join(CONFIG, 'uninstall')]);
@@ -265,13 +268,15 @@ describe('from the image, with what the manifests give them', () => {
     const status = readFileSync(`/proc/${running.pid}/status`, 'utf8');
     expect(status).toMatch(/^Uid:\t65532/m);
     expect(status).toMatch(/^CapBnd:\t0000000000000000$/m);
+    const isThere = ['wait', '--for=create', '--timeout=30s', 'servicechain/kubernetes'];
+    await cluster.kubectl(['-n', SYSTEM_NAMESPACE, ...isThere]);
   });
 
   test('the agent makes the provider Ready, and the node has its network', async () => {
     agent = await boundPod('cubeplane-agent');
     agentProcess = await startPod(agent, 'cubeplane-agent');
     await untilProbed(agent, agentProcess, 'livenessProbe');
-    await cluster.kubectl(['apply', '-k', join(CONFIG, 'provider')]);
+    // which the operator has applied
     const wait = ['wait', '--for=condition=Ready', '--timeout=90s', 'servicechain/kubernetes'];
     await cluster.kubectl(['-n', SYSTEM_NAMESPACE, ...wait], { timeoutMs: 100_000 });
     await untilProbed(agent, agentProcess, 'readinessProbe');

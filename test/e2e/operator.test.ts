@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operator as a process, with its own least rights, against a real API server. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CubeNode, ServiceChain } from '../../src/api/generated/types.ts';
@@ -221,6 +223,12 @@ describe('server-side apply', () => {
   });
 });
 
+interface Event extends KubeObject {
+  reason: string;
+  regarding: { name: string };
+  note: string;
+}
+
 describe('the operator', () => {
   it('turns Services, Nodes and a chain into objects, and its second start writes nothing', async () => {
     await applyService('web');
@@ -329,11 +337,6 @@ describe('the operator', () => {
       addressType: 'FQDN',
       endpoints: [{ addresses: ['example.org'] }],
     });
-    interface Event extends KubeObject {
-      reason: string;
-      regarding: { name: string };
-      note: string;
-    }
     await until('the event', async () => {
       const events = await cluster.api.list<Event>('/apis/events.k8s.io/v1/namespaces/default/events');
       return events.some(
@@ -612,6 +615,50 @@ describe('a Node that goes', () => {
       30_000,
     );
     expect(Object.keys((await output()).nodes ?? {})).toEqual(['node-a']);
+    await operator.running.stop();
+  }, 120_000);
+});
+
+describe('chains that the installation brings', () => {
+  const events = async () =>
+    (await cluster.api.list<Event>(`/apis/events.k8s.io/v1/namespaces/${SYSTEM}/events`)).filter(
+      ({ reason }) => reason === 'ProviderConflict',
+    );
+  const text = (policy: string): string => JSON.stringify(chainManifest({ failurePolicy: policy }));
+  const policy = async () => (await cluster.api.get<ServiceChain>(`${CHAINS}/kubernetes`)).spec.failurePolicy;
+
+  it('are applied, follow their files, come back when deleted, and keep what somebody else has set', async () => {
+    await cluster.api.delete(`${CHAINS}/kubernetes`);
+    const folder = join(cluster.machine.namespace.directory, 'provider');
+    mkdirSync(folder);
+    const write = (content: string) => writeFileSync(join(folder, 'chain.yaml'), content);
+    const operator = await startOperator('--provider', folder);
+    await settled(operator);
+    write(text('Closed'));
+    const chainIs = (what: string) =>
+      until(`failurePolicy ${what}`, async () => (await policy()) === what, 20_000);
+    const isThere = async () => (await outputOf(CHAINS)).kubernetes !== undefined;
+    await until('the chain', isThere, 20_000);
+    expect(await policy()).toBe('Closed');
+
+    write(text('Open'));
+    await chainIs('Open');
+
+    await cluster.api.delete(`${CHAINS}/kubernetes`);
+    await until('the chain again', isThere, 20_000);
+
+    // what kubectl edit does
+    await cluster.api.mergePatch(`${CHAINS}/kubernetes?fieldManager=kubectl-edit`, {
+      spec: { failurePolicy: 'Closed' },
+    });
+    write(`${text('Open')}\n# touched`);
+    await until('the conflict is told', async () => (await events()).length > 0, 20_000);
+    expect((await events())[0]?.note).toContain('failurePolicy');
+    expect(await policy()).toBe('Closed');
+
+    write('kind: [');
+    await operator.running.waitForOutput(/chain.yaml: /);
+    expect(await policy()).toBe('Closed');
     await operator.running.stop();
   }, 120_000);
 });

@@ -39,6 +39,7 @@ export interface PodSpec {
     hostPath?: { path: string };
     emptyDir?: object;
     projected?: object;
+    configMap?: { name: string; optional?: boolean };
   }[];
 }
 
@@ -168,6 +169,15 @@ function mountScript(pod: PodSpec, container: ContainerSpec, where: Surroundings
         mkdirSync(path, { mode: 0o777 });
         lines.push(`chmod 1777 ${path}`);
         return [path, mountPath, readOnly === true];
+      }
+      if (volume?.configMap !== undefined) {
+        const data = where.configMaps[volume.configMap.name];
+        if (data === undefined && volume.configMap.optional !== true)
+          throw new Error(`there is no ConfigMap ${volume.configMap.name}`);
+        const path = join(where.namespace.directory, `config-${name}-${++count}`);
+        mkdirSync(path);
+        for (const [file, text] of Object.entries(data ?? {})) writeFileSync(join(path, file), text);
+        return [path, mountPath, true];
       }
       const path = where.hostPaths[volume?.hostPath?.path ?? ''];
       if (path === undefined) throw new Error(`${container.name}: nothing stands for the volume ${name}`);

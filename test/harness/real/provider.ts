@@ -48,7 +48,7 @@ export async function providerArchives(provider: ProviderName, log: Log): Promis
   return [resolve(ROOT, archive)];
 }
 
-/** As docs/installation.md says: config/default with the API server's address, then config/provider. */
+/** As docs/installation.md says: config/default with the API server's address. */
 async function installRelease({ lab, cluster }: Target, log: Log): Promise<void> {
   const overlay = join(lab.directory, 'install');
   await mkdir(overlay);
@@ -68,7 +68,9 @@ async function installRelease({ lab, cluster }: Target, log: Log): Promise<void>
     timeoutMs: 70_000,
   });
   log('config/default is applied');
-  await applyProvider(cluster, join(ROOT, 'config/provider'));
+  const isThere = ['wait', '--for=create', '--timeout=120s', 'servicechain/kubernetes'];
+  await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...isThere], { timeoutMs: 130_000 });
+  await untilReady(cluster);
   const rollout = ['rollout', 'status', 'daemonset', '--timeout=120s'];
   await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...rollout], { timeoutMs: 130_000 });
   log('agents run as a DaemonSet, and the provider is Ready on all nodes');
@@ -92,7 +94,8 @@ async function runCheckout({ cluster, nodes }: Target, log: Log): Promise<void> 
     await agent.waitForOutput(/ready/, 90_000);
     log(`${node.name}: its agent runs`);
   }
-  await applyProvider(cluster, join(ROOT, 'config/provider'));
+  await cluster.kubectl(['apply', '-k', join(ROOT, 'config/provider')]);
+  await untilReady(cluster);
   log('the provider is Ready on all nodes');
 }
 
@@ -112,8 +115,8 @@ const LOAD_BALANCER_ADDRESSES = {
   },
 };
 
-async function applyProvider(cluster: Cluster, folder: string): Promise<void> {
-  await cluster.kubectl(['apply', '-k', folder]);
+/** Waits for the provider's chain, and gives the cluster addresses for its load balancers. */
+async function untilReady(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(LOAD_BALANCER_ADDRESSES) });
   const ready = ['wait', '--for=condition=Ready', '--timeout=180s', 'servicechain/kubernetes'];
   await cluster.kubectl(['--namespace', SYSTEM_NAMESPACE, ...ready], { timeoutMs: 190_000 });
