@@ -219,6 +219,18 @@ export const schema: CubeTypeSchema = {
         'The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on.',
       object: 'neighbour',
     },
+    {
+      id: 8,
+      name: 'ReturnNoted',
+      description:
+        "Of a process of another node that speaks from that node's own address: its answers will go back by the tunnel.",
+    },
+    {
+      id: 9,
+      name: 'Return',
+      description:
+        "An answer to such a process: it goes by the tunnel, not by the route to the node's address.",
+    },
   ],
   maps: [
     {
@@ -276,6 +288,15 @@ export const schema: CubeTypeSchema = {
       value: 'a second, and what was heard in it',
       writer: 'program',
       description: 'Limits what a single neighbour may tell the agent.',
+    },
+    {
+      name: 'returns',
+      class: 'state',
+      key: "tuple of the answers, from a pod to another node's address",
+      value: 'second of about the last packet',
+      writer: 'program',
+      description:
+        'What processes of other nodes, bound to the address of their node, have asked by a tunnel.',
     },
     {
       name: 'reply_buckets',
