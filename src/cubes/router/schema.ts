@@ -38,10 +38,15 @@ export const schema: CubeTypeSchema = {
         65535,
         { unit: 'bytes of IP packet' },
       ),
-      maxRoutes: integer('Routes that fit: connected, static and from tables together.', 16, 1048576, {
-        default: 16384,
-        unit: 'routes',
-      }),
+      maxRoutes: integer(
+        'Routes that fit: connected, static and from tables together. What follows from them does not count.',
+        16,
+        1048576,
+        {
+          default: 16384,
+          unit: 'routes',
+        },
+      ),
       neighbours: object(
         'Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.',
         {
