@@ -122,6 +122,26 @@ const routes = async (): Promise<string> =>
   (await node(0).namespace.exec(['ip', 'route', 'show'])).stdout +
   (await node(0).namespace.exec(['ip', '-6', 'route', 'show'])).stdout;
 
+test('traces and tables tell of it', async () => {
+  const { agent } = lab.worker(1);
+  const [from, to] = [node(0).addresses.ipv4, far.addresses.ipv4];
+  const tell = async (start: string, packet: string) =>
+    (await agent.cli(['trace', '--dry-run', '--from', start, '--packet', packet])).stdout;
+  const question = () => tell('overlay', `udp ${from}:4000 > ${to}:${TARGET}`);
+  const answer = () => tell('default/far', `udp ${to}:${TARGET} > ${from}:4000`);
+  expect(await question()).toContain('ReturnNoted');
+  expect(await answer()).toMatch(/route 0\.0\.0\.0\/0/);
+  expect(await echoDatagram(node(0).namespace, to ?? '', BULK, 10, 5, { ipv4: from ?? '' })).toMatchObject({
+    whole: true,
+  });
+  const { stdout } = await agent.cli(['tables', 'kubernetes.router.node-b', 'returns', '-o', 'json']);
+  const rows: { sport: number; dport: number }[] = JSON.parse(stdout).rows;
+  const [port] = rows.filter(({ sport }) => sport === BULK).map(({ dport }) => dport);
+  const told = await tell('default/far', `udp ${to}:${BULK} > ${from}:${port}`);
+  expect(told).toMatch(/Return\b/);
+  expect(told).toContain(`route ${from}/32 by tunnel to ${from}`);
+});
+
 describe.each(['Never', 'SameSubnet'])('direct routing %s', (directRouting) => {
   beforeAll(async () => {
     const chain = {
