@@ -55,7 +55,7 @@ static __always_inline int check_pod(struct __sk_buff *skb, const struct attachm
  * What comes over the overlay must have a source that belongs to the node that sent it; otherwise
  * any host that reaches the VXLAN port could speak for any pod.
  */
-static __always_inline int check_overlay(struct __sk_buff *skb, const struct cube_work *w,
+static __always_inline int check_overlay(struct __sk_buff *skb, struct cube_work *w,
 					 const struct node_config *config)
 {
 	struct bpf_tunnel_key key = {};
@@ -74,11 +74,12 @@ static __always_inline int check_overlay(struct __sk_buff *skb, const struct cub
 	addr_t source = *packet_src(w);
 	const struct overlay_source *owner;
 
-	/* a node speaks for itself too: what its own processes answer to pods */
+	/* a node speaks for itself too: processes that are bound to its address, what they answer to pods */
 	if (unlikely(addr_equal(&source, &remote))) {
 		struct prefix_key itself;
 
 		prefix_of(&source, 128, &itself);
+		w->flags |= PKT_OVERLAY_NODE;
 		return bpf_map_lookup_elem(&overlay_sources, &itself) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 	}
 	owner = overlay_source_of(config, &source, w->flags & PKT_IPV4);

@@ -47,6 +47,9 @@ SIZE_ASSERT(struct cube_tuple, 40);
 	(1 << 14) /* a LoadBalancer gave it the address of its service back: a NAT leaves its source alone */
 #define PKT_HOST_ROUTE                                                                                       \
 	(1 << 15) /* an edge with neighbour resolution asks the host's own routes for the next hop */
+#define PKT_OVERLAY_NODE                                                                                     \
+	(1                                                                                                   \
+	 << 16) /* came by a tunnel from an address of the node that sent it; a Router that forwards it takes it off */
 #define PKT_IP	     (PKT_IPV4 | PKT_IPV6)
 #define PKT_FRAGMENT (PKT_FRAG_FIRST | PKT_FRAG_LATER)
 

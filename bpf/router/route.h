@@ -5,9 +5,11 @@
 
 #include "header-length.h"
 #include "resolve.h"
+#include "return.h"
 
-/* Longest match. */
-static __always_inline const struct route *route_find(const struct cube_ctx *c, const addr_t *dst)
+/* Longest match; with `below` set only among prefixes that are no single address. */
+static __always_inline const struct route *route_match(const struct cube_ctx *c, const addr_t *dst,
+						       bool below)
 {
 	u32 family = addr_is_v4(dst) ? FAMILY_V4 : FAMILY_V6;
 	u64 *word = bpf_map_lookup_elem(&route_lengths, &family);
@@ -21,6 +23,8 @@ static __always_inline const struct route *route_find(const struct cube_ctx *c, 
 	lengths = *(volatile u64 *)word;
 	hashed = lengths >> 32 & 0xff;
 	for (u32 i = 0; i < HASHED_LENGTHS && i < hashed; i++) {
+		if (below && (lengths >> 8 * i & 0xff) == 128)
+			continue;
 		prefix_of(dst, lengths >> 8 * i & 0xff, &key);
 		route = bpf_map_lookup_elem(&routes_hash, &key);
 		if (route)
@@ -38,10 +42,42 @@ static __always_inline const struct route *route_find(const struct cube_ctx *c, 
 	return route;
 }
 
+/*
+ * By a ROUTE_RETURN go answers alone; for all else it is as if there were no such row. It is in routes_hash, as all rows of the
+ * longest length.
+ */
+static __noinline const struct route *route_return(struct cube_ctx *c, const struct route *route)
+{
+	if (return_is_due(c)) {
+		cube_decide(c, DECIDE_RETURN, 0);
+		return route;
+	}
+	return route_match(c, packet_dst(c->work), true);
+}
+
+/* The route for a packet of somebody else. */
+static __always_inline const struct route *route_find(struct cube_ctx *c, const addr_t *dst)
+{
+	const struct route *route = route_match(c, dst, false);
+
+	return unlikely(route && route->kind == ROUTE_RETURN) ? route_return(c, route) : route;
+}
+
+static __always_inline bool route_is_tunnel(const struct route *route)
+{
+	return route->kind == ROUTE_TUNNEL || route->kind == ROUTE_RETURN;
+}
+
+/* Whether no packet goes by it. */
+static __always_inline bool route_is_refusal(const struct route *route)
+{
+	return route->kind == ROUTE_BLACKHOLE || route->kind == ROUTE_UNREACHABLE;
+}
+
 /* Where the route leads: tells the edge behind its port. */
 static __always_inline void route_follow(struct cube_work *w, const struct route *route)
 {
-	if (route->kind == ROUTE_TUNNEL) {
+	if (route_is_tunnel(route)) {
 		w->tunnel_remote = route->gateway;
 		w->tunnel_vni = route->vni;
 	} else {
@@ -121,7 +157,7 @@ static __always_inline const struct route *route_choose(struct cube_ctx *c, stru
 		return NULL;
 	}
 	cube_decide(c, DECIDE_ROUTE, route->length);
-	if (unlikely(route->kind >= ROUTE_BLACKHOLE)) {
+	if (unlikely(route_is_refusal(route))) {
 		*o = route->kind == ROUTE_BLACKHOLE
 			 ? (struct outcome){DROP_BLACKHOLE, 0, 0}
 			 : (struct outcome){DROP_UNREACHABLE, ERROR_HOST_UNREACHABLE, 0};
@@ -161,8 +197,10 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 		o->is_answer = false;
 	}
 	count(c, COUNT_FORWARDED);
-	if (route->kind == ROUTE_TUNNEL)
+	if (route_is_tunnel(route))
 		count(c, COUNT_TUNNELLED);
+	if (unlikely(w->flags & PKT_OVERLAY_NODE))
+		return_note(c);
 	if (decrement_ttl(c)) {
 		*o = (struct outcome){DROP_REWRITE_FAILED, 0, 0};
 		return -1;
@@ -172,9 +210,9 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 
 /*
  * Our own packets are routed like others; what has no route goes back to where its cause came from.
- * An own address is the host's then: nobody else may send from it.
+ * An own address is the host's then: nobody else may send from it. `is_to_node`: the cause had PKT_OVERLAY_NODE.
  */
-static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o)
+static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o, bool is_to_node)
 {
 	const addr_t *dst = packet_dst(c->work);
 	const struct own_address *own = own_lookup(dst);
@@ -182,8 +220,10 @@ static __always_inline u32 route_reply(struct cube_ctx *c, struct outcome *o)
 
 	if (own)
 		return own->delivery == NO_DELIVERY ? c->port : own->delivery;
-	route = route_find(c, dst);
-	if (!route || route->kind >= ROUTE_BLACKHOLE) {
+	route = route_match(c, dst, false);
+	if (route && route->kind == ROUTE_RETURN && !is_to_node)
+		route = route_return(c, route);
+	if (!route || route_is_refusal(route)) {
 		if (port_resolves(c->port))
 			c->work->flags |= PKT_FRAME_READY; /* its MACs have been exchanged */
 		return c->port;
@@ -222,7 +262,7 @@ static __noinline int route_resume(struct cube_ctx *c, struct outcome *o, u32 *p
 	if (asked != RESUME_SEND)
 		return -1;
 	if (is_own_answer(c)) {
-		*port = route_reply(c, o);
+		*port = route_reply(c, o, false);
 		o->is_answer = true;
 		return 0;
 	}

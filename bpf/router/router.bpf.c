@@ -7,6 +7,7 @@
  *   router.h     maps
  *   route.h      longest match, MTU, TTL
  *   resolve.h    MACs of next hops, on ports that ask for them
+ *   return.h     answers to other nodes' own addresses, by the tunnel
  *
  * Decisions that a reader may wonder about:
  * - IPv4 packets over the MTU are never cut, also without DF: a program cannot. They are dropped
@@ -158,13 +159,14 @@ static __always_inline int deliver(struct cube_ctx *c, struct outcome *o, u32 *p
 {
 	struct cube_work *w = c->work;
 	const struct own_address *own = own_lookup(packet_dst(w));
+	bool is_from_node = w->flags & PKT_OVERLAY_NODE;
 	int answer = echo_reply(c);
 
 	*o = (struct outcome){DROP_LOCAL_DELIVERY, 0, 0};
 	if (answer == REPLY_READY) {
 		cube_decide(c, DECIDE_ECHO_REPLY, 0);
 		count(c, COUNT_ECHO_REPLIES);
-		*port = route_reply(c, o);
+		*port = route_reply(c, o, is_from_node);
 		o->is_answer = true;
 		return 0;
 	}
@@ -202,6 +204,7 @@ static __always_inline bool error_source(struct cube_ctx *c, addr_t *source)
 /* Tells the sender. Returns 0 when the packet is now the answer and to be sent by *port. */
 static __noinline int tell_sender(struct cube_ctx *c, struct outcome *o, u32 *port)
 {
+	bool is_from_node = c->work->flags & PKT_OVERLAY_NODE; /* the answer has flags of its own */
 	addr_t source;
 	int answer;
 
@@ -221,7 +224,7 @@ static __noinline int tell_sender(struct cube_ctx *c, struct outcome *o, u32 *po
 		return -1;
 	count(c, COUNT_ICMP_ERRORS);
 	cube_decide(c, DECIDE_ICMP_ERROR, 0);
-	*port = route_reply(c, o);
+	*port = route_reply(c, o, is_from_node);
 	o->is_answer = true;
 	return 0;
 }

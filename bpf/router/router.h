@@ -13,12 +13,14 @@
 #define ROUTE_TUNNEL	  3 /* encapsulated to the gateway, on the port that is linked to the overlay */
 #define ROUTE_BLACKHOLE	  4
 #define ROUTE_UNREACHABLE 5
+#define ROUTE_RETURN                                                                                         \
+	6 /* address of another node: as ROUTE_TUNNEL for answers (return.h), no route for all else */
 
 #define ROUTE_CONNECTED (1 << 0) /* prefix of a port: its last IPv4 address is a broadcast */
 #define ROUTE_V6	(1 << 1) /* IPv6 prefix; ::/0 holds the mapped IPv4 addresses too */
 
 struct route {
-	u8 kind;  /* ROUTE_* */
+	u8 kind;  /* ROUTE_*; a ROUTE_RETURN has a length of 128 */
 	u8 flags; /* ROUTE_CONNECTED, ROUTE_V6 */
 	u16 port;
 	u32 mtu;   /* bytes of IP packet; the smallest of route, port and router; ~0: no limit */

@@ -260,7 +260,7 @@ export class Inspection {
       interfaces: network.interfaces,
       overlayDevice: OVERLAY_DEVICE,
       stackDevices: STACK_DEVICES,
-      overlaySources: inForce.sources.rows,
+      overlaySources: new Map([...inForce.sources.nodes, ...inForce.sources.rows]),
       overlayVni: inForce.accepted?.graph.overlay?.vni ?? 1,
     };
   }

@@ -102,6 +102,8 @@ describe('the overlay', () => {
     const dst = src.includes(':') ? V6.src : V4.src;
     const result = chain.run(frame({ src, dst }), { tunnel: { remote, vni: 7 } });
     expect(result).toMatchObject({ verdict: Verdict.ok, drops: [], seen: { work: { src, dst } } });
+    // whoever sends by the tunnel from the address of the node that it comes from
+    expect(((result.seen?.work.flags ?? 0) & Flag.overlayNode) !== 0).toBe(src === remote);
   });
 
   test.each([

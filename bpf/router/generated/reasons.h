@@ -58,5 +58,9 @@
 #define DECIDE_NEIGHBOUR 6
 /* The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on. */
 #define DECIDE_UNRESOLVED 7
+/* Of a process of another node that speaks from that node's own address: its answers will go back by the tunnel. */
+#define DECIDE_RETURN_NOTED 8
+/* An answer to such a process: it goes by the tunnel, not by the route to the node's address. */
+#define DECIDE_RETURN 9
 
 #endif

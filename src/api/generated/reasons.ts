@@ -1168,6 +1168,16 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "name": "Unresolved",
     "description": "The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on.",
     "object": "neighbour"
+  },
+  {
+    "id": 8,
+    "name": "ReturnNoted",
+    "description": "Of a process of another node that speaks from that node's own address: its answers will go back by the tunnel."
+  },
+  {
+    "id": 9,
+    "name": "Return",
+    "description": "An answer to such a process: it goes by the tunnel, not by the route to the node's address."
   }
 ],
   SocketLB: [],

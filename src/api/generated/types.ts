@@ -936,7 +936,9 @@ export interface Router {
   icmp: IcmpLimit;
   /** Largest packet on every port. A smaller MTU of a port, or of what it is linked to, holds there. */
   mtu?: number;
-  /** Routes that fit: connected, static and from tables together. */
+  /**
+   * Routes that fit: connected, static and from tables together. What follows from them does not count.
+   */
   maxRoutes: number;
   /**
    * Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.

@@ -2,8 +2,9 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Route, Router } from '../../api/generated/types.ts';
 import type { CubeInput, CubePort } from '../cube-type.ts';
-import { desired, NO_DELIVERY, NO_MTU, type RouteRow } from './desired.ts';
+import { desired, NO_DELIVERY } from './desired.ts';
 import { ownFilter } from './own-filter.ts';
+import { NO_MTU, type RouteRow } from './route-row.ts';
 import { router } from './type.ts';
 
 const NODE = { name: 'a', gatewayMac: '02:c0:be:00:00:01', overlayVni: 7, addresses: [], redirectPeer: true };

@@ -9,39 +9,25 @@ import {
   type Address,
   contains,
   formatAddress,
-  formatPrefix,
   hostMask,
-  masked,
   type Prefix,
   parseAddress,
   parsePrefix,
 } from '../../api/ip.ts';
 import type { CubeInput, CubePort, NodeInput, Problem } from '../cube-type.ts';
 import { type Resolving, resolving } from './resolving.ts';
+import {
+  CONNECTED,
+  IS_V6,
+  NO_ADDRESS,
+  NO_MTU,
+  prefixName,
+  RouteKind,
+  type RouteRow,
+  routeRow,
+} from './route-row.ts';
 
-export const RouteKind = { Port: 1, NextHop: 2, Tunnel: 3, Blackhole: 4, Unreachable: 5 } as const;
-export const CONNECTED = 1;
-/** An IPv6 prefix: `::/0` holds the mapped IPv4 addresses too, which it must not route. */
-export const IS_V6 = 2;
 export const NO_DELIVERY = 0xffffffff;
-/** A route without a limit of its own. */
-export const NO_MTU = 0xffffffff;
-/** Sixteen zero bytes: no address. */
-export const NO_ADDRESS = '::';
-
-/** A row of routes_hash or routes_lpm. */
-export interface RouteRow {
-  /** Of 128 bits: an IPv4 /24 is 120. */
-  readonly length: number;
-  readonly addr: string;
-  readonly kind: number;
-  readonly flags: number;
-  readonly port: number;
-  readonly mtu: number;
-  readonly vni: number;
-  readonly gateway: string;
-}
-
 export interface OwnAddressRow {
   readonly addr: string;
   readonly port: number;
@@ -76,11 +62,6 @@ interface OwnAddress {
 
 export function isProblem(value: RouteRow | Problem): value is Problem {
   return 'reason' in value;
-}
-
-/** Identity of a row's prefix. */
-export function prefixName({ addr, length }: Pick<RouteRow, 'addr' | 'length'>): string {
-  return `${addr}/${length}`;
 }
 
 function problem(reason: string, field: string, message: string): Problem {
@@ -147,25 +128,6 @@ function ownAddresses(ports: readonly CubePort[]): { own: OwnAddress[]; problems
   return { own, problems };
 }
 
-/** Of 128 bits. */
-function mappedLength({ family, length }: Prefix): number {
-  return family === 4 ? length + 96 : length;
-}
-
-function row(prefix: Prefix, kind: number, rest: Partial<RouteRow> = {}): RouteRow {
-  return {
-    length: mappedLength(prefix),
-    addr: formatAddress(masked(prefix)),
-    kind,
-    flags: prefix.family === 6 ? IS_V6 : 0,
-    port: 0,
-    mtu: NO_MTU,
-    vni: 0,
-    gateway: NO_ADDRESS,
-    ...rest,
-  };
-}
-
 /** The port that a next hop is reached on: the one with the longest prefix that holds it. */
 function nextHopPort(address: Address, own: readonly OwnAddress[]): CubePort | undefined {
   let best: OwnAddress | undefined;
@@ -208,11 +170,11 @@ export function desired(
     switch (route.type) {
       case 'Blackhole':
       case 'Unreachable':
-        return row(prefix, RouteKind[route.type]);
+        return routeRow(prefix, RouteKind[route.type]);
       case 'Port': {
         const port = byName.get(route.port);
         if (!port) return unknownPort(route.port, where, `${field}.port`);
-        return row(prefix, RouteKind.Port, { port: port.id, mtu: mtu(port, route.mtu) });
+        return routeRow(prefix, RouteKind.Port, { port: port.id, mtu: mtu(port, route.mtu) });
       }
       case 'NextHop': {
         const { address: text, port: name } = route.nextHop;
@@ -240,7 +202,7 @@ export function desired(
             `${where}: no port has an address in the prefix of the next hop ${text}; name its port, or give a port an address there`,
           );
         }
-        return row(prefix, RouteKind.NextHop, {
+        return routeRow(prefix, RouteKind.NextHop, {
           port: port.id,
           mtu: mtu(port, route.mtu),
           gateway: formatAddress(address),
@@ -257,7 +219,7 @@ export function desired(
         }
         // the host knows the way to a node on its own link, and routes packets on that come by `stack`
         if (stack && remote.family === prefix.family && direct.some((network) => contains(network, remote)))
-          return row(prefix, RouteKind.Port, { port: stack.id, mtu: mtu(stack, route.mtu) });
+          return routeRow(prefix, RouteKind.Port, { port: stack.id, mtu: mtu(stack, route.mtu) });
         if (!overlay) {
           return problem(
             'NoOverlay',
@@ -265,7 +227,7 @@ export function desired(
             `${where}: a Tunnel route needs a port that is linked to the Overlay; add a CubeLink from a port of the router to an endpoint of type Overlay`,
           );
         }
-        return row(prefix, RouteKind.Tunnel, {
+        return routeRow(prefix, RouteKind.Tunnel, {
           port: overlay.id,
           mtu: mtu(overlay, route.mtu),
           vni: route.tunnel.vni ?? node.overlayVni,
@@ -278,7 +240,7 @@ export function desired(
   const routes = new Map<string, RouteRow>();
   for (const { port, prefix } of own) {
     if (isLinkLocal(prefix)) continue; // each link has its own fe80::/64; it is never forwarded to
-    const connected = row(prefix, RouteKind.Port, {
+    const connected = routeRow(prefix, RouteKind.Port, {
       flags: CONNECTED | (prefix.family === 6 ? IS_V6 : 0),
       port: port.id,
       mtu: mtu(port),
@@ -335,7 +297,7 @@ export function desired(
     if (stack === undefined || !address || isNoHost(address) || isLinkLocal(address) || ownNames.has(text))
       return undefined;
     const length = address.family === 4 ? 32 : 128;
-    const wanted = row({ ...address, length }, RouteKind.Port, { port: stack.id, mtu: mtu(stack) });
+    const wanted = routeRow({ ...address, length }, RouteKind.Port, { port: stack.id, mtu: mtu(stack) });
     const longest = [...routes.values()]
       .filter(({ addr, length: bits, flags }) => {
         const prefix = parseAddress(addr);
@@ -384,11 +346,4 @@ function portRows(ports: readonly CubePort[], own: readonly OwnAddress[]): PortR
     sourceV4: first(4, port) ?? first(4) ?? NO_ADDRESS,
     sourceV6: first(6, port) ?? first(6) ?? NO_ADDRESS,
   }));
-}
-
-/** For messages. */
-export function routeName({ addr, length }: RouteRow): string {
-  const address = parseAddress(addr);
-  if (!address) return `${addr}/${length}`;
-  return formatPrefix({ ...address, length: address.family === 4 ? length - 96 : length });
 }

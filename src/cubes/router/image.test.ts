@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import type { Route, Router } from '../../api/generated/types.ts';
 import { contains, type Prefix, parseAddress, parsePrefix } from '../../api/ip.ts';
 import type { CubeInput, ImageChange, MapWrite, NodeInput } from '../cube-type.ts';
-import { IS_V6, RouteKind } from './desired.ts';
 import { maps, type Route as Row, routeLengths, routesHash } from './generated/codec.ts';
 import { RouterImage } from './image.ts';
+import { IS_V6, RouteKind } from './route-row.ts';
 
 const NODE: NodeInput = {
   name: 'a',
@@ -34,6 +34,12 @@ function cube(spec: Partial<Router> = {}): CubeInput<Router> {
       { name: 'uplink', id: 2, addresses: ['192.168.7.2/30'], mtu: 1500, endpoint: 'Interface' },
     ],
   };
+}
+
+function withStack(routes: Route[], linked = true): CubeInput<Router> {
+  const made = cube({ routes });
+  const stack = { name: 'host', id: 3, addresses: [], mtu: 1500, endpoint: 'Stack' } as const;
+  return { ...made, ports: linked ? [...made.ports, stack] : made.ports };
 }
 
 /** The kernel's maps, written as the executor writes them. */
@@ -186,7 +192,8 @@ describe('rows', () => {
     expect(kernel.find('10.9.1.1')).toMatchObject({ kind: RouteKind.Blackhole });
     expect(kernel.find('fd99::1')).toBeUndefined();
     expect(kernel.row('own_addresses').size).toBe(3);
-    expect(made.usage()).toMatchObject({ routes_hash: { used: 7, max: 16384 }, routes_lpm: { used: 0 } });
+    // of five lengths of IPv4, one of which is that of the tunnel's end, which does not count
+    expect(made.usage()).toMatchObject({ routes_hash: { used: 6, max: 16384 }, routes_lpm: { used: 1 } });
   });
 
   test('only the four longest lengths lie in the hash', () => {
@@ -203,6 +210,96 @@ describe('rows', () => {
     });
     expect(kernel.row('routes_lpm').size).toBe(4);
     expect(kernel.find('77.1.1.1')).toMatchObject({ kind: RouteKind.Blackhole });
+  });
+});
+
+describe('other ends of tunnels', () => {
+  const END = { kind: RouteKind.Return, port: 1, vni: 7, length: 128 } as const;
+  const b4 = tunnel('10.244.2.0/24', '172.18.0.3');
+  const b6 = tunnel('fd00:244:2::/64', 'fd18::3');
+
+  function filled(tables: Record<string, Route[]>, spec: Partial<Router> = {}) {
+    const kernel = new Kernel();
+    const made = image(kernel, spec, tables);
+    const set = (key: string, rows: Route[] | undefined) => {
+      const problems = made.setTable(key, rows);
+      kernel.applyAll(made.take());
+      return problems;
+    };
+    kernel.applyAll(made.take());
+    return { kernel, made, set };
+  }
+
+  test('have a row each, in their own family, as long as a tunnel leads there', () => {
+    const { kernel, set } = filled({
+      'net/b': [b4, { ...b6, mtu: 1400 }],
+      'net/more': [tunnel('10.8.0.0/16', '172.18.0.3')],
+    });
+    expect(kernel.find('172.18.0.3')).toMatchObject({ ...END, flags: 0, mtu: 1450, gateway: '172.18.0.3' });
+    expect(kernel.find('fd18::3')).toMatchObject({ ...END, flags: IS_V6, mtu: 1400, gateway: 'fd18::3' });
+    set('net/b', [tunnel('10.244.2.0/24', '172.18.0.4')]);
+    expect(kernel.find('172.18.0.4')).toMatchObject(END);
+    expect(kernel.find('172.18.0.3')).toMatchObject(END);
+    expect(kernel.find('fd18::3')).toBeUndefined();
+    set('net/more', undefined);
+    expect(kernel.find('172.18.0.3')).toBeUndefined();
+    set('net/b', undefined);
+    expect(kernel.find('172.18.0.4')).toBeUndefined();
+  });
+
+  test('a tunnel of the spec has one too, and one over the other family one of that', () => {
+    const { kernel } = filled({}, { routes: [{ ...b6, tunnel: { remote: '172.18.0.9', vni: 3 } } as Route] });
+    expect(kernel.find('172.18.0.9')).toMatchObject({ ...END, vni: 3, gateway: '172.18.0.9' });
+  });
+
+  test('where tunnels to it disagree, the smaller name counts', () => {
+    const other = { ...b4, destination: '10.8.0.0/16', tunnel: { remote: '172.18.0.3', vni: 9 } } as Route;
+    const { kernel, set } = filled({ 'net/a': [other], 'net/b': [b4] });
+    expect(kernel.find('172.18.0.3')?.vni).toBe(9);
+    set('net/a', undefined);
+    expect(kernel.find('172.18.0.3')?.vni).toBe(7);
+    expect(set('net/a', [other])).toEqual([]);
+    expect(kernel.find('172.18.0.3')?.vni).toBe(9);
+  });
+
+  test('what somebody has written for the address wins, whatever came first, and without a word', () => {
+    const own: Route = { destination: '172.18.0.3/32', type: 'Blackhole' };
+    const { kernel, set } = filled({ 'net/b': [b4] });
+    expect(set('net/z', [own])).toEqual([]);
+    expect(kernel.find('172.18.0.3')?.kind).toBe(RouteKind.Blackhole);
+    set('net/z', undefined);
+    expect(kernel.find('172.18.0.3')?.kind).toBe(RouteKind.Return);
+    const ofSpec = filled({ 'net/b': [b4] }, { routes: [own] });
+    expect(ofSpec.kernel.find('172.18.0.3')?.kind).toBe(RouteKind.Blackhole);
+  });
+
+  test('an address of the node itself has none', () => {
+    const kernel = new Kernel();
+    const made = new RouterImage(withStack([{ destination: '0.0.0.0/0', type: 'Port', port: 'uplink' }]), {
+      ...NODE,
+      addresses: ['172.18.0.3'],
+    });
+    made.setTable('net/b', [b4]);
+    made.settle();
+    kernel.applyAll(made.take());
+    expect(kernel.find('172.18.0.3')?.kind).toBe(RouteKind.Port);
+  });
+
+  test('they take no place of the routes that fit', () => {
+    const rows = (count: number) =>
+      Array.from({ length: count }, (_, i) => tunnel(`10.${i}.0.0/16`, `172.18.0.${i + 1}`));
+    const { made, set } = filled({}, { maxRoutes: 16 });
+    expect(set('net/t', rows(13))).toEqual([]);
+    expect(made.usage()).toMatchObject({ routes_hash: { used: 16, max: 16 } });
+    expect(set('net/t', rows(14))).toMatchObject([{ reason: 'TooManyRoutes' }]);
+    expect(set('net/t', [...rows(12), { destination: '172.18.0.1/32', type: 'Blackhole' }])).toEqual([]);
+  });
+
+  test('an agent that starts anew leaves them as they are', () => {
+    const { kernel } = filled({ 'net/b': [b4, b6] });
+    const again = image(kernel, {}, { 'net/b': [b4, b6] });
+    const { writes, afterGrace } = again.take();
+    expect([...writes, ...afterGrace]).toEqual([]);
   });
 });
 
@@ -414,11 +511,6 @@ describe('properties', () => {
 });
 
 describe('addresses of the host', () => {
-  const withStack = (routes: Route[], linked = true) => {
-    const made = cube({ routes });
-    const stack = { name: 'host', id: 3, addresses: [], mtu: 1500, endpoint: 'Stack' } as const;
-    return { ...made, ports: linked ? [...made.ports, stack] : made.ports };
-  };
   const toUplink: Route = { destination: '0.0.0.0/0', type: 'Port', port: 'uplink' };
   const addresses = ['198.18.0.11', '169.254.20.10', '10.244.1.1', 'fd00:18::11'];
   const filled = (image: RouterImage) => {
@@ -462,16 +554,22 @@ describe('names for a trace', () => {
     { destination: '10.244.2.0/24', type: 'Tunnel', tunnel: { remote: '172.18.0.3' } },
     { destination: 'fd00:244:2::/64', type: 'Blackhole' },
   ] satisfies Route[]);
-  const name = (kind: string, dst: string) =>
-    image.nameObject(kind, 0n, { src: '10.244.1.5', dst, sport: 1, dport: 2, proto: 6 });
+  const name = (kind: string, dst: string, length = 128) =>
+    image.nameObject(kind, BigInt(length), { src: '10.244.1.5', dst, sport: 1, dport: 2, proto: 6 });
 
   test.each([
     ['10.244.2.7', 'route 10.244.2.0/24 by tunnel to 172.18.0.3 on port overlay, of CubeTable net/b'],
     ['10.244.1.9', 'route 10.244.1.0/24 on port pods, connected'],
     ['9.9.9.9', 'route 0.0.0.0/0 via 192.168.7.1 on port uplink, of the spec'],
     ['fd00:244:2::7', 'route fd00:244:2::/64 into a black hole, of CubeTable net/b'],
+    ['172.18.0.3', 'route 172.18.0.3/32 by tunnel to 172.18.0.3 on port overlay, the other end of tunnels'],
     ['fd99::1', undefined],
   ])('the route of %s', (dst, expected) => expect(name('route', dst)).toBe(expected));
+
+  test('the route that was taken, where a longer one is for answers alone', () => {
+    const taken = 'route 0.0.0.0/0 via 192.168.7.1 on port uplink, of the spec';
+    expect(name('route', '172.18.0.3', 96)).toBe(taken);
+  });
 
   test('an own address', () => {
     expect(name('address', 'fd00:244:1::1')).toBe('fd00:244:1::1 of port pods');

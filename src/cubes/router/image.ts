@@ -23,7 +23,7 @@ import type {
   PuntRecord,
 } from '../cube-type.ts';
 import { PackedTable } from '../packed-table.ts';
-import { type Desired, desired, isProblem, prefixName, type RouteRow, routeName } from './desired.ts';
+import { type Desired, desired, isProblem } from './desired.ts';
 import {
   neighbours,
   ownAddresses,
@@ -38,7 +38,8 @@ import { listen } from './neighbour-frames.ts';
 import { Neighbours } from './neighbours.ts';
 import { destinationOf, nextHopOf } from './next-hop.ts';
 import { neighboursOf } from './resolving.ts';
-import { HOST, RouteSet, SPEC } from './route-set.ts';
+import { prefixName, type RouteRow, returnRow, routeName } from './route-row.ts';
+import { derivedFrom, HOST, isDerived, RouteSet, SPEC } from './route-set.ts';
 
 /** PUNT_* of bpf/router/resolve.h. */
 const Punt = { Unresolved: 1, Stale: 2, Heard: 3 } as const;
@@ -146,7 +147,7 @@ export class RouterImage implements CubeImage {
     for (const prefix of [...this.#routes.prefixesOf(key)])
       if (!wanted.has(prefix)) this.#remove(key, prefix);
     for (const [prefix, { row, field, where }] of wanted) {
-      if (!this.#routes.has(prefix) && this.#routes.size >= this.#maxRoutes) {
+      if (!this.#routes.isWritten(prefix) && this.#routes.size >= this.#maxRoutes) {
         problems.push({
           reason: 'TooManyRoutes',
           field,
@@ -155,7 +156,7 @@ export class RouterImage implements CubeImage {
         continue;
       }
       const other = this.#add(key, row);
-      if (other === undefined || other === SPEC || other === HOST) continue;
+      if (other === undefined || other === SPEC || other === HOST || isDerived(other)) continue;
       problems.push({
         reason: 'RouteConflict',
         field,
@@ -169,7 +170,9 @@ export class RouterImage implements CubeImage {
     const prefix = prefixName(row);
     if (!this.#routes.has(prefix)) this.#lengths.change(familyOf(row.addr), row.length, 1);
     this.#touched.add(prefix);
-    return this.#routes.add(source, row);
+    const other = this.#routes.add(source, row);
+    if (!isDerived(source)) this.#derive(derivedFrom(source, prefix), returnRow(row));
+    return other;
   }
 
   #remove(source: string, prefix: string): void {
@@ -177,6 +180,13 @@ export class RouterImage implements CubeImage {
     this.#routes.remove(source, prefix);
     if (row && !this.#routes.has(prefix)) this.#lengths.change(familyOf(row.addr), row.length, -1);
     this.#touched.add(prefix);
+    if (!isDerived(source)) this.#derive(derivedFrom(source, prefix), undefined);
+  }
+
+  #derive(source: string, row: RouteRow | undefined): void {
+    for (const prefix of [...this.#routes.prefixesOf(source)])
+      if (row === undefined || prefix !== prefixName(row)) this.#remove(source, prefix);
+    if (row !== undefined) this.#add(source, row);
   }
 
   settle(): void {
@@ -291,7 +301,8 @@ export class RouterImage implements CubeImage {
   usage(): Readonly<Record<string, { readonly used: number; readonly max: number }>> {
     this.#place();
     return {
-      [routesHash.name]: { used: this.#hash.size, max: this.#maxRoutes },
+      // rows that follow from others are no routes of the limit
+      [routesHash.name]: { used: this.#hash.size - this.#routes.derived, max: this.#maxRoutes },
       [routesLpm.name]: { used: this.#trie.size, max: this.#maxRoutes },
       [ownAddresses.name]: { used: this.#own.size, max: ownAddresses.maxEntries },
       [neighbours.name]: { used: this.#neighbours.size, max: this.#maxNeighbours },
@@ -305,7 +316,7 @@ export class RouterImage implements CubeImage {
       return hop && `${hop.address} on port ${name}, ${this.#neighbours.describe(hop.port, hop.address)}`;
     }
     if (kind === 'route') {
-      const row = matchOf(this.#routes, packet.dst);
+      const row = matchOf(this.#routes, packet.dst, Number(id));
       return row && routeText(row, this.#routes, this.#cubePorts);
     }
     const own = this.#desired.own.find(({ addr }) => addr === packet.dst || addr === packet.src);

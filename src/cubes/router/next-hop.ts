@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { formatAddress, masked, parseAddress } from '../../api/ip.ts';
 import { getAddress } from '../codec/address.ts';
-import { prefixName, RouteKind } from './desired.ts';
+import { prefixName, RouteKind } from './route-row.ts';
 import type { RouteSet } from './route-set.ts';
 
 interface NextHop {

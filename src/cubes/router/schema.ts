@@ -38,10 +38,15 @@ export const schema: CubeTypeSchema = {
         65535,
         { unit: 'bytes of IP packet' },
       ),
-      maxRoutes: integer('Routes that fit: connected, static and from tables together.', 16, 1048576, {
-        default: 16384,
-        unit: 'routes',
-      }),
+      maxRoutes: integer(
+        'Routes that fit: connected, static and from tables together. What follows from them does not count.',
+        16,
+        1048576,
+        {
+          default: 16384,
+          unit: 'routes',
+        },
+      ),
       neighbours: object(
         'Ports on which the router finds the MAC addresses of next hops itself, by ARP and neighbour discovery: those that lead through another cube, as a Bridge or a Forwarder, to hosts. On a port that is linked to an Interface the kernel does it.',
         {
@@ -219,6 +224,18 @@ export const schema: CubeTypeSchema = {
         'The MAC address of the next hop is not known: the agent keeps the packet, asks for it, and sends the packet on.',
       object: 'neighbour',
     },
+    {
+      id: 8,
+      name: 'ReturnNoted',
+      description:
+        "Of a process of another node that speaks from that node's own address: its answers will go back by the tunnel.",
+    },
+    {
+      id: 9,
+      name: 'Return',
+      description:
+        "An answer to such a process: it goes by the tunnel, not by the route to the node's address.",
+    },
   ],
   maps: [
     {
@@ -276,6 +293,15 @@ export const schema: CubeTypeSchema = {
       value: 'a second, and what was heard in it',
       writer: 'program',
       description: 'Limits what a single neighbour may tell the agent.',
+    },
+    {
+      name: 'returns',
+      class: 'state',
+      key: "tuple of the answers, from a pod to another node's address",
+      value: 'second of about the last packet',
+      writer: 'program',
+      description:
+        'What processes of other nodes, bound to the address of their node, have asked by a tunnel.',
     },
     {
       name: 'reply_buckets',

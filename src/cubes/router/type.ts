@@ -18,6 +18,7 @@ function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
   const { directNetworks = [] } = node;
   const { own, resolving } = desired(cube, node);
   const { maxNeighbours } = neighboursOf(cube.spec);
+  const hasOverlay = cube.ports.some(({ endpoint }) => endpoint === 'Overlay');
   const isResolving = resolving.ports.length > 0;
   return {
     rodata: {
@@ -32,9 +33,9 @@ function instance(cube: CubeInput<Router>, node: NodeInput): InstanceConfig {
           }
         : {}),
     },
-    // twice the limit: rows are added before others leave
+    // twice the limit: rows are added before others leave; and each may be a tunnel, whose end has a row too
     sizes: {
-      routes_hash: 2 * spec.maxRoutes,
+      routes_hash: (hasOverlay ? 4 : 2) * spec.maxRoutes,
       routes_lpm: 2 * spec.maxRoutes,
       neighbours: isResolving ? maxNeighbours : 1,
       // an LRU as small as the least table would forget rows that are in use
@@ -73,6 +74,8 @@ export const router: CubeType<Router> = {
       version: 1,
       isCache: true,
     },
+    // rows are forgotten by age alone, the oldest first
+    returns: { class: 'state', writer: 'program', codec: maps.returns, version: 1, isCache: true },
     neighbours: { class: 'config', writer: 'agent', codec: maps.neighbours, version: 1 },
     heard_counts: {
       class: 'config',

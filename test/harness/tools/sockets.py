@@ -15,6 +15,8 @@ What tests do with sockets beyond client.ts and server.ts. Each command prints o
     sockets.py survey                   asks each place of standard input: see survey()
     sockets.py ports tcp|udp COUNT      local ports that the kernel gives sockets which ask for none
     sockets.py datagram ADDRESS PORT    sends the hexadecimal datagrams of standard input
+
+With `--bind ADDRESS` before the command, once a family, sockets of bulk, udp, refused, connect and survey send from there.
 """
 import concurrent.futures
 import errno
@@ -34,6 +36,21 @@ CHUNK = 1 << 16
 
 def family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+bound: dict = {}
+
+
+def open_udp(address: str) -> socket.socket:
+    client = socket.socket(family(address), socket.SOCK_DGRAM)
+    if family(address) in bound:
+        client.bind((bound[family(address)], 0))
+    return client
+
+
+def open_tcp(address: str, port: int, seconds: float) -> socket.socket:
+    source = (bound[family(address)], 0) if family(address) in bound else None
+    return socket.create_connection((address, port), timeout=seconds, source_address=source)
 
 
 def chunks(count: int):
@@ -105,7 +122,7 @@ def serve(port: str) -> None:
 def bulk(address: str, port: str, count: str) -> dict:
     result = {}
     for direction, own in (("take", give), ("give", receive)):
-        with socket.create_connection((address, int(port)), timeout=20) as connection:
+        with open_tcp(address, int(port), 20) as connection:
             began = time.monotonic()
             connection.sendall(f"{direction} {count}\n".encode())
             mine = own(connection, int(count))
@@ -116,7 +133,7 @@ def bulk(address: str, port: str, count: str) -> dict:
 
 def udp(address: str, port: str, count: str, tries: str) -> dict:
     data = b"".join(chunks(int(count)))
-    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+    with open_udp(address) as client:
         client.settimeout(1)
         client.connect((address, int(port)))
         for attempt in range(1, int(tries) + 1):
@@ -133,7 +150,7 @@ def connect(address: str, port: str) -> dict:
     began = time.monotonic()
     error = None
     try:
-        socket.create_connection((address, int(port)), timeout=5).close()
+        open_tcp(address, int(port), 5).close()
     except OSError as failure:
         error = errno.errorcode.get(failure.errno or 0, str(failure))
     return {"error": error, "seconds": round(time.monotonic() - began, 3)}
@@ -142,7 +159,7 @@ def connect(address: str, port: str) -> dict:
 def refused(address: str, port: str) -> dict:
     began = time.monotonic()
     error = None
-    with socket.socket(family(address), socket.SOCK_DGRAM) as client:
+    with open_udp(address) as client:
         client.settimeout(3)
         client.connect((address, int(port)))
         try:
@@ -213,9 +230,10 @@ def hold(address: str, port: str, count: str) -> dict:
 def outcome(address: str, port: int, udp: bool) -> str:
     """What the server says of itself and of the client, or the name of an error."""
     try:
-        with socket.socket(family(address), socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as client:
+        with open_udp(address) if udp else open_tcp(address, port, 5) as client:
             client.settimeout(5)
-            client.connect((address, port))
+            if udp:
+                client.connect((address, port))
             client.sendall(b"who\n")
             return client.recv(100).decode().strip()
     except TimeoutError:
@@ -261,4 +279,8 @@ COMMANDS = {
     "ports": ports,
     "datagram": datagram,
 }
-print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])), flush=True)
+arguments = sys.argv[1:]
+while arguments[0] == "--bind":
+    bound[family(arguments[1])] = arguments[1]
+    arguments = arguments[2:]
+print(json.dumps(COMMANDS[arguments[0]](*arguments[1:])), flush=True)

@@ -25,6 +25,8 @@ import type { Random } from './random.ts';
 /** What packets are made of; the more often two of them share something, the more state they meet. */
 export interface World {
   readonly addresses: readonly string[];
+  /** What sends; `addresses` by default. */
+  readonly sources?: readonly string[];
   readonly ports: readonly number[];
   readonly macs: readonly string[];
 }
@@ -101,7 +103,7 @@ function extensions(r: Random): Extension[] {
 
 function layer3(r: Random, w: World, v6: boolean, quotable: boolean): Layer3 {
   const pool = w.addresses.filter((address) => isV6(address) === v6);
-  const src = r.pick(pool);
+  const src = r.pick(w.sources?.filter((address) => isV6(address) === v6) ?? pool);
   const dst = r.pick(pool);
   const content = layer4(r, w, v6, quotable);
   const ttl = r.pick(TTLS);

@@ -34,6 +34,42 @@ export const ROUTER_BUGS: readonly Bug[] = [
     to: 'own && own->delivery == c->port))\n\t\treturn ADMIT_DROP',
   },
   {
+    what: 'all that is for another node goes by the tunnel',
+    file: 'router/route.h',
+    from: 'if (return_is_due(c)) {',
+    to: 'if (return_is_due(c) || true) {',
+  },
+  {
+    what: 'behind a row for answers alone there is no route',
+    file: 'router/route.h',
+    from: 'return route_match(c, packet_dst(c->work), true);',
+    to: 'return NULL;',
+  },
+  {
+    what: 'what the router says to another node itself is masqueraded',
+    file: 'router/route.h',
+    from: 'route->kind == ROUTE_RETURN && !is_to_node',
+    to: 'route->kind == ROUTE_RETURN',
+  },
+  {
+    what: 'ports of answers are noted the wrong way round',
+    file: 'router/return.h',
+    from: '.sport = w->tuple.dport',
+    to: '.sport = w->tuple.sport',
+  },
+  {
+    what: 'what an error of another node quotes counts as a question',
+    file: 'router/return.h',
+    from: 'w->flags & (PKT_ICMP_ERROR | PKT_FRAG_UNRESOLVED)',
+    to: 'w->flags & PKT_FRAG_UNRESOLVED',
+  },
+  {
+    what: 'a fragment without its first one counts as a question',
+    file: 'router/return.h',
+    from: 'w->flags & (PKT_ICMP_ERROR | PKT_FRAG_UNRESOLVED)',
+    to: 'w->flags & PKT_ICMP_ERROR',
+  },
+  {
     what: 'a broadcast address is a host',
     file: 'router/route.h',
     from: 'route->length < 127',

@@ -11,7 +11,7 @@ import type { ModelRoute, ModelRouter } from './router-model.ts';
 export const DEVICE_MAC = '00:00:00:00:00:00';
 const NO_LIMIT = 0xffffffff;
 const PODS = 0;
-const OVERLAY = 1;
+export const OVERLAY = 1;
 const UPLINK = 2;
 const HOST = 3;
 
@@ -22,6 +22,9 @@ const ADDRESSES = {
   [HOST]: ['10.9.0.1/16', '172.16.5.5/32', 'fd09::1/48'],
 } as const;
 
+/** Other ends of tunnels. */
+export const REMOTES = ['172.18.0.3', 'fd18::3'] as const;
+
 /** Destinations of routes; each host of the pool lies in some of them. */
 const PREFIXES = [
   '0.0.0.0/0',
@@ -29,6 +32,7 @@ const PREFIXES = [
   '10.244.0.0/16',
   '10.244.2.0/24',
   '10.244.2.9/32',
+  '172.18.0.3/32',
   '203.0.113.0/25',
   '172.16.0.0/12',
   '::/0',
@@ -65,6 +69,7 @@ export const WORLD: World = {
       '2600::1',
     ],
     ...['::', '::1', 'ff02::1', 'ff05::2', '::ffff:10.0.0.1'],
+    ...REMOTES,
   ],
   ports: [0, 1, 53, 80, 1024, 40000, 65535],
   macs: [
@@ -96,7 +101,7 @@ function randomRoute(r: Random, destination: string): Route {
     case 1:
       return { type: 'Unreachable', destination };
     case 2:
-      return { type: 'Tunnel', destination, tunnel: { remote: r.pick(['172.18.0.3', 'fd18::3']) }, ...mtu };
+      return { type: 'Tunnel', destination, tunnel: { remote: r.pick(REMOTES) }, ...mtu };
     case 3:
       return { type: 'NextHop', destination, nextHop: { address: v6 ? 'fd00:7::1' : '192.168.7.1' }, ...mtu };
     default:
@@ -133,6 +138,12 @@ function prefixOf(text: string): { prefix: Address; length: number; v6: boolean 
   return { prefix: (addressOf(mappedBytes(address)) >> rest) << rest, length: bits, v6 };
 }
 
+/** As their prefixes are compared: as text, with the length of 128 bits. */
+function byPrefix(routes: readonly Route[]): Route[] {
+  const name = ({ destination }: Route) => `${destination.split('/')[0]}/${prefixOf(destination).length}`;
+  return [...routes].sort((a, b) => (name(a) < name(b) ? -1 : 1));
+}
+
 /** What the configuration means, by the descriptions of the schema. `table`: rows of a CubeTable, which yield to the spec's. */
 export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
   const mtu = (port: CubePort, route?: number) =>
@@ -163,7 +174,8 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
     const v6 = firstOf([port], true) ?? firstOf(config.ports, true);
     sources.set(port.id, { ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) });
   }
-  for (const route of [...config.routes, ...table]) {
+  const ends: ModelRoute[] = [];
+  for (const route of [...byPrefix(config.routes), ...byPrefix(table)]) {
     const prefix = prefixOf(route.destination);
     const base = { ...prefix, connected: false, mtu: NO_LIMIT, port: 0 };
     if (route.type === 'Blackhole' || route.type === 'Unreachable') {
@@ -171,7 +183,9 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
     } else if (route.type === 'Tunnel') {
       const port = byName('overlay');
       const gateway = addressOf(mappedBytes(route.tunnel.remote));
-      set({ ...base, kind: 'Tunnel', port: port.id, mtu: mtu(port, route.mtu), gateway });
+      const tunnel = { ...base, kind: 'Tunnel' as const, port: port.id, mtu: mtu(port, route.mtu), gateway };
+      set(tunnel);
+      ends.push({ ...tunnel, kind: 'Return', prefix: gateway, length: 128, v6: isV6(route.tunnel.remote) });
     } else if (route.type === 'NextHop') {
       const port = byName('uplink');
       const gateway = addressOf(mappedBytes(route.nextHop.address));
@@ -183,5 +197,7 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
       else set({ ...base, kind: 'Port', port: port.id, mtu: mtu(port, route.mtu) });
     }
   }
+  // ADR 49: behind all that is written; of tunnels to one node the spec's first, then by the text of their prefixes
+  ends.forEach(set);
   return { routes: [...routes.values()], own, sources };
 }

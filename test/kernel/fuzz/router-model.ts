@@ -6,6 +6,7 @@
  */
 import { checksum, GATEWAY_MAC, macBytes, onesSum, pseudoHeader } from '../support/bytes.ts';
 import { echoReply, isEchoRequest, updated } from './echo-model.ts';
+import { FlowModel, keyOf, reversed, type Tuple } from './flow-model.ts';
 import {
   answerToArp,
   answerToSolicitation,
@@ -21,7 +22,7 @@ export interface ModelRoute {
   readonly prefix: Address;
   readonly length: number;
   readonly v6: boolean;
-  readonly kind: 'Port' | 'NextHop' | 'Tunnel' | 'Blackhole' | 'Unreachable';
+  readonly kind: 'Port' | 'NextHop' | 'Tunnel' | 'Blackhole' | 'Unreachable' | 'Return';
   readonly port: number;
   readonly mtu: number;
   /** Next hop, or the other end of the tunnel. */
@@ -63,6 +64,8 @@ export interface Arrival {
   readonly shared: boolean;
   /** The device's own MAC is all zeros in these tests. */
   readonly deviceMac: string;
+  /** That it came by a tunnel, and from which node. Whose address it has to have then, in these tests. */
+  readonly remote?: Address;
 }
 
 const NO_HOST_V4 = (top: number): boolean => top === 0 || top === 127 || top >= 224;
@@ -96,6 +99,9 @@ function hasSourceRoute(options: Buffer): boolean {
 
 export class RouterModel {
   readonly parser = new ParseModel();
+  readonly #flows = new FlowModel(this.parser);
+  /** What the answers to nodes look like that have asked by their tunnel from their own address. */
+  readonly returns = new Map<string, Tuple>();
   config: ModelRouter;
 
   constructor(config: ModelRouter) {
@@ -105,15 +111,38 @@ export class RouterModel {
   decide(arrival: Arrival, actual: Buffer): Outcome {
     const parsed = this.parser.parse(arrival.frame);
     if (!parsed.ok) return { kind: 'drop', drop: `entry ${parsed.reason}`, counts: [] };
-    return new Decision(this.config, arrival, parsed.packet, actual).outcome();
+    const { packet } = parsed;
+    const flow = this.#flowOf(arrival.frame, packet);
+    if (arrival.remote !== undefined && (packet.kind !== 'ip' || packet.src !== arrival.remote))
+      return { kind: 'drop', drop: 'entry SpoofedOverlaySource', counts: [] };
+    return new Decision(this.config, arrival, packet, actual, flow).outcome();
   }
 
   /** A packet that comes back from the agent; or one on its way out whose next hop does not answer, as 'unreachable'. */
   resume(arrival: Arrival, how: Resumed, actual: Buffer): Outcome {
     const parsed = this.parser.parse(arrival.frame);
     if (!parsed.ok) return { kind: 'drop', drop: `entry ${parsed.reason}`, counts: [] };
-    return new Decision(this.config, arrival, parsed.packet, actual).resumed(how);
+    const flow = this.#flowOf(arrival.frame, parsed.packet);
+    return new Decision(this.config, arrival, parsed.packet, actual, flow).resumed(how);
   }
+
+  #flowOf(frame: Buffer, packet: Parsed): Flow {
+    const { src, dst, protocol } = packet;
+    const whole = packet.kind === 'ip' ? this.#flows.tuple(frame, packet) : undefined;
+    return {
+      tuple: whole ?? { src, dst, sport: 0, dport: 0, protocol },
+      isWhole: whole !== undefined,
+      returns: this.returns,
+    };
+  }
+}
+
+/** What a packet is part of. */
+interface Flow {
+  readonly tuple: Tuple;
+  /** False for a later fragment without its first one: the ports are none. */
+  readonly isWhole: boolean;
+  readonly returns: Map<string, Tuple>;
 }
 
 class Decision {
@@ -122,15 +151,17 @@ class Decision {
   readonly #packet: Parsed;
   /** What the kernel made of it: for values that the rules leave open. */
   readonly #actual: Buffer;
+  readonly #flow: Flow;
   /** Without a priority tag. */
   #frame: Buffer;
   #shift = 0;
 
-  constructor(config: ModelRouter, arrival: Arrival, packet: Parsed, actual: Buffer) {
+  constructor(config: ModelRouter, arrival: Arrival, packet: Parsed, actual: Buffer, flow: Flow) {
     this.#config = config;
     this.#arrival = arrival;
     this.#packet = packet;
     this.#actual = actual;
+    this.#flow = flow;
     this.#frame = Buffer.from(arrival.frame);
   }
 
@@ -171,7 +202,8 @@ class Decision {
       if (isAnswer) return this.#drop('NeighbourUnreachable');
       return this.#refuse('NeighbourUnreachable', [3, 1], [1, 3]);
     }
-    if (isAnswer) return { kind: 'output', frame: this.#frame, counts: [], ...this.#backTo(dst) };
+    if (isAnswer)
+      return { kind: 'output', frame: this.#frame, counts: [], ...this.#backTo(dst, this.#flow.tuple) };
     const route = this.#way();
     return 'prefix' in route ? { kind: 'output', frame: this.#frame, counts: [], ...sentBy(route) } : route;
   }
@@ -212,10 +244,11 @@ class Decision {
     return { kind: 'output', port: this.#arrival.port, frame: found.frame, counts: ['arpReplies'] };
   }
 
-  /** The longest prefix that holds the address. */
-  #route(dst: Address): ModelRoute | undefined {
+  /** The longest prefix that holds the address; that of another node's address counts for answers to it alone. */
+  #route(dst: Address, isAnswer: boolean): ModelRoute | undefined {
     let best: ModelRoute | undefined;
     for (const route of this.#config.routes) {
+      if (route.kind === 'Return' && !isAnswer) continue;
       if (route.v6 === isMapped(dst) || route.length <= (best?.length ?? -1)) continue;
       const rest = BigInt(128 - route.length);
       if (dst >> rest === route.prefix >> rest) best = route;
@@ -240,14 +273,28 @@ class Decision {
         this.#l3 + 10,
       );
     }
-    const counts = route.kind === 'Tunnel' ? ['forwarded', 'tunnelled'] : ['forwarded'];
+    if (this.#arrival.remote !== undefined) this.#note();
+    const counts =
+      route.kind === 'Tunnel' || route.kind === 'Return' ? ['forwarded', 'tunnelled'] : ['forwarded'];
     return { kind: 'output', frame, counts, ...sentBy(route) };
+  }
+
+  /** Another node has asked from its own address. What it quotes in an error is no question. */
+  #note(): void {
+    const { tuple, isWhole, returns } = this.#flow;
+    if (this.#packet.isError || !isWhole) return;
+    const answer = reversed(tuple);
+    returns.set(keyOf(answer), answer);
+  }
+
+  #isReturn(tuple: Tuple): boolean {
+    return this.#flow.returns.has(keyOf(tuple));
   }
 
   /** The route that the packet may go by, or why there is none. */
   #way(): ModelRoute | Outcome {
     const { dst, v6 } = this.#packet;
-    const route = this.#route(dst);
+    const route = this.#route(dst, this.#isReturn(this.#flow.tuple));
     if (!route) return this.#refuse('NoRoute', [3, 0], [1, 0]);
     if (route.kind === 'Blackhole') return this.#drop('Blackhole');
     if (route.kind === 'Unreachable') return this.#refuse('Unreachable', [3, 1], [1, 3]);
@@ -283,10 +330,13 @@ class Decision {
   }
 
   /** What we make ourselves is routed like the rest; without a route it goes back to where its cause came from. */
-  #backTo(dst: Address): { port: number; nextHop?: Address; tunnel?: Address; route?: ModelRoute } {
+  #backTo(
+    dst: Address,
+    tuple = reversed(this.#flow.tuple),
+  ): { port: number; nextHop?: Address; tunnel?: Address; route?: ModelRoute } {
     const own = this.#config.own.get(dst);
     if (own) return { port: own.delivery ?? this.#arrival.port };
-    const route = this.#route(dst);
+    const route = this.#route(dst, this.#arrival.remote !== undefined || this.#isReturn(tuple));
     if (!route || route.kind === 'Blackhole' || route.kind === 'Unreachable')
       return { port: this.#arrival.port };
     return sentBy(route);
@@ -355,6 +405,7 @@ class Decision {
 }
 
 function sentBy(route: ModelRoute): { port: number; nextHop?: Address; tunnel?: Address; route: ModelRoute } {
-  if (route.kind === 'Tunnel') return { port: route.port, tunnel: route.gateway ?? 0n, route };
+  if (route.kind === 'Tunnel' || route.kind === 'Return')
+    return { port: route.port, tunnel: route.gateway ?? 0n, route };
   return { port: route.port, nextHop: route.gateway ?? 0n, route };
 }

@@ -60,6 +60,7 @@ export const Flag = {
   innerL4: 1 << 11,
   multicast: 1 << 12,
   frameReady: 1 << 13,
+  overlayNode: 1 << 16,
 } as const;
 
 export const SHARED = [

@@ -2,6 +2,7 @@
 import { inCgroup } from '../../harness/cgroup.ts';
 import type { Namespace } from '../../harness/netns.ts';
 import type { Running } from '../../harness/process.ts';
+import type { DualStack } from '../../harness/topology.ts';
 
 const TOOL = new URL('../../harness/tools/sockets.py', import.meta.url).pathname;
 
@@ -28,13 +29,36 @@ export interface BulkReport {
   readonly giveSeconds: number;
 }
 
+/** Flags that let sockets send from these addresses. */
+const binding = (bound: DualStack): string[] =>
+  Object.values(bound).flatMap((address) => ['--bind', address]);
+
 /** Sends so many bytes and receives as many. */
-export const transfer = (from: Namespace, address: string, port: number, bytes: number) =>
-  ask<BulkReport>(from, ['bulk', address, port, bytes]);
+export const transfer = (
+  from: Namespace,
+  address: string,
+  port: number,
+  bytes: number,
+  bound: DualStack = {},
+) => ask<BulkReport>(from, [...binding(bound), 'bulk', address, port, bytes]);
 
 /** Sends a datagram, again after each second without an answer, until it comes back whole. */
-export const echoDatagram = (from: Namespace, address: string, port: number, bytes: number, tries = 5) =>
-  ask<{ whole: boolean; tries: number; error?: string }>(from, ['udp', address, port, bytes, tries]);
+export const echoDatagram = (
+  from: Namespace,
+  address: string,
+  port: number,
+  bytes: number,
+  tries = 5,
+  bound: DualStack = {},
+) =>
+  ask<{ whole: boolean; tries: number; error?: string }>(from, [
+    ...binding(bound),
+    'udp',
+    address,
+    port,
+    bytes,
+    tries,
+  ]);
 
 /** `error` is errno's name, null for success; `seconds` how long it took to know. */
 export interface Attempt {
@@ -58,10 +82,10 @@ export interface Place {
 }
 
 /** Asks each place, each time by a new socket: how often which answer came (`NAME CLIENT-ADDRESS`), or which error. */
-export const survey = (from: Namespace, places: readonly Place[]) =>
+export const survey = (from: Namespace, places: readonly Place[], bound: DualStack = {}) =>
   ask<Record<string, number>[]>(
     from,
-    ['survey'],
+    [...binding(bound), 'survey'],
     places.map(({ address, port, protocol, count }) => `${address} ${port} ${protocol} ${count}\n`).join(''),
   );
 

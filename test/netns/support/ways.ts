@@ -15,6 +15,8 @@ export interface Way {
   /** What the test calls it. */
   readonly name: string;
   readonly from: Namespace;
+  /** Addresses that the sockets are bound to; those without one get what the kernel picks. */
+  readonly bound?: DualStack;
   readonly to: DualStack;
   readonly port: number;
   /** Names of those who answer, each of them. Nobody: what becomes of it instead, as `ETIMEDOUT`. */
@@ -27,9 +29,9 @@ export interface Way {
 async function walk(ways: readonly Way[]): Promise<{ found: string[]; wanted: string[] }> {
   const found: string[] = [];
   const wanted: string[] = [];
-  const walkFrom = async (from: Namespace) => {
+  const walkFrom = async ({ from, bound }: Pick<Way, 'from' | 'bound'>) => {
     const asked = ways
-      .filter((way) => way.from === from)
+      .filter((way) => way.from === from && way.bound === bound)
       .flatMap((way) =>
         FAMILIES.flatMap((family) => {
           const address = way.to[family];
@@ -41,6 +43,7 @@ async function walk(ways: readonly Way[]): Promise<{ found: string[]; wanted: st
     const outcomes = await survey(
       from,
       asked.map(({ way, ...place }) => ({ ...place, count: countOf(way.by) })),
+      bound,
     );
     for (const [i, { way, family, protocol }] of asked.entries()) {
       const line = (outcome: string) => `${way.name}, ${protocol} ${family}: ${outcome}`;
@@ -49,7 +52,10 @@ async function walk(ways: readonly Way[]): Promise<{ found: string[]; wanted: st
       wanted.push(...(typeof by === 'string' ? [by] : by.map((name) => `${name} ${sees[family]}`)).map(line));
     }
   };
-  await Promise.all([...new Set(ways.map(({ from }) => from))].map(walkFrom));
+  const starts = ways.filter(
+    (way, i) => ways.findIndex(({ from, bound }) => from === way.from && bound === way.bound) === i,
+  );
+  await Promise.all(starts.map(walkFrom));
   return { found: found.sort(), wanted: wanted.sort() };
 }
 

@@ -205,6 +205,49 @@ function getErrorBuffer(bytes: Uint8Array, at: number): ErrorBuffer {
   };
 }
 
+/** struct cube_tuple, 40 bytes */
+export interface CubeTuple<A = string> {
+  readonly src: A;
+  readonly dst: A;
+  readonly sport: number;
+  readonly dport: number;
+  readonly proto: number;
+}
+
+function putCubeTuple(bytes: Uint8Array, at: number, row: CubeTuple<string | Uint8Array>): void {
+  putAddress(bytes, at, row.src, 'CubeTuple.src');
+  putAddress(bytes, at + 16, row.dst, 'CubeTuple.dst');
+  putBe16(bytes, at + 32, row.sport, 'CubeTuple.sport');
+  putBe16(bytes, at + 34, row.dport, 'CubeTuple.dport');
+  putU8(bytes, at + 36, row.proto, 'CubeTuple.proto');
+  putZeros(bytes, at + 37, 3);
+}
+
+function getCubeTuple(bytes: Uint8Array, at: number): CubeTuple {
+  return {
+    src: getAddress(bytes, at),
+    dst: getAddress(bytes, at + 16),
+    sport: getBe16(bytes, at + 32),
+    dport: getBe16(bytes, at + 34),
+    proto: getU8(bytes, at + 36),
+  };
+}
+
+/** struct return_way, 4 bytes */
+export interface ReturnWay {
+  readonly seen: number;
+}
+
+function putReturnWay(bytes: Uint8Array, at: number, row: ReturnWay): void {
+  putU32(bytes, at, row.seen, 'ReturnWay.seen');
+}
+
+function getReturnWay(bytes: Uint8Array, at: number): ReturnWay {
+  return {
+    seen: getU32(bytes, at),
+  };
+}
+
 /** struct route_lengths, 8 bytes */
 export interface RouteLengths {
   readonly lengths: readonly number[];
@@ -425,6 +468,30 @@ export const replyScratch: MapCodec<number, ErrorBuffer, number, ErrorBuffer<str
   },
 };
 
+export const returns: MapCodec<CubeTuple, ReturnWay, CubeTuple<string | Uint8Array>> = {
+  name: 'returns',
+  type: 9,
+  maxEntries: 16384,
+  keySize: 40,
+  valueSize: 4,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 40, 'returns key');
+    putCubeTuple(bytes, at, row);
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 40, 'returns key');
+    return getCubeTuple(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'returns value');
+    putReturnWay(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'returns value');
+    return getReturnWay(bytes, at);
+  },
+};
+
 export const routeLengths: MapCodec<number, RouteLengths> = {
   name: 'route_lengths',
   type: 2,
@@ -611,6 +678,7 @@ export const maps = {
   own_addresses: ownAddresses,
   reply_buckets: replyBuckets,
   reply_scratch: replyScratch,
+  returns: returns,
   route_lengths: routeLengths,
   router_ports: routerPorts,
   routes_hash: routesHash,
