@@ -19,7 +19,7 @@ const fuzz = (name: string): Soak => ({
   what: `ten million random packets through ${name} and through its model: the same verdicts, bytes, counters and sessions`,
   part: 'kernel',
   files: [`test/kernel/fuzz-${name}.test.ts`],
-  env: { CUBEPLANE_FUZZ_PACKETS: '10000000', CUBEPLANE_FUZZ_STRETCH: '10000' },
+  env: { CUBEPLANE_FUZZ_PACKETS: '10000000', CUBEPLANE_FUZZ_STRETCH: '10000', CUBEPLANE_PLANTED: 'all' },
   times: 1,
 });
 
@@ -43,7 +43,7 @@ export const SOAKS: readonly Soak[] = [
     what: 'half a million random calls of real sockets, TCP and UDP, between random changes of Services: what each process meets, and what is counted, is what a model of the socket load balancer allows',
     part: 'kernel',
     files: ['test/kernel/fuzz-sockets.test.ts'],
-    env: { CUBEPLANE_FUZZ_CALLS: '500000' },
+    env: { CUBEPLANE_FUZZ_CALLS: '500000', CUBEPLANE_PLANTED: 'all' },
     times: 1,
   },
   {
@@ -178,5 +178,13 @@ export const SOAKS: readonly Soak[] = [
     files: ['test/e2e/system.test.ts'],
     env: {},
     times: 10,
+  },
+  {
+    name: 'conformance',
+    what: "upstream's tests of networking on a cluster with three real nodes: at least 210 pass, none fails, and each that is not run has its reason",
+    part: 'e2e',
+    files: ['test/e2e/conformance.test.ts'],
+    env: { CUBEPLANE_CONFORMANCE: 'all' },
+    times: 1,
   },
 ];

@@ -6,7 +6,7 @@ import { schema } from '../../src/cubes/bridge/schema.ts';
 import { BRIDGE_BUGS } from './fuzz/bridge-bugs.ts';
 import { BridgeNamespace } from './fuzz/bridge-namespace.ts';
 import { PACKETS } from './fuzz/campaign.ts';
-import { Planter } from './fuzz/planted.ts';
+import { Planter, planted } from './fuzz/planted.ts';
 
 jest.setTimeout(24 * 3_600_000);
 
@@ -43,7 +43,7 @@ test(`the bridge does with ${PACKETS} random frames what its model does`, async 
   expect(counters.filter((name) => !seen.has(name))).toEqual([]);
 });
 
-test.each(BRIDGE_BUGS)('a planted bug is found: $what', async (bug) => {
+test.each(planted(BRIDGE_BUGS))('a planted bug is found: $what', async (bug) => {
   const path = planter.build('bridge', bug);
   const { differences } = await namespace.run({ path, packets: 20_000, seed: 1 });
   expect(differences).not.toEqual([]);

@@ -5,7 +5,7 @@ import { schema } from '../../src/cubes/ddos-mitigator/schema.ts';
 import { campaign, PACKETS } from './fuzz/campaign.ts';
 import { MITIGATOR_BUGS } from './fuzz/mitigator-bugs.ts';
 import { openMitigator } from './fuzz/mitigator-subject.ts';
-import { Planter } from './fuzz/planted.ts';
+import { Planter, planted } from './fuzz/planted.ts';
 
 jest.setTimeout(24 * 3_600_000);
 
@@ -38,7 +38,7 @@ test(`the mitigator does with ${PACKETS} random packets at either hook what its 
 // each at one of the hooks, in turn
 const BUGS = MITIGATOR_BUGS.map((bug, i) => ({ ...bug, ...(HOOKS[i % 2] as (typeof HOOKS)[number]) }));
 
-test.each(BUGS)('a planted bug is found at $hook: $what', async ({ hook, object, ...bug }) => {
+test.each(planted(BUGS))('a planted bug is found at $hook: $what', async ({ hook, object, ...bug }) => {
   const path = planter.build(object, bug);
   const { differences } = await campaign((random) => openMitigator(random, { hook, path }), {
     packets: 20_000,

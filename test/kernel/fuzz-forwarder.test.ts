@@ -4,7 +4,7 @@ import { afterAll, expect, jest, test } from '@jest/globals';
 import { campaign, PACKETS } from './fuzz/campaign.ts';
 import { FORWARDER_BUGS } from './fuzz/forwarder-bugs.ts';
 import { openForwarder } from './fuzz/forwarder-subject.ts';
-import { Planter } from './fuzz/planted.ts';
+import { Planter, planted } from './fuzz/planted.ts';
 
 jest.setTimeout(24 * 3_600_000);
 
@@ -35,7 +35,7 @@ test(`the forwarder does with ${PACKETS} random packets what its model does`, as
   expect([...seen].toSorted()).toEqual(OUTCOMES.toSorted());
 });
 
-test.each(FORWARDER_BUGS)('a planted bug is found: $what', async (bug) => {
+test.each(planted(FORWARDER_BUGS))('a planted bug is found: $what', async (bug) => {
   const path = planter.build('forwarder', bug);
   const { differences } = await campaign((random) => openForwarder(random, { path }), {
     packets: 20_000,

@@ -2,7 +2,7 @@
 /** The rate limiter against a model of it, packet by packet; and the model against bugs. */
 import { afterAll, expect, jest, test } from '@jest/globals';
 import { campaign, PACKETS } from './fuzz/campaign.ts';
-import { Planter } from './fuzz/planted.ts';
+import { Planter, planted } from './fuzz/planted.ts';
 import { RATE_LIMITER_BUGS } from './fuzz/rate-limiter-bugs.ts';
 import { openRateLimiter } from './fuzz/rate-limiter-subject.ts';
 
@@ -26,7 +26,7 @@ test(`the rate limiter does with ${PACKETS} random packets what its model does`,
   expect([...seen].toSorted()).toEqual(OUTCOMES.toSorted());
 });
 
-test.each(RATE_LIMITER_BUGS)('a planted bug is found: $what', async (bug) => {
+test.each(planted(RATE_LIMITER_BUGS))('a planted bug is found: $what', async (bug) => {
   const path = planter.build('rate-limiter', bug);
   const { differences } = await campaign((random) => openRateLimiter(random, { path }), {
     packets: 20_000,

@@ -2,7 +2,7 @@
 /** The parser and cube_rewrite(), which every cube that translates relies on, against models; and these against bugs. */
 import { afterAll, expect, jest, test } from '@jest/globals';
 import { campaign, PACKETS } from './fuzz/campaign.ts';
-import { Planter } from './fuzz/planted.ts';
+import { Planter, planted } from './fuzz/planted.ts';
 import { REWRITE_BUGS } from './fuzz/rewrite-bugs.ts';
 import { openRewriter } from './fuzz/rewrite-subject.ts';
 
@@ -17,7 +17,7 @@ test(`${PACKETS} random packets are read and changed as their models say`, async
   expect(packets).toBeGreaterThanOrEqual(PACKETS);
 });
 
-test.each(REWRITE_BUGS)('a planted bug is found: $what', async (bug) => {
+test.each(planted(REWRITE_BUGS))('a planted bug is found: $what', async (bug) => {
   const path = planter.build('rewriter', bug);
   const { differences } = await campaign((random) => openRewriter(random, path), {
     packets: 20_000,
