@@ -17,7 +17,7 @@ import { imageName } from '../harness/real/images.ts';
 import { Admin } from './real/admin.ts';
 import { drainAndReboot } from './real/drain.ts';
 import { scaleThereAndBack, untilBackendsGone } from './real/scaling.ts';
-import { replaceAgents } from './real/upgrade.ts';
+import { replaceAgents, stopAtFirstNode } from './real/upgrade.ts';
 
 /** Pods of the Deployment that is scaled; `npm run soak` asks for more. */
 const PODS = Number(process.env.CUBEPLANE_CLUSTER_PODS ?? 12);
@@ -215,6 +215,10 @@ test(`a Deployment scaled 1 → ${PODS} → 1: all are reached, and nothing of t
 
 test('agents restarted, upgraded and taken back under load: no connection is lost or refused', async () => {
   await replaceAgents(await Admin.of(NAME), NODES, told);
+});
+
+test('an upgrade whose programs the kernel refuses stops at the first node', async () => {
+  await stopAtFirstNode(await Admin.of(NAME), NODES);
 });
 
 test('a node drained and booted under load: the other one is reached all the time, and pods come back', async () => {

@@ -3,7 +3,7 @@ import { expect } from '@jest/globals';
 import { rebootNode } from '../../harness/real/reboot.ts';
 import type { ClientReport } from '../../harness/traffic.ts';
 import { until } from '../../harness/until.ts';
-import type { Admin } from './admin.ts';
+import type { Admin, Traces } from './admin.ts';
 import { expectNoFailure, LoadOutside, LoadPod, nodePortTarget, serviceTarget, withServers } from './load.ts';
 
 /** Its servers are on both nodes, and move. */
@@ -79,8 +79,16 @@ async function reboot(
     log(`${name} (the node itself): ${requests} answered, ${summary(failures)}`);
   await expectNoFailure(admin, [stays, leaves], reports);
   await expectReached(admin, stays, leaves);
-  const { pairs, leases, pods, namespaces } = await admin.traces(leaves);
-  expect({ leases, pods, namespaces }).toEqual({ leases: pairs, pods: pairs, namespaces: pairs });
+  let traces: Traces = {};
+  await until(
+    'the node has what its pods need, and nothing of those before',
+    async () => {
+      traces = await admin.traces(leaves);
+      return new Set([traces.pairs, traces.leases, traces.pods, traces.namespaces]).size === 1;
+    },
+    30_000,
+    () => JSON.stringify(traces),
+  );
 }
 
 function summary(failures: ClientReport['failures']): string {

@@ -30,6 +30,20 @@ async function programsOf(admin: Admin, node: string): Promise<string[]> {
     .sort();
 }
 
+/** Gives the nodes a next image of that tag; its name. */
+async function importNext(
+  admin: Admin,
+  nodes: readonly string[],
+  tag: string,
+  options: { readonly broken?: boolean } = {},
+): Promise<string> {
+  // Where machines see it.
+  const { name, archive } = await makeNextImage(join(labDisk(admin.lab.id), tag), tag, options);
+  for (const node of nodes)
+    await admin.inMachine(node, 'ctr', '--namespace', 'k8s.io', 'images', 'import', archive);
+  return name;
+}
+
 /**
  * The DaemonSet of agents restarted, upgraded to an image with other programs, and taken back, under load between pods of two nodes, through
  * a Service, and from outside through a port of a node: no connection is lost, none is refused.
@@ -39,11 +53,8 @@ export async function replaceAgents(
   nodes: readonly [string, string],
   log: (line: string) => void,
 ): Promise<void> {
-  // Where machines see it.
-  const next = await makeNextImage(join(labDisk(admin.lab.id), 'next'), NEXT);
-  for (const node of nodes)
-    await admin.inMachine(node, 'ctr', '--namespace', 'k8s.io', 'images', 'import', next.archive);
-  await withServers(admin, [{ name: SERVER, replicas: 2 }], () => replace(admin, nodes, next.name, log));
+  const image = await importNext(admin, nodes, NEXT);
+  await withServers(admin, [{ name: SERVER, replicas: 2 }], () => replace(admin, nodes, image, log));
 }
 
 async function replace(
@@ -102,4 +113,22 @@ async function replace(
   log(
     `${sum} requests of ${all.length} clients, all answered, the slowest in ${Math.max(...all.map(({ slowest }) => slowest))} ms`,
   );
+}
+
+/** An image whose programs no kernel takes comes to one node, where the chain stays as it was, and to no other. */
+export async function stopAtFirstNode(admin: Admin, nodes: readonly string[]): Promise<void> {
+  const image = await importNext(admin, nodes, 'broken', { broken: true });
+  const programs = async () => await Promise.all(nodes.map((node) => programsOf(admin, node)));
+  const before = await programs();
+  await admin.system('set', 'image', AGENTS, `agent=${image}`);
+  try {
+    const status = admin.system('rollout', 'status', AGENTS, '--timeout=30s');
+    await expect(status).rejects.toThrow(/1 out of 2 new pods have been updated|timed out/);
+    const updated = await admin.system('get', AGENTS, '-o', 'jsonpath={.status.updatedNumberScheduled}');
+    expect(updated).toBe('1');
+    expect(await programs()).toEqual(before);
+  } finally {
+    await admin.system('rollout', 'undo', AGENTS);
+    await admin.system('rollout', 'status', AGENTS, '--timeout=120s');
+  }
 }

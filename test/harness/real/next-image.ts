@@ -9,12 +9,14 @@ import { makeLayer } from '../../../scripts/images/layer.ts';
 import { ROOT } from '../checkout.ts';
 
 /**
- * An image like the one of `npm run images`, but with other object files for the kernel, of which agents load their own: behind the
- * end of an ELF file nobody looks. Writes it into a folder; its name, with `tag`, and the path of its archive.
+ * An image like the one of `npm run images`, but with other object files for the kernel, of which agents load their own. They do the
+ * same, as behind the end of an ELF file nobody looks, or are `broken`, and no kernel takes them. Writes it into a folder; its name,
+ * with `tag`, and the path of its archive.
  */
 export async function makeNextImage(
   directory: string,
   tag: string,
+  options: { readonly broken?: boolean } = {},
 ): Promise<{ readonly name: string; readonly archive: string }> {
   const objects = 'build/bpf';
   const changed = join(directory, 'objects');
@@ -26,7 +28,8 @@ export async function makeNextImage(
   for (const name of names) {
     const path = `${HOME}/${objects}/${name}`;
     if (!wanted.has(path)) continue;
-    const text = Buffer.concat([await readFile(join(ROOT, objects, name)), Buffer.from(tag)]);
+    const whole = options.broken === true ? Buffer.alloc(0) : await readFile(join(ROOT, objects, name));
+    const text = Buffer.concat([whole, Buffer.from(tag)]);
     await writeFile(join(changed, name), text);
     entries.push(file(path, join(changed, name)));
   }
