@@ -15,8 +15,11 @@ test.each([[['--help']], [['--light', '-h']], [[]]])('%j shows what there is', (
 });
 
 test.each([
-  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig, kubectl, exec'],
+  [['--light', 'upp'], 'unknown command upp: up, down, status, kubeconfig, kubectl, reboot, exec'],
   [['--light', 'node', 'node-1'], 'exec NODE PROGRAM ARG ...'],
+  [['reboot'], 'reboot NODE'],
+  [['reboot', 'node-1', 'node-2'], 'reboot NODE'],
+  [['--light', 'reboot', 'node-1'], 'reboot: nodes of the light cluster are no machines'],
   [['exec', 'node-1'], 'exec NODE PROGRAM ARG ...'],
   [['up', '--nodes', '11'], '--nodes 11: a number from 1 to 10'],
   [['up', '--provider', 'magic'], '--provider magic: '],

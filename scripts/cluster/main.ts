@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseArgs } from 'node:util';
+import { stderrLog } from '../../test/harness/progress.ts';
 import {
   PROVIDERS,
   PROXY_MODES,
   type ProviderName,
   type ProxyMode,
 } from '../../test/harness/real/provider.ts';
+import { rebootNode } from '../../test/harness/real/reboot.ts';
 import { isUsageError, UsageError } from '../../test/harness/usage.ts';
 import { MOST_NODES, startLight, startReal } from './kinds.ts';
 import { create, describe, type Found, find, foreground, type Kind, remove, type State } from './state.ts';
@@ -21,6 +23,7 @@ Commands:
   status          whether it runs, and where
   kubeconfig      path of the administrator's kubeconfig
   kubectl ARG ... kubectl against it: npm run --silent cluster -- kubectl get pods -A
+  reboot NODE     cut its power and start it anew, with what was on its disk; not with --light
   exec NODE PROGRAM ARG ...
                   a program of the node: npm run --silent cluster -- exec node-1 crictl ps ("node" is the same)
 
@@ -40,7 +43,7 @@ Needs root. The first "up" on a machine compiles Kubernetes (10 to 15 minutes on
 docs/real-cluster.md says what it can do.
 `;
 
-const COMMANDS = ['up', 'down', 'status', 'kubeconfig', 'kubectl', 'exec', 'node'];
+const COMMANDS = ['up', 'down', 'status', 'kubeconfig', 'kubectl', 'reboot', 'exec', 'node'];
 /** Those that take a program or its arguments, which are not ours. */
 const RUNNING = new Set(['kubectl', 'exec', 'node']);
 
@@ -78,6 +81,18 @@ async function status(which: Which): Promise<number> {
     const onNode = `on a node   ${commandOf(which)} exec ${node?.name} PROGRAM ARG ...`;
     process.stdout.write(`${[...lines, onNode].join('\n')}\n`);
     return ready ? 0 : 1;
+  });
+}
+
+async function reboot(which: Which, names: readonly string[]): Promise<number> {
+  const [node] = names;
+  if (which.kind === 'light') throw new UsageError('reboot: nodes of the light cluster are no machines');
+  if (node === undefined || names.length > 1) throw new UsageError('reboot NODE');
+  return await withState(which, async ({ id, state: { nodes } }) => {
+    if (!nodes.some(({ name }) => name === node))
+      throw new UsageError(`no node ${node}: ${nodes.map(({ name }) => name).join(', ')}`);
+    await rebootNode(id, node, stderrLog);
+    return 0;
   });
 }
 
@@ -148,7 +163,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   if (!COMMANDS.includes(command))
     throw new UsageError(`unknown command ${command}: ${COMMANDS.slice(0, -1).join(', ')}`);
-  if (more.length > 0) throw new UsageError(`${more[0]}: "${command}" takes no argument`);
+  if (more.length > 0 && command !== 'reboot')
+    throw new UsageError(`${more[0]}: "${command}" takes no argument`);
   const kind: Kind = values.light ? 'light' : 'real';
   const { name = kind } = values;
   if (!/^[a-z0-9][a-z0-9-]{0,30}$/.test(name))
@@ -179,6 +195,8 @@ async function main(argv: readonly string[]): Promise<number> {
         process.stdout.write(`${state.kubeconfig}\n`);
         return 0;
       });
+    case 'reboot':
+      return await reboot(which, more);
     case 'kubectl':
       return await withState(which, ({ state }) => foreground([...kubectlOf(state), ...theirs]));
     default:

@@ -7,7 +7,7 @@ import { type Entry, file, folder, link, text, tree } from './entry.ts';
 import { type Lock, type Module, moduleEntries, productionModules } from './modules.ts';
 
 /** Where the project is in the image. Not below a node_modules: there Node strips no types. */
-const HOME = 'usr/lib/cubeplane';
+export const HOME = 'usr/lib/cubeplane';
 /**
  * What the agent starts (src/dataplane/kernel), and env, by which a script finds node. No mount: a BPF file system that the agent
  * mounted in its container would go with it, and the network of the node too.

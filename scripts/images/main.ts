@@ -9,7 +9,7 @@ import { formatElapsed } from '../../test/harness/progress.ts';
 import { documentsOf, type Image, NAME, writeArchive } from './archive.ts';
 import { billOf } from './bill.ts';
 import { collectContents } from './contents.ts';
-import { makeLayer } from './layer.ts';
+import { ARCHITECTURE, makeImage } from './image.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const HELP = `Makes the container image of agent and operator, without a registry and without root.
@@ -27,7 +27,6 @@ The same sources give the same image, byte by byte. Needs Debian: libraries and 
 docs/installation.md says how to install it.
 `;
 
-const ARCHITECTURE = 'amd64';
 const started = Date.now();
 const say = (line: string) =>
   process.stderr.write(`${formatElapsed(Date.now() - started).padStart(5)}  ${line}\n`);
@@ -53,25 +52,10 @@ async function main(argv: readonly string[]): Promise<number> {
   say(
     `node ${contents.nodeVersion}, files of ${contents.packages.length} Debian packages, ${contents.modules.length} npm packages`,
   );
-  const layers = [];
-  for (const { name, entries } of contents.layers) {
-    const layer = await makeLayer(name, entries, join(ROOT, 'build/images/layers'));
-    say(`layer ${name}: ${entries.length} files, ${megabytes(layer.size)} compressed`);
-    layers.push(layer);
-  }
   const { version } = contents;
-  const image: Image = {
-    name: `${values.name}:${version}`,
-    architecture: ARCHITECTURE,
-    entrypoint: ['cubeplane'],
-    labels: {
-      'org.opencontainers.image.title': 'cubeplane',
-      'org.opencontainers.image.description': 'Agent and operator of Cubeplane',
-      'org.opencontainers.image.version': version,
-      'org.opencontainers.image.licenses': 'Apache-2.0',
-    },
-    layers,
-  };
+  const image = await makeImage(ROOT, values.name, contents, ({ name, size }, files) =>
+    say(`layer ${name}: ${files} files, ${megabytes(size)} compressed`),
+  );
   const path = join(output, `cubeplane-${version}-${ARCHITECTURE}`);
   const { digest } = documentsOf(image);
   const changed = await keep(image, `${path}.oci.tar`, digest);

@@ -172,6 +172,14 @@ export const SOAKS: readonly Soak[] = [
     times: 1,
   },
   {
+    name: 'cluster-life',
+    what: 'the life of a cluster with kubelets under load: a Deployment scaled 1, 50, 1, agents restarted, upgraded and taken back, a node drained and booted: nothing lost, nothing left',
+    part: 'e2e',
+    files: ['test/e2e/real-cluster.test.ts'],
+    env: { CUBEPLANE_CLUSTER_PODS: '50' },
+    times: 3,
+  },
+  {
     name: 'scaling',
     what: 'a Service scaled 4, 1, 0, 4 under load by kubectl, and a dead agent: no request fails but those to nobody',
     part: 'e2e',

@@ -58,6 +58,8 @@ export class InForce {
   readonly #tunnels = new Map<string, readonly TunnelSource[]>();
   /** Cubes that the kernel refused, until they are tried again. */
   readonly refused = new Map<string, Refused>();
+  /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
+  readonly kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   /** In force, and in the kernel. */
   effective: EffectiveSet = NOTHING;
   /** Of the last round; it comes into force when the kernel holds it. */

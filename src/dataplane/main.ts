@@ -8,7 +8,7 @@ import type { CniOptions } from './cni/installation.ts';
 import { Cni } from './cni/main.ts';
 import { AgentError } from './errors.ts';
 import { serveMetrics } from './inspect/metrics-server.ts';
-import { serveProxyHealth } from './inspect/proxy-health.ts';
+import { isWorking, serveProxyHealth } from './inspect/proxy-health.ts';
 import { AgentServer } from './server.ts';
 
 export interface RunOptions extends Omit<AgentOptions, 'types'>, Partial<Pick<AgentOptions, 'types'>> {
@@ -37,7 +37,10 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
     );
   }
   let cni: Cni | undefined;
+  // What an agent of before has left in the kernel says nothing about this one.
+  let isProgrammed = false;
   const afterRound = () => {
+    isProgrammed ||= agent.facts.isProgrammed;
     options.afterRound?.();
     cni?.afterRound();
   };
@@ -54,8 +57,10 @@ export async function runAgent(options: RunOptions): Promise<RunningAgent> {
   try {
     if (options.metricsAddress !== undefined)
       servers.push(
-        await serveMetrics(options.metricsAddress, () =>
-          agent.inspection.metrics({ ...agent.health(), ...(cni && { afterwork: cni.waiting }) }),
+        await serveMetrics(
+          options.metricsAddress,
+          () => agent.inspection.metrics({ ...agent.health(), ...(cni && { afterwork: cni.waiting }) }),
+          () => isProgrammed && isWorking(agent.proxyHealth, Date.now()),
         ),
       );
     if (options.healthzAddress !== undefined)

@@ -22,6 +22,8 @@ export interface NodeFacts {
   readonly notReady: string | undefined;
   /** A chain serves the pods that are there. */
   readonly servesPods: boolean;
+  /** All objects are known, and the kernel holds what they say, by the programs of this release. */
+  readonly isProgrammed: boolean;
   /** Clients outside reach Services by ports of the node, so that they can reach pods so. */
   readonly servesNodePorts: boolean;
   /** A cube limits the bandwidth of the node's pods. */
@@ -44,6 +46,7 @@ export function nodeFacts(store: Store, reconciler: Reconciler, failure: Failure
     mtu: inForce.podMtu(network),
     notReady: reasonNotReady(servesPods, isLinked, failure),
     servesPods,
+    isProgrammed: store.isSynced && servesPods && failure === undefined && inForce.kept.size === 0,
     servesNodePorts: [...inForce.effective.cubes.values()].some(servesNodePorts),
     servesLimits: [...inForce.effective.cubes.values()].some(servesLimits),
   };

@@ -54,8 +54,6 @@ export class Reconciler {
   readonly packets: AgentPackets;
   /** Cubes whose rows do not fit or could not be written; they stay in the kernel as they were. */
   readonly rowFailures = new Map<string, Failure>();
-  /** Cubes that stay on an older program, because the kernel refuses the one that the same object asks for now. */
-  readonly #kept = new Map<string, { readonly refused: string; readonly hash: string }>();
   /** Numbers of pods' interfaces at which a filter does for now. */
   readonly newDevices = new Set<number>();
   network: NetworkView = { interfaces: new Map(), uplink: undefined, hostRoutes: [] };
@@ -148,7 +146,7 @@ export class Reconciler {
     const plans = new Map<string, InstancePlan>();
     for (const [key, cube] of accepted.graph.cubes) {
       const wanted = planInstance(cube, node, this.#objectHashes.get(objectOf(cube)) ?? 'missing');
-      const kept = this.#kept.get(key);
+      const kept = this.inForce.kept.get(key);
       plans.set(key, kept?.refused === wanted.hash ? { ...wanted, hash: kept.hash } : wanted);
     }
     const input = {
@@ -339,7 +337,7 @@ export class Reconciler {
         done++;
       });
       for (const { instance } of images?.values() ?? []) {
-        if (!this.#kept.has(instance.cubeKey)) this.rowFailures.delete(instance.cubeKey);
+        if (!this.inForce.kept.has(instance.cubeKey)) this.rowFailures.delete(instance.cubeKey);
       }
       if (actions.some(({ op }) => op === 'Flip')) {
         const ms = Math.round(performance.now() - startedAt);
@@ -381,7 +379,7 @@ export class Reconciler {
       .map(([key]) => splitInstanceKey(key))
       .find((instance) => instance.cube === running.instance.cubePin);
     if (older !== undefined && inForce?.uid === uid && inForce.generation === generation) {
-      this.#kept.set(cube.key, { refused: running.plan.hash, hash: older.hash });
+      this.inForce.kept.set(cube.key, { refused: running.plan.hash, hash: older.hash });
       this.rowFailures.set(cube.key, failure);
     } else {
       this.inForce.refused.set(cube.key, { uid, generation, ...failure });
@@ -390,11 +388,11 @@ export class Reconciler {
 
   /** Whether anything was refused that may be tried again. */
   get hasRefused(): boolean {
-    return this.inForce.refused.size + this.#kept.size > 0;
+    return this.inForce.refused.size + this.inForce.kept.size > 0;
   }
 
   retryRefused(): void {
     this.inForce.refused.clear();
-    this.#kept.clear();
+    this.inForce.kept.clear();
   }
 }

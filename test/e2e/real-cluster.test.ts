@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run cluster`: two real nodes whose network is config/default from the image; what pods reach in both families, cluster DNS,
- * a rolling update under load, and nothing left afterwards.
+ * and the life of a cluster under load: a rolling update, a Deployment scaled, agents upgraded and taken back, a node drained and
+ * booted. Nothing is left afterwards.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -13,8 +14,14 @@ import { hierarchies } from '../harness/hierarchies.ts';
 import { detachedLabs, isAlive, labDirectory, labDisk, labNamespaces, labPins } from '../harness/lab.ts';
 import { run } from '../harness/process.ts';
 import { imageName } from '../harness/real/images.ts';
+import { Admin } from './real/admin.ts';
+import { drainAndReboot } from './real/drain.ts';
+import { scaleThereAndBack, untilBackendsGone } from './real/scaling.ts';
+import { replaceAgents, stopAtFirstNode } from './real/upgrade.ts';
 
-jest.setTimeout(300_000);
+/** Pods of the Deployment that is scaled; `npm run soak` asks for more. */
+const PODS = Number(process.env.CUBEPLANE_CLUSTER_PODS ?? 12);
+jest.setTimeout(300_000 + PODS * 5_000);
 
 const MAIN = join(import.meta.dirname, '../../scripts/cluster/main.ts');
 /** Of this run alone: other clusters of the machine are none of its business. */
@@ -111,7 +118,7 @@ spec:
 ---
 `;
 
-const NODES = ['node-1', 'node-2'];
+const NODES = ['node-1', 'node-2'] as const;
 const bracket = (address: string) => (address.includes(':') ? `[${address}]` : address);
 const curl = async (pod: string, url: string) =>
   await execIn(pod, 'curl', '--silent', '--show-error', '--max-time', '5', url);
@@ -198,6 +205,28 @@ test('a rolling update under load fails no request', async () => {
   const { status, stdout, stderr } = await load;
   expect([status, stderr]).toEqual([0, '']);
   expect(Number(stdout)).toBeGreaterThan(20);
+});
+
+const told = (line: string) => process.stderr.write(`${line}\n`);
+
+test(`a Deployment scaled 1 → ${PODS} → 1: all are reached, and nothing of those that go stays`, async () => {
+  await scaleThereAndBack(await Admin.of(NAME), { count: PODS, nodes: NODES, client: 'client-node-1' }, told);
+});
+
+test('agents restarted, upgraded and taken back under load: no connection is lost or refused', async () => {
+  await replaceAgents(await Admin.of(NAME), NODES, told);
+});
+
+test('an upgrade whose programs the kernel refuses stops at the first node', async () => {
+  await stopAtFirstNode(await Admin.of(NAME), NODES);
+});
+
+test('a node drained and booted under load: the other one is reached all the time, and pods come back', async () => {
+  await drainAndReboot(await Admin.of(NAME), { stays: 'node-1', leaves: 'node-2' }, told);
+});
+
+test('backends of the pods that were scaled away are gone from the kernel', async () => {
+  await untilBackendsGone(await Admin.of(NAME), NODES);
 });
 
 test('one that is killed while it starts goes, beside one that runs on, whose addresses are the same', async () => {

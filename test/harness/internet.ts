@@ -22,6 +22,9 @@ export async function createInternet(underlay: Underlay): Promise<Machine> {
 }
 
 /** Makes it the machine's default gateway. */
-export async function routeToInternet({ namespace }: Machine, { addresses }: Machine): Promise<void> {
+export async function routeToInternet(
+  { namespace }: Machine,
+  { addresses }: Pick<Machine, 'addresses'>,
+): Promise<void> {
   await namespace.ip(`route add default via ${addresses.ipv4}`, `route add default via ${addresses.ipv6}`);
 }

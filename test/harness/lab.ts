@@ -118,6 +118,11 @@ export async function openLab(purpose: string, options: LabOptions = {}): Promis
   return lab;
 }
 
+/** A run that goes on without the process that made it, for another one: what that starts ends with the run. */
+export async function attachLab(id: string): Promise<Lab> {
+  return new Lab(id, join(await cgroupRoot(), `${NAME_PREFIX}-${id}`), { detached: true });
+}
+
 /** Copies the log files of a run, folder by folder. */
 async function copyLogs(from: string, to: string): Promise<void> {
   for (const entry of readdirSync(from, { recursive: true, withFileTypes: true })) {

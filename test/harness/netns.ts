@@ -110,13 +110,18 @@ export class Namespace {
   }
 }
 
+/** A namespace of a lab that is there. */
+export function namespaceOf(lab: Lab, name: string, options: NamespaceOptions = {}): Namespace {
+  return new Namespace(lab, name, options.cgroup ?? join(lab.cgroup, name));
+}
+
 /** Makes a namespace with its loopback up. It goes with the lab. */
 export async function createNamespace(
   lab: Lab,
   name: string,
   options: NamespaceOptions = {},
 ): Promise<Namespace> {
-  const namespace = new Namespace(lab, name, options.cgroup ?? join(lab.cgroup, name));
+  const namespace = namespaceOf(lab, name, options);
   await mkdir(namespace.directory, { recursive: true });
   await createCgroup(namespace.cgroup);
   await run(['ip', 'netns', 'add', namespace.kernelName]);

@@ -2,7 +2,16 @@
 import { join } from 'node:path';
 import { withoutLength } from './addresses.ts';
 import type { Lab } from './lab.ts';
-import { connect, createNamespace, type Namespace, setPairChecksumOffload, type VethEnd } from './netns.ts';
+import {
+  connect,
+  createNamespace,
+  deleteNamespace,
+  type Namespace,
+  namespaceOf,
+  setPairChecksumOffload,
+  type VethEnd,
+} from './netns.ts';
+import { until } from './until.ts';
 
 /** Both families of one interface; either may be absent. */
 export interface DualStack {
@@ -12,6 +21,7 @@ export interface DualStack {
 
 /** The prefixes of the underlay, from RFC 2544's benchmarking block and a unique local one. */
 export const UNDERLAY = { ipv4: '198.18.0.', ipv4Length: 24, ipv6: 'fd00:18::', ipv6Length: 64 } as const;
+const UNDERLAY_NAME = 'underlay';
 /** Host numbers of the underlay; nodes count from here. */
 const FIRST_NODE = 11;
 export const CONTROL_PLANE_HOST = 10;
@@ -71,9 +81,14 @@ export interface PodOptions {
 }
 
 export async function createUnderlay(lab: Lab, mtu = 1500): Promise<Underlay> {
-  const namespace = await createNamespace(lab, 'underlay');
+  const namespace = await createNamespace(lab, UNDERLAY_NAME);
   await namespace.ip('link add br0 type bridge', 'link set br0 up');
   return { lab, namespace, mtu };
+}
+
+/** The underlay of a lab that runs, for another process than its maker's. */
+export function underlayOf(lab: Lab, mtu = 1500): Underlay {
+  return { lab, namespace: namespaceOf(lab, UNDERLAY_NAME), mtu };
 }
 
 /** Plugs a new machine into the underlay, with host number `host` (1–250) in both prefixes. */
@@ -97,6 +112,16 @@ export async function setUnderlayOffload(machine: Machine, on: boolean): Promise
   const host = Number(machine.addresses.ipv4.split('.')[3]);
   const port = { namespace: machine.underlay.namespace, device: `port${host}` };
   await setPairChecksumOffload([{ namespace: machine.namespace, device: 'eth0' }, port], on);
+}
+
+/** Takes a machine away from the underlay, before the lab ends. Its programs must have ended: they would keep it there. */
+export async function unplug({ name, namespace, underlay, addresses }: Omit<Machine, 'mac'>): Promise<void> {
+  await deleteNamespace(namespace);
+  const port = `port${addresses.ipv4.split('.')[3]}`;
+  const isGone = async () =>
+    !(await underlay.namespace.ipJson('link show')).some(({ ifname }) => ifname === port);
+  // The kernel takes a namespace apart in its own time.
+  await until(`${name} is unplugged (nothing keeps it alive)`, isGone, 30_000);
 }
 
 export interface NodeOptions {

@@ -32,6 +32,8 @@ export interface LoadOptions {
   /** Connections held open, each asking every 20 ms. */
   readonly long?: number;
   readonly udp?: boolean;
+  /** Milliseconds after which no answer is a failure; 3000 by default. */
+  readonly timeout?: number;
   /** Ends after so many short requests; 0: until {@link Load.end}. */
   readonly count?: number;
 }
@@ -58,6 +60,13 @@ export class Load {
   }
 }
 
+/** What client.ts is called with. */
+export function clientArguments(address: string, port: number, options: LoadOptions): string[] {
+  const { udp, ...numbers } = options;
+  const flags = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  return [address, String(port), ...flags, ...(udp ? ['--udp'] : [])];
+}
+
 /** Starts a client in a namespace; resolves when it sends. */
 export async function startLoad(
   namespace: Namespace,
@@ -65,11 +74,7 @@ export async function startLoad(
   port: number,
   options: LoadOptions = {},
 ): Promise<Load> {
-  const argv = [process.execPath, `${TOOLS}client.ts`, address, String(port)];
-  if (options.every !== undefined) argv.push('--every', String(options.every));
-  if (options.long !== undefined) argv.push('--long', String(options.long));
-  if (options.count !== undefined) argv.push('--count', String(options.count));
-  if (options.udp) argv.push('--udp');
+  const argv = [process.execPath, `${TOOLS}client.ts`, ...clientArguments(address, port, options)];
   const running = await namespace.start(`client-${++started}`, argv);
   await running.waitForOutput(/ready/);
   return new Load(running);

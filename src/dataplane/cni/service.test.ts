@@ -114,6 +114,7 @@ describe('calls', () => {
       mtu: { device: 1500, route: 1450 },
       notReady: undefined,
       servesPods: true,
+      isProgrammed: true,
       servesNodePorts: true,
       servesLimits: false,
     };

@@ -3,16 +3,30 @@ import { createServer, type Server } from 'node:http';
 import { textOf } from '../errors.ts';
 import { listenOn } from './listen.ts';
 
-/** Serves `/metrics` and `/healthz` on an address such as `127.0.0.1:9465`. Throws AgentError InvalidRequest. */
-export async function serveMetrics(address: string, metrics: () => Promise<string>): Promise<Server> {
+/**
+ * Serves `/metrics`, `/healthz` (the process runs) and `/readyz` (503 until `isReady`) on an address such as `127.0.0.1:9465`. Throws
+ * AgentError InvalidRequest.
+ */
+export async function serveMetrics(
+  address: string,
+  metrics: () => Promise<string>,
+  isReady: () => boolean,
+): Promise<Server> {
   const server = createServer((request, response) => {
     if (request.url === '/healthz') {
       response.end('ok\n');
       return;
     }
+    if (request.url === '/readyz') {
+      response.statusCode = isReady() ? 200 : 503;
+      response.end(
+        isReady() ? 'ok\n' : 'the chain is not in the kernel, or not by the programs of this release\n',
+      );
+      return;
+    }
     if (request.url !== '/metrics') {
       response.statusCode = 404;
-      response.end('there are /metrics and /healthz\n');
+      response.end('there are /metrics, /healthz and /readyz\n');
       return;
     }
     metrics().then(

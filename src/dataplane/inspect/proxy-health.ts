@@ -35,18 +35,23 @@ export function works(failingSince: number | undefined, now = Date.now()): boole
   return failingSince === undefined || now - failingSince < PATIENCE_MS;
 }
 
+/** Whether the node's network works. */
+export function isWorking({ servesPods, failingSince }: ProxyHealth, now: number): boolean {
+  return servesPods && works(failingSince, now);
+}
+
 /** The answer to a path; undefined: there is no such path. Pure. */
 export function proxyHealthAnswer(path: string, health: ProxyHealth, now: number): HealthAnswer | undefined {
   if (path !== '/healthz' && path !== '/livez') return undefined;
-  const { servesPods, failingSince, taints, isLeaving } = health;
-  const isWorking = servesPods && works(failingSince, now);
+  const { failingSince, taints, isLeaving } = health;
+  const hasNetwork = isWorking(health, now);
   const nodeEligible = !isLeaving && !taints.includes(LEAVING_TAINT);
   const times = {
     lastUpdated: new Date(failingSince ?? now).toISOString(),
     currentTime: new Date(now).toISOString(),
   };
-  if (path === '/livez') return { status: isWorking ? 200 : 503, body: times };
-  return { status: isWorking && nodeEligible ? 200 : 503, body: { ...times, nodeEligible } };
+  if (path === '/livez') return { status: hasNetwork ? 200 : 503, body: times };
+  return { status: hasNetwork && nodeEligible ? 200 : 503, body: { ...times, nodeEligible } };
 }
 
 /** Serves it on an address such as `[::]:10256`. Throws AgentError InvalidRequest. */

@@ -20,6 +20,7 @@ import { ensureImages } from './images.ts';
 import { prepareNode, type RealNode, startKubelet } from './node.ts';
 import { podPrefixes, routeToPods } from './pod-prefixes.ts';
 import { installProvider, type ProviderName, type ProxyMode, providerArchives } from './provider.ts';
+import { rememberBoot } from './reboot.ts';
 
 const COREDNS = join(import.meta.dirname, 'coredns.yaml');
 const SCHEDULER = 'system:kube-scheduler';
@@ -79,11 +80,14 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
   const hosts = [{ name: 'control-plane', addresses: { ipv4, ipv6 } }, ...bare]
     .map(({ name, addresses }) => `${addresses.ipv4} ${name}\n${addresses.ipv6} ${name}\n`)
     .join('');
+  const optionsOf = (name: string) => ({
+    ...{ binaries, hosts, apiServerClientCa: certificate.crt },
+    disk: join(labDisk(lab.id), name),
+  });
   const preparing = Promise.all(
     bare.map(async (node) => {
       await routeToInternet(node, internet);
-      const disk = join(labDisk(lab.id), node.name);
-      return await prepareNode(node, { binaries, hosts, disk, apiServerClientCa: certificate.crt, archives });
+      return await prepareNode(node, { ...optionsOf(node.name), archives });
     }),
   );
   // Its failure is reported where it is awaited.
@@ -111,7 +115,15 @@ export async function startRealCluster(lab: Lab, options: RealOptions = {}): Pro
   log(`${names.length} machines run containerd, and have the images`);
   const taint =
     provider === 'none' || provider === 'bridge' ? undefined : { key: NETWORK_TAINT, effect: 'NoSchedule' };
-  for (const node of nodes) await startKubelet(node, cluster.kubeconfigOf(userOf(node.node.name)), taint);
+  for (const [index, real] of nodes.entries()) {
+    const { name, addresses } = real.node;
+    const kubeconfig = cluster.kubeconfigOf(userOf(name));
+    const kubelet = { kubeconfig, ...(taint === undefined ? {} : { taint }) };
+    await startKubelet(real, kubelet);
+    const boot = { ...optionsOf(name), index, addresses, gateway: internet.addresses, kubelet };
+    // Others' programs run beside kubelet, where nobody would start them again.
+    if (provider === 'cubeplane' || provider === 'none') await rememberBoot(real.node, boot);
+  }
   await waitForPrefixes(cluster, nodes);
   await cluster.kubectl(['apply', '-f', COREDNS]);
   log('kubelets run, and nodes are registered');

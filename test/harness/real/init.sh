@@ -4,7 +4,7 @@
 # of its own where a node writes, then does nothing.
 #   init.sh NAME DIRECTORY DISK PAUSE
 # DIRECTORY holds what goes in (cgroups: "TYPE OPTIONS PATH" a line; etc/: files for /etc) and out (pid, ready).
-# DISK is for what would fill memory.
+# DISK is for what would fill memory, and for what outlives the machine: the next one of this name finds it.
 set -eu
 name=$1 directory=$2 disk=$3 pause=$4
 
@@ -28,7 +28,7 @@ while read -r type options path; do
 done <"$directory/cgroups"
 for controller in $(cat "$cgroup2/cgroup.controllers"); do echo "+$controller" >"$cgroup2/cgroup.subtree_control"; done
 
-# What the node writes stays in memory, and in the machine.
+# What the node writes elsewhere stays in memory, and in the machine.
 own=$directory/own
 mkdir -p "$own"
 mount -t tmpfs -o mode=755 tmpfs "$own"
@@ -39,14 +39,13 @@ for folder in etc var opt; do
   mkdir -p "$own/upper/$folder" "$own/work/$folder"
   mount -t overlay -o "lowerdir=/$folder,upperdir=$own/upper/$folder,workdir=$own/work/$folder" overlay "/$folder"
 done
-for folder in var/lib/containerd var/lib/kubelet var/log; do
+# What a machine that starts anew finds again. The network of the host's own runtime, if it has one, is none of this node's.
+for folder in var/lib/containerd var/lib/kubelet var/lib/cubeplane var/log etc/cni opt/cni; do
   mkdir -p "$own/disk/$folder" "/$folder"
   mount --bind "$own/disk/$folder" "/$folder"
 done
-# The network of the host's own runtime, if it has one, is none of this node's.
-rm -rf /etc/cni /opt/cni
 mkdir -p /etc/cni/net.d /opt/cni/bin
-ln -s /usr/lib/cni/* /opt/cni/bin/
+ln -sf /usr/lib/cni/* /opt/cni/bin/
 rm -f /etc/resolv.conf /etc/hosts /etc/hostname
 cp -r "$directory/etc/." /etc/
 hostname "$name"

@@ -18,7 +18,7 @@ export interface RealNodeOptions {
   readonly disk: string;
   /** PEM file: kubelet believes the API server that has a certificate of these. */
   readonly apiServerClientCa: string;
-  /** Archives of images, which the node has from the start. */
+  /** Archives of images, which the node has from the start, and then on its disk. */
   readonly archives: readonly string[];
 }
 
@@ -54,11 +54,17 @@ export async function importImages(inside: MachineNamespace, archive: string): P
   await inside.exec(argv, { timeoutMs: 300_000 });
 }
 
-/** Starts kubelet, which registers the node; `taint` keeps pods away until someone takes it off. */
+export interface KubeletOptions {
+  /** Path of the node's own. */
+  readonly kubeconfig: string;
+  /** Keeps pods away from a node that was never there before, until someone takes it off. */
+  readonly taint?: { readonly key: string; readonly effect: string };
+}
+
+/** Starts kubelet, which registers the node. */
 export async function startKubelet(
   { node, inside }: RealNode,
-  kubeconfig: string,
-  taint?: { readonly key: string; readonly effect: string },
+  { kubeconfig, taint }: KubeletOptions,
 ): Promise<Running> {
   const config = JSON.stringify(kubeletConfig(taint === undefined ? [] : [taint]));
   const { ipv4, ipv6 } = node.addresses;

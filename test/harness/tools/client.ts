@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * A client that never pauses: client.ts ADDRESS PORT [--every MS] [--long N] [--udp] [--count N]
+ * A client that never pauses: client.ts ADDRESS PORT [--every MS] [--long N] [--udp] [--count N] [--timeout MS]
  *
  * Opens a new connection every MS milliseconds (default 5), asks once and closes it; beside that it holds N long
- * connections and asks on each every 20 ms. A connection or an answer that takes over 3 s is a failure, and so is any
- * error. Ends at SIGTERM, or after N short requests, and prints one JSON object: see ClientReport.
+ * connections and asks on each every 20 ms. A connection or an answer that takes over MS
+ * (default 3000) is a failure, and so is any error. Ends at SIGTERM, or after N short requests, and prints one JSON object: see ClientReport.
  */
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
@@ -27,16 +27,17 @@ export interface ClientReport {
   readonly slowest: number;
 }
 
-const TIMEOUT_MS = 3_000;
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     every: { type: 'string', default: '5' },
     long: { type: 'string', default: '0' },
     count: { type: 'string', default: '0' },
+    timeout: { type: 'string', default: '3000' },
     udp: { type: 'boolean', default: false },
   },
 });
+const TIMEOUT_MS = Number(values.timeout);
 const [address = '', port = ''] = positionals;
 const failures: { at: number; kind: 'short' | 'long'; error: string }[] = [];
 const by: Record<string, number> = {};
