@@ -110,7 +110,7 @@ static __noinline bool is_among(u64 segment, u32 id)
 
 /*
  * Whether a UDP client may stay with its backend after one of its departures, which is to say that this frontend is not what the
- * backend has left. A backend that takes nobody's new connections is draining: it keeps those that it has. UDP alone, as with
+ * backend has left, nor gone. A backend that takes nobody's new connections is draining: it keeps those that it has. UDP alone, as with
  * kube-proxy: what TCP has begun goes on where it is.
  */
 static __noinline bool may_stay(const struct frontend *f, const struct backend *b, u32 id)

@@ -11,7 +11,7 @@ jest.setTimeout(60_000);
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Written by hand, and all that the generator reads. Codecs come from built objects and have tests of their own. */
-const SOURCES = ['src/api', 'src/cubes', 'scripts/generate', 'package.json'];
+const SOURCES = ['src/api', 'src/cubes', 'scripts/generate', 'config/provider', 'package.json'];
 
 const REPEATER = `
 import { integer, object } from '../../api/schemas/build.ts';
@@ -63,6 +63,7 @@ describe('npm run generate', () => {
   test.each([
     'crds/cubeplane.io_cubes.yaml',
     'crds/cubeplane.io_servicechains.yaml',
+    'config/default/provider.yaml',
     'src/api/generated/types.ts',
     'src/api/generated/validators.js',
     'src/api/generated/rules.js',

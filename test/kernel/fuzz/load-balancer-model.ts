@@ -313,8 +313,9 @@ class Decision {
     }
     if (packet.isError) return this.#toBackend(half, backend);
     if (half.mark !== backend.departures) {
-      // of a backend that takes nobody new, those that it has stay
-      const keeps = !backend.takes || this.#frontend()?.candidates.has(backend.place);
+      const frontend = this.#frontend();
+      // of a backend that takes nobody new, those that it has stay, where the Service is still there
+      const keeps = frontend && (!backend.takes || frontend.candidates.has(backend.place));
       if (!keeps) {
         this.#end(half);
         this.#count('repicked');
