@@ -252,8 +252,21 @@ describe('other ends of tunnels', () => {
     expect(kernel.find('172.18.0.9')).toMatchObject({ ...END, vni: 3, gateway: '172.18.0.9' });
   });
 
-  test('where tunnels to it disagree, the smaller name counts', () => {
-    const other = { ...b4, destination: '10.8.0.0/16', tunnel: { remote: '172.18.0.3', vni: 9 } } as Route;
+  test('a tunnel that another route hides has none', () => {
+    const hidden = tunnel('10.244.1.0/24', '172.18.0.7'); // connected
+    const { kernel, set } = filled({ 'net/own': [hidden], 'net/z': [b4] });
+    expect(kernel.find('172.18.0.7')).toBeUndefined();
+    set('net/a', [tunnel('10.244.2.0/24', '172.18.0.5')]);
+    expect([kernel.find('172.18.0.3'), kernel.find('172.18.0.5')?.kind]).toEqual([
+      undefined,
+      RouteKind.Return,
+    ]);
+    set('net/a', undefined);
+    expect(kernel.find('172.18.0.3')?.kind).toBe(RouteKind.Return);
+  });
+
+  test('where tunnels to it disagree, the smaller prefix counts', () => {
+    const other = { ...b4, destination: '10.100.0.0/16', tunnel: { remote: '172.18.0.3', vni: 9 } } as Route;
     const { kernel, set } = filled({ 'net/a': [other], 'net/b': [b4] });
     expect(kernel.find('172.18.0.3')?.vni).toBe(9);
     set('net/a', undefined);

@@ -171,7 +171,7 @@ export class RouterImage implements CubeImage {
     if (!this.#routes.has(prefix)) this.#lengths.change(familyOf(row.addr), row.length, 1);
     this.#touched.add(prefix);
     const other = this.#routes.add(source, row);
-    if (!isDerived(source)) this.#derive(derivedFrom(source, prefix), returnRow(row));
+    if (!isDerived(source)) this.#derive(prefix);
     return other;
   }
 
@@ -180,10 +180,14 @@ export class RouterImage implements CubeImage {
     this.#routes.remove(source, prefix);
     if (row && !this.#routes.has(prefix)) this.#lengths.change(familyOf(row.addr), row.length, -1);
     this.#touched.add(prefix);
-    if (!isDerived(source)) this.#derive(derivedFrom(source, prefix), undefined);
+    if (!isDerived(source)) this.#derive(prefix);
   }
 
-  #derive(source: string, row: RouteRow | undefined): void {
+  /** What follows from the route in force for a prefix: one that another hides leads nowhere. */
+  #derive(from: string): void {
+    const source = derivedFrom(from);
+    const written = this.#routes.isWritten(from) ? this.#routes.winner(from) : undefined;
+    const row = written && returnRow(written);
     for (const prefix of [...this.#routes.prefixesOf(source)])
       if (row === undefined || prefix !== prefixName(row)) this.#remove(source, prefix);
     if (row !== undefined) this.#add(source, row);

@@ -3,7 +3,7 @@ import { prefixName, type RouteRow } from './route-row.ts';
 
 /** Where a route comes from: connected and static ones come before those of tables. */
 interface Candidate {
-  /** {@link SPEC}, {@link HOST}, `namespace/name` of the table, or {@link derivedFrom} another route. */
+  /** {@link SPEC}, {@link HOST}, `namespace/name` of the table, or {@link derivedFrom} the route for another prefix. */
   readonly source: string;
   readonly row: RouteRow;
 }
@@ -14,8 +14,8 @@ export const HOST = ' ';
 /** What follows from routes of all others and nobody has written; no name of a table is greater. */
 const DERIVED = '~';
 
-/** The source of what follows from a source's route for a prefix. */
-export const derivedFrom = (source: string, prefix: string): string => `${DERIVED}${source} ${prefix}`;
+/** The source of what follows from the route for a prefix. */
+export const derivedFrom = (prefix: string): string => `${DERIVED}${prefix}`;
 
 export const isDerived = (source: string | undefined): boolean => source?.startsWith(DERIVED) === true;
 

@@ -138,11 +138,8 @@ function prefixOf(text: string): { prefix: Address; length: number; v6: boolean 
   return { prefix: (addressOf(mappedBytes(address)) >> rest) << rest, length: bits, v6 };
 }
 
-/** As their prefixes are compared: as text, with the length of 128 bits. */
-function byPrefix(routes: readonly Route[]): Route[] {
-  const name = ({ destination }: Route) => `${destination.split('/')[0]}/${prefixOf(destination).length}`;
-  return [...routes].sort((a, b) => (name(a) < name(b) ? -1 : 1));
-}
+/** As prefixes are compared: as text, with the length of 128 bits. */
+const nameOf = (prefix: string): string => `${prefix.split('/')[0]}/${prefixOf(prefix).length}`;
 
 /** What the configuration means, by the descriptions of the schema. `table`: rows of a CubeTable, which yield to the spec's. */
 export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
@@ -174,8 +171,8 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
     const v6 = firstOf([port], true) ?? firstOf(config.ports, true);
     sources.set(port.id, { ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) });
   }
-  const ends: ModelRoute[] = [];
-  for (const route of [...byPrefix(config.routes), ...byPrefix(table)]) {
+  const tunnels: { name: string; tunnel: ModelRoute; end: ModelRoute }[] = [];
+  for (const route of [...config.routes, ...table]) {
     const prefix = prefixOf(route.destination);
     const base = { ...prefix, connected: false, mtu: NO_LIMIT, port: 0 };
     if (route.type === 'Blackhole' || route.type === 'Unreachable') {
@@ -185,7 +182,8 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
       const gateway = addressOf(mappedBytes(route.tunnel.remote));
       const tunnel = { ...base, kind: 'Tunnel' as const, port: port.id, mtu: mtu(port, route.mtu), gateway };
       set(tunnel);
-      ends.push({ ...tunnel, kind: 'Return', prefix: gateway, length: 128, v6: isV6(route.tunnel.remote) });
+      const end = { kind: 'Return' as const, prefix: gateway, length: 128, v6: isV6(route.tunnel.remote) };
+      tunnels.push({ name: nameOf(route.destination), tunnel, end: { ...tunnel, ...end } });
     } else if (route.type === 'NextHop') {
       const port = byName('uplink');
       const gateway = addressOf(mappedBytes(route.nextHop.address));
@@ -197,7 +195,9 @@ export function modelOf(config: Config, table: readonly Route[]): ModelRouter {
       else set({ ...base, kind: 'Port', port: port.id, mtu: mtu(port, route.mtu) });
     }
   }
-  // ADR 49: behind all that is written; of tunnels to one node the spec's first, then by the text of their prefixes
-  ends.forEach(set);
+  // ADR 49: of tunnels that are in force, behind all that is written; of those to one node the first by the text of its prefix
+  const inForce = new Set(routes.values());
+  tunnels.sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const { tunnel, end } of tunnels) if (inForce.has(tunnel)) set(end);
   return { routes: [...routes.values()], own, sources };
 }
