@@ -82,7 +82,10 @@ test('the filter of a new pod is no program of somebody else; one of somebody el
   const found = foreignPrograms();
   expect(await attached(device)).toBe('filter');
   expect(await found).toEqual([]);
-  const tc = async (...args: string[]) => await node.exec(['tc', ...args]);
+  // with an object file tc makes folders in the BPF file system, and leaves them: in one of its own
+  const own = 'mount -t bpf bpf /sys/fs/bpf && exec tc "$@"';
+  const tc = async (...args: string[]) =>
+    await node.exec(['unshare', '--mount', 'sh', '-c', own, 'tc', ...args]);
   await tc('qdisc', 'add', 'dev', 'eth0', 'clsact');
   try {
     for (const direction of ['ingress', 'egress'])
