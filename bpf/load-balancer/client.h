@@ -120,18 +120,15 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		end_session(c, s);
 		return VERDICT_NONE;
 	}
+	/* of streams both are 0 */
+	if (likely(b) && unlikely((u16)b->departures != s->state.mark) && has_departed(c, s, b))
+		b = NULL; /* of this service no longer */
 	if (unlikely(!b)) {
 		if (w->flags & PKT_ICMP_ERROR)
 			return verdict_drop(DROP_BACKEND_GONE);
 		end_session(c, s);
 		if (w->tuple.proto != IPPROTO_UDP)
 			return verdict_refuse(DROP_BACKEND_GONE);
-		count(c, COUNT_REPICKED);
-		return VERDICT_NONE;
-	}
-	/* of streams both are 0 */
-	if (unlikely((u16)b->departures != s->state.mark) && has_departed(c, s, b)) {
-		end_session(c, s);
 		count(c, COUNT_REPICKED);
 		return VERDICT_NONE;
 	}
