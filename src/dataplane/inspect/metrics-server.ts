@@ -18,9 +18,10 @@ export async function serveMetrics(
       return;
     }
     if (request.url === '/readyz') {
-      response.statusCode = isReady() ? 200 : 503;
+      const ready = isReady();
+      response.statusCode = ready ? 200 : 503;
       response.end(
-        isReady() ? 'ok\n' : 'the chain is not in the kernel, or not by the programs of this release\n',
+        ready ? 'ok\n' : 'the chain is not in the kernel, or not by the programs of this release\n',
       );
       return;
     }
