@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from '@jest/globals';
-import { fieldPath, lineOfField, parseManifest } from './parse.ts';
+import { fieldPath, lineOfField, parseManifest } from './manifest-text.ts';
 
 const TWO = `# a comment
 kind: Service

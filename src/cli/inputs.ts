@@ -2,8 +2,8 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
+import { parseManifest } from '../api/manifest-text.ts';
 import { isManifestName } from '../dataplane/sources/manifests/directory.ts';
-import { parseManifest } from '../dataplane/sources/manifests/parse.ts';
 import { CliError, EXIT } from './errors.ts';
 import type { ApplyInput } from './view/object-view.ts';
 

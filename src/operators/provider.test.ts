@@ -26,6 +26,7 @@ ${more}`;
 
 test.each([
   ['no YAML', 'a: [', /bad.yaml: /],
+  ['an alias that leads nowhere', 'a: *b', /bad.yaml: /],
   ['no object', '- 1', /bad.yaml: document: the document is not a mapping/],
   ['another kind', 'kind: Service\napiVersion: v1\nmetadata: {name: a}', /bad.yaml: .*Service/],
   [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** ServiceChains that an installation brings as text, because kubectl takes none before their kind is there. Pure. */
-import { isMap, isScalar, parseAllDocuments } from 'yaml';
+import { parseManifest } from '../api/manifest-text.ts';
 import { validate } from '../api/validate.ts';
 import type { KubeObject } from '../k8s/resource.ts';
 
@@ -16,18 +16,15 @@ export function readProvider(files: ReadonlyMap<string, string>, namespace: stri
   const chains = new Map<string, KubeObject>();
   const problems: string[] = [];
   for (const [file, text] of files) {
-    const parsed = parseAllDocuments(text, { uniqueKeys: true });
-    for (const document of Array.isArray(parsed) ? parsed : []) {
-      if (document.contents === null || (isScalar(document.contents) && document.contents.value === null))
-        continue;
-      const [error] = document.errors;
-      const chain = error === undefined && isMap(document.contents) ? document.toJS() : undefined;
-      const problem = error?.message ?? problemOf(chain, namespace);
-      const name = (chain as KubeObject | undefined)?.metadata?.name ?? '';
+    const parsed = parseManifest(text);
+    for (const { line, message } of parsed.problems) problems.push(`${file}: line ${line}: ${message}`);
+    for (const { value } of parsed.documents) {
+      const problem = problemOf(value, namespace);
+      const name = (value as KubeObject).metadata?.name ?? '';
       if (problem !== undefined) problems.push(`${file}: ${problem}`);
       else if (chains.has(name))
         problems.push(`${file}: ServiceChain ${name} stands there twice: the first one counts; remove one`);
-      else chains.set(name, chain as KubeObject);
+      else chains.set(name, value as KubeObject);
     }
   }
   return { chains, problems };

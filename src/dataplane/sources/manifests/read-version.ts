@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CubeplaneObject } from '../../../api/generated/types.ts';
 import { API_VERSION, GROUP, KINDS } from '../../../api/group.ts';
+import { lineOfField, parseManifest, type RawDocument } from '../../../api/manifest-text.ts';
 import { isDnsLabel, isDnsSubdomain } from '../../../api/names.ts';
 import { validate } from '../../../api/validate.ts';
 import { CORE_KINDS, checkCoreObject, type FieldProblem } from './core-kinds.ts';
 import type { FileVersion } from './file-set.ts';
 import { type KubeManifest, keyOfObject, type ManifestObject, objectText } from './manifest-object.ts';
-import { lineOfField, parseManifest, type RawDocument } from './parse.ts';
 import type { ManifestProblem } from './problem.ts';
 
 /** Where versions before this one are looked up, for rules about changes; by {@link ManifestObject.key}. */
