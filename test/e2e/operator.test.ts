@@ -3,9 +3,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CubeNode, ServiceChain } from '../../src/api/generated/types.ts';
+import { AgentLease } from '../../src/dataplane/sources/agent-lease.ts';
 import { Applier } from '../../src/k8s/apply.ts';
+import { SILENT } from '../../src/k8s/log.ts';
 import { CUBE_LINKS, CUBE_NODES, CUBES, type KubeObject, NODES } from '../../src/k8s/resource.ts';
 import { installApi, operatorKubeconfig } from '../harness/kube/access.ts';
 import { adminClient } from '../harness/kube/client.ts';
@@ -27,8 +29,18 @@ let lab: Lab;
 let cluster: Cluster;
 let kubeconfig: string;
 
-const startOperator = (...flags: string[]): Promise<OperatorProcess> =>
-  startProcess(cluster, kubeconfig, ...flags);
+const operators: OperatorProcess[] = [];
+
+async function startOperator(...flags: string[]): Promise<OperatorProcess> {
+  const operator = await startProcess(cluster, kubeconfig, ...flags);
+  operators.push(operator);
+  return operator;
+}
+
+// One that a failed test leaves would keep the Lease of the leader from the next.
+afterEach(async () => {
+  for (const { running } of operators.splice(0)) await running.stop();
+});
 
 /** What the operator decided about every object of a collection: name, labels, owners, spec. */
 async function outputOf(path: string): Promise<Record<string, unknown>> {
@@ -507,6 +519,9 @@ describe('leader election', () => {
 });
 
 describe('an agent that died', () => {
+  const byHand = { namespace: SYSTEM, name: 'by-hand' };
+  afterEach(() => cluster.api.delete(`${GROUP}/namespaces/${SYSTEM}/cubes/${byHand.name}`));
+
   /** The node that answers for the address of a load balancer; undefined: nobody. */
   async function announcer(): Promise<string | undefined> {
     const tables = await cluster.api.list<KubeObject>(TABLES);
@@ -553,7 +568,7 @@ describe('an agent that died', () => {
       condition('Programmed', 'Programmed'),
       condition('Ready', 'Ready'),
     ];
-    const metadata = { namespace: SYSTEM, name: 'by-hand' };
+    const metadata = byHand;
     await agent.apply(
       CUBES,
       { metadata, spec: { nodeName: 'node-a', type: 'Router', router: {} } },
@@ -591,13 +606,22 @@ describe('an agent that died', () => {
     await applyReady(before, 'True');
     await settled(operator);
     expect(await announcer()).toBe(after);
-    // The agent comes back and says the same again: its word counts.
-    await agent.applyStatus(CUBES, metadata, { observedGeneration: 1, conditions });
-    const cube = await client.get<
-      KubeObject & { status: { conditions: { type: string; status: string }[] } }
-    >(CUBES, metadata);
-    expect(cube?.status.conditions.find((c) => c.type === 'Ready')?.status).toBe('True');
-    await client.delete(CUBES, metadata);
+    // The agent comes back: it renews its Lease and says the same again, which counts from now on.
+    const lease = new AgentLease({ client, node: 'node-a', namespace: SYSTEM, log: SILENT });
+    lease.start();
+    try {
+      await until('its word counts', async () => {
+        await agent.applyStatus(CUBES, metadata, { observedGeneration: 1, conditions });
+        // The operator looks at a node once a second.
+        await sleep(2000);
+        const cube = await client.get<
+          KubeObject & { status: { conditions: { type: string; status: string }[] } }
+        >(CUBES, metadata);
+        return cube?.status.conditions.find((c) => c.type === 'Ready')?.status === 'True';
+      });
+    } finally {
+      await lease.stop();
+    }
     await operator.running.stop();
     await client.close();
   }, 120_000);
