@@ -44,7 +44,7 @@ export const PARTS: readonly Part[] = [
     description: 'real packets between network namespaces, and agents; root',
     limitSeconds: 2400,
     testSeconds: 120,
-    workers: 2,
+    workers: 3,
     kubernetes: false,
   },
   {
@@ -52,7 +52,7 @@ export const PARTS: readonly Part[] = [
     description: 'the whole system on a real kube-apiserver with real kubectl; root',
     limitSeconds: 2400,
     testSeconds: 180,
-    workers: 2,
+    workers: 3,
     kubernetes: true,
   },
 ];
