@@ -126,7 +126,7 @@ function layer3(r: Random, w: World, v6: boolean, quotable: boolean): Layer3 {
     packet.bytes.readUInt16BE(10) +
     packet.bytes.readUInt16BE(4) +
     (~r.pick([0xfeff, 0xfffe, 0xffff, 0x0100]) & 0xffff);
-  return ipv4({ ...header, id: (sum & 0xffff) + (sum >>> 16) }, content);
+  return ipv4({ ...header, id: ((sum & 0xffff) + (sum >>> 16)) & 0xffff }, content);
 }
 
 function neighbour(r: Random, w: World): Layer3 {
