@@ -120,7 +120,7 @@ struct frame {
 	u16 tagged;   /* 1: the tag of its VLAN is in the skb's metadata */
 };
 
-static __always_inline void count(const struct cube_ctx *c, u32 index)
+static __always_inline void count(struct cube_ctx *c, u32 index)
 {
 	cube_count(c, &counters, index);
 }

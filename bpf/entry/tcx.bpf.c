@@ -13,6 +13,7 @@
 #include "overlay-source.h"
 #include "address.h"
 #include "trace.h"
+#include "replay.h"
 
 /* An IPv6 source that is local to one link: unspecified (duplicate address detection) or fe80::/10. */
 static __always_inline bool is_link_local(const addr_t *addr)
@@ -153,6 +154,16 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		cube_report(skb, 0, EVENT_ENTER, a->port, skb->ifindex);
 	if (reason)
 		return entry_drop(skb, counter, reason, flags);
+	if (likely(!(flags & (CUBE_F_DRY | CUBE_F_TRACE)))) {
+		struct cube_ctx c = {.skb = skb, .work = w, .flags = flags};
+		int verdict = replay_flow(&c, skb->cb[CB_EPOCH], &flags);
+
+		if (verdict >= 0)
+			return verdict;
+		if (verdict != REPLAY_UNKNOWN)
+			return entry_drop(skb, counter, -verdict, flags);
+		skb->cb[CB_FLAGS] = flags;
+	}
 
 	/* ssh to the node, the tunnels of its overlay, its leases: whatever a chain does, the host stays reachable */
 	if (!(a->flags & ATTACH_ALL) && is_for_host(a, w))

@@ -258,7 +258,7 @@ const volatile u8 strict_handshake = 0;
 /* 1: frames that are neither IP nor ARP pass. */
 const volatile u8 pass_other_frames = 0;
 
-static __always_inline void count(const struct cube_ctx *c, u32 counter)
+static __always_inline void count(struct cube_ctx *c, u32 counter)
 {
 	cube_count(c, &counters, counter);
 }

@@ -143,6 +143,8 @@ static __noinline void end_session(struct cube_ctx *c, const struct cube_tuple *
 {
 	if (!key)
 		return;
+	cube_forget(c, key);
+	cube_forget_answers(c, key);
 	cube_map_delete(c, &established, key);
 	cube_map_delete(c, &embryonic, key);
 }
@@ -248,8 +250,12 @@ static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *k
 		s->state.flags |= events;
 	if (s->state.seen != now)
 		s->state.seen = now;
-	if (is_established)
+	if (is_established) {
+		/* rules that name the state count their packets */
+		if (likely(!rules_name(word, c->port == PORT_OUTSIDE ? INGRESS : EGRESS, STATE_ESTABLISHED)))
+			cube_settle(c);
 		return PASSES;
+	}
 	if (reply) {
 		u32 proof = 0;
 
@@ -329,6 +335,8 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 		return DROP_SESSION_TABLE_FULL;
 	if (reopens)
 		cube_map_delete(c, &established, key);
+	/* answers may have belonged to the session before */
+	cube_forget_answers(c, &w->tuple);
 	count(c, COUNT_NEW_SESSIONS);
 	if (likely(!x->audited))
 		cube_tell_new(c, s.rule);

@@ -26,6 +26,12 @@
 #define CUBE_F_COPY_SHIFT 4
 #define CUBE_F_COPY_DEPTH (3 << CUBE_F_COPY_SHIFT)
 
+/* It is noted what becomes of the packet, in the record of `flow_cache` whose number stands above (flow-cache.h); never with the two
+ * that are reported. */
+#define CUBE_F_RECORD	 (1 << 6)
+#define CUBE_F_SETTLED	 (1 << 7) /* cube_settle(); never in cb */
+#define FLOW_INDEX_SHIFT 16
+
 #define TRACE_NUMBER 16 /* first bit of the number of a traced packet in cb[CB_FLAGS] */
 
 #endif

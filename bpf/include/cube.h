@@ -32,10 +32,13 @@ struct cube_ctx {
 #ifdef CUBE_XDP
 	u32 *cb; /* what skb->cb is in TC */
 #endif
-	u32 port;
+	u16 port; /* narrow: stack is dear */
+	u16 hops;
 	u32 epoch;
-	u32 hops;
 	u32 flags;
+#ifndef CUBE_XDP
+	u32 counts; /* COUNT_* + 1 of what this cube has counted, the last in the lowest byte; for flow-cache.h */
+#endif
 };
 
 /* The words CB_* of the packet, and whether they are there. */
@@ -136,10 +139,13 @@ static __always_inline long cube_map_delete(const struct cube_ctx *c, void *map,
 }
 
 /* Adds one to a counter of this CPU that the cube owns. */
-static __always_inline void cube_count(const struct cube_ctx *c, void *percpu_array, u32 index)
+static __always_inline void cube_count(struct cube_ctx *c, void *percpu_array, u32 index)
 {
 	u64 *count = bpf_map_lookup_elem(percpu_array, &index);
 
+#ifndef CUBE_XDP
+	c->counts = c->counts << 8 | ((index & 0xff) + 1);
+#endif
 	if (count && !cube_is_dry(c))
 		(*count)++;
 }
@@ -153,6 +159,8 @@ static __always_inline bool cube_lacks_ports(const struct cube_ctx *c)
 #ifdef CUBE_XDP
 #include "cube-xdp.h"
 #else
+
+#include "flow-cache.h"
 
 /*
  * Whether the packet came straight from an Interface endpoint, which the host shares with the chain. Transparent cubes
@@ -197,6 +205,31 @@ static __always_inline mac_t cube_mac_here(const struct cube_ctx *c)
 	return mac;
 }
 
+/*
+ * Says that until the end of the coarse second every packet of the flow would fare as this one, unless the agent writes to a map or
+ * another packet says otherwise: what that means stands in flow-cache.h. The entry then does to them what was done to this one.
+ * Counters of the cube's own count with them, if it counts no more than four in a packet.
+ */
+static __always_inline void cube_settle(struct cube_ctx *c)
+{
+	c->flags |= CUBE_F_SETTLED;
+}
+
+/* A session is made or ended whose packets have this tuple, whatever a cube has in its pad: what is known of such packets is over. */
+static __always_inline void cube_forget(const struct cube_ctx *c, const struct cube_tuple *t)
+{
+	if (!cube_is_dry(c))
+		flow_forget(t);
+}
+
+/* The same for packets of the other direction. */
+static __always_inline void cube_forget_answers(const struct cube_ctx *c, const struct cube_tuple *t)
+{
+	if (!cube_is_dry(c))
+		flow_forget_hash(
+		    flow_hash_of(&t->dst, &t->src, (u64)t->proto << 32 | (u32)t->sport << 16 | t->dport));
+}
+
 #include "last-edge.h"
 
 /* Ends in the verdict of an edge. */
@@ -212,7 +245,7 @@ static __always_inline int cube_follow(struct cube_ctx *c, u64 edge)
 	case EDGE_POD:
 		return cube_output_pod(c);
 	case EDGE_TUNNEL:
-		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_tunnel(c, edge_target(edge));
+		return cube_is_dry(c) ? TC_ACT_SHOT : cube_leave(c, leave_by_tunnel(c, edge_target(edge)));
 	case EDGE_NEIGH:
 		return cube_is_dry(c) ? TC_ACT_SHOT : cube_output_neighbour(c, edge_target(edge));
 	case EDGE_ROUTE:
@@ -257,6 +290,10 @@ static __always_inline int cube_output(struct cube_ctx *c, u32 port)
 	}
 	if (cube_is_reported(c))
 		cube_report(c->skb, cube.slot, EVENT_OUTPUT, port, edge);
+#ifndef CUBE_XDP
+	if ((c->flags & (CUBE_F_RECORD | CUBE_F_SETTLED)) == (CUBE_F_RECORD | CUBE_F_SETTLED))
+		flow_note(c->skb, edge, c->port | port << 8, c->counts);
+#endif
 	return cube_follow(c, edge);
 }
 

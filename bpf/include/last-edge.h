@@ -22,21 +22,19 @@ static __always_inline long cube_set_macs(struct cube_ctx *c, u64 dst, u64 src)
 	return bpf_skb_store_bytes(c->skb, 0, macs, sizeof(macs), 0);
 }
 
-static __always_inline int cube_output_pod(struct cube_ctx *c)
+/* Ends in a verdict of one of the following, or drops for the reason that it has returned as a negative number. */
+static __always_inline int cube_leave(struct cube_ctx *c, int verdict)
 {
-	const addr_t *dst = packet_dst(c->work);
-	struct pod *pod = bpf_map_lookup_elem(&pods, dst);
+	return verdict < 0 ? cube_drop(c, -verdict) : verdict;
+}
+
+/* Into a pod: its MAC as mac_value(), and the node's end of its pair. */
+static __always_inline int leave_to_pod(struct cube_ctx *c, u64 mac, u32 ifindex)
+{
 	struct __sk_buff *skb = c->skb;
 
-	if (!pod)
-		return cube_drop(c, DROP_UNKNOWN_POD);
-	if (cube_is_dry(c))
-		return TC_ACT_SHOT;
-	u64 mac = mac_value(&pod->mac);
-	u32 ifindex = pod->ifindex;
-
 	if (cube_set_macs(c, mac, cube_gateway()))
-		return cube_drop(c, DROP_REWRITE_FAILED);
+		return -DROP_REWRITE_FAILED;
 	if (skb->pkt_type !=
 	    0) /* PACKET_HOST: a frame flooded or sent to another MAC would be ignored in the pod */
 		bpf_skb_change_type(skb, 0);
@@ -47,7 +45,18 @@ static __always_inline int cube_output_pod(struct cube_ctx *c)
 	return bpf_redirect(ifindex, 0);
 }
 
-static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
+static __always_inline int cube_output_pod(struct cube_ctx *c)
+{
+	struct pod *pod = bpf_map_lookup_elem(&pods, packet_dst(c->work));
+
+	if (!pod)
+		return cube_drop(c, DROP_UNKNOWN_POD);
+	if (cube_is_dry(c))
+		return TC_ACT_SHOT;
+	return cube_leave(c, leave_to_pod(c, mac_value(&pod->mac), pod->ifindex));
+}
+
+static __always_inline int leave_by_tunnel(struct cube_ctx *c, u32 ifindex)
 {
 	struct cube_work *w = c->work;
 	struct bpf_tunnel_key key = {
@@ -67,9 +76,9 @@ static __always_inline int cube_output_tunnel(struct cube_ctx *c, u32 ifindex)
 	/* All overlay devices have the gateway MAC, and vxlan_set_mac() takes a frame that comes
 	 * from the device's own MAC for a loop and drops it without a count. */
 	if (cube_set_macs(c, cube_gateway(), cube_gateway() ^ 0xffULL << 40))
-		return cube_drop(c, DROP_REWRITE_FAILED);
+		return -DROP_REWRITE_FAILED;
 	if (bpf_skb_set_tunnel_key(c->skb, &key, sizeof(key), flags))
-		return cube_drop(c, DROP_REDIRECT_FAILED);
+		return -DROP_REDIRECT_FAILED;
 	c->skb->mark = 0;
 	return bpf_redirect(ifindex, 0);
 }

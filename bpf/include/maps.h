@@ -359,7 +359,11 @@ struct {
 	__type(value, struct punt_counter);
 } punt_counters SEC(".maps");
 
-#ifdef CUBE_XDP
+#ifndef CUBE_XDP
+
+#include "flow-maps.h"
+
+#else
 
 /* key: slot of a cube at XDP. value: its program. writer: agent. Slots are numbered with those of TC: no number is used twice. */
 struct {

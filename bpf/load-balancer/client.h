@@ -145,7 +145,9 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 	}
 	if (s->state.seen != now)
 		s->state.seen = now;
-	if (!is_established && session_confirms(c, &s->state)) {
+	if (is_established)
+		cube_settle(c);
+	else if (session_confirms(c, &s->state)) {
 		struct scratch *x;
 		long error = confirm(c, s, b);
 
@@ -250,6 +252,7 @@ static __noinline int begin(struct cube_ctx *c, struct translation *t)
 		}
 	}
 	count(c, COUNT_PASSED);
+	cube_settle(c);
 	cube_decide(c, DECIDE_NOT_FOR_SERVICE, 0);
 	return verdict_output(PORT_SERVER);
 }

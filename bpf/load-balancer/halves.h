@@ -78,6 +78,7 @@ static __noinline void drop_half(struct cube_ctx *c, const struct cube_tuple *ke
 {
 	struct session *half = bpf_map_lookup_elem(&established, key);
 
+	cube_forget(c, key);
 	if (half && same_half(half, own))
 		cube_map_delete(c, &established, key);
 	half = bpf_map_lookup_elem(&embryonic, key);

@@ -36,6 +36,7 @@ static __always_inline int from_server(struct cube_ctx *c, struct translation *t
 	if (verdict != VERDICT_NONE)
 		return verdict;
 	count(c, COUNT_PASSED);
+	cube_settle(c);
 	cube_decide(c, DECIDE_NOT_FOR_SERVICE, 0);
 	return verdict_output(PORT_CLIENT);
 }

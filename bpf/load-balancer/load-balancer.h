@@ -118,7 +118,7 @@ const volatile struct hairpin_addresses hairpin = {};
 /* What backends see of the clients of FRONTEND_MASQUERADE; zero: of a family that has none. */
 const volatile struct hairpin_addresses masquerade = {};
 
-static __always_inline void count(const struct cube_ctx *c, u32 counter)
+static __always_inline void count(struct cube_ctx *c, u32 counter)
 {
 	cube_count(c, &counters, counter);
 }

@@ -104,6 +104,8 @@ static __noinline long claim(struct cube_ctx *c, struct session *s, const struct
 		s->state.own |= SESSION_HAIRPIN;
 	reverse_key(w, &w->tuple, s, b, &x->reverse);
 	reverse_half(&w->tuple, s, &x->back);
+	/* answers may have passed as those of the backend itself, which are this session's from now on */
+	cube_forget(c, &x->reverse);
 	return claim_reverse(c, &x->reverse, &x->back);
 }
 

@@ -95,8 +95,10 @@ static __always_inline int follow_reply(struct cube_ctx *c, struct session *s, b
 	}
 	if (s->state.seen != now)
 		s->state.seen = now;
-	if (!is_established && session_proof(c, &s->state, chunk, &proof) &&
-	    (!(s->state.flags & SESSION_REPLIED) || s->state.proof != proof))
+	if (is_established)
+		cube_settle(c);
+	else if (session_proof(c, &s->state, chunk, &proof) &&
+		 (!(s->state.flags & SESSION_REPLIED) || s->state.proof != proof))
 		note_reply(c, s, proof);
 	return to_client(c, s, t);
 }

@@ -110,6 +110,7 @@ static __noinline void end_session(struct cube_ctx *c, const struct session *s)
 
 	if (!x)
 		return;
+	cube_forget(c, &x->other_key);
 	cube_map_delete(c, &established, &x->key);
 	cube_map_delete(c, &embryonic, &x->key);
 	other = bpf_map_lookup_elem(&established, &x->other_key);

@@ -86,6 +86,7 @@ static __always_inline int decide(struct cube_ctx *c)
 	if (likely(s) && likely(changes_nothing(c, s, now))) {
 		if (s->state.seen != now)
 			s->state.seen = now;
+		cube_settle(c);
 		return translate(c, s);
 	}
 	if (s)
@@ -199,9 +200,8 @@ static __always_inline bool answers_service(const struct cube_ctx *c)
 
 static __always_inline int cross_service(struct cube_ctx *c)
 {
-	count(c, COUNT_PASSED);
 	cube_decide(c, DECIDE_SERVICE, 0);
-	return VERDICT_CROSS;
+	return VERDICT_CROSS | COUNT_PASSED;
 }
 
 static __always_inline u32 opposite(u32 port)
@@ -246,8 +246,12 @@ CUBE(nat)
 			return cube_drop(c, DROP_REWRITE_FAILED);
 		port = x->out.port;
 	} else if (verdict & VERDICT_CROSS) {
+		/* by what the agent has written alone: there is no session, and whoever makes one says so */
+		count(c, verdict & VERDICT_VALUE);
+		cube_settle(c);
 		port = opposite(c->port);
 	} else if (verdict & VERDICT_PASS) {
+		count(c, verdict & VERDICT_VALUE);
 		return cube_pass(c);
 	} else {
 		if (!answer(c, verdict))

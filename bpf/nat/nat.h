@@ -228,7 +228,7 @@ static __always_inline bool get_context(struct __sk_buff *skb, struct cube_ctx *
 	return c->work;
 }
 
-static __always_inline void count(const struct cube_ctx *c, u32 counter)
+static __always_inline void count(struct cube_ctx *c, u32 counter)
 {
 	cube_count(c, &counters, counter);
 }
@@ -236,10 +236,10 @@ static __always_inline void count(const struct cube_ctx *c, u32 counter)
 /* What becomes of a packet: functions decide, and the main program, which alone may make tail calls, does it. */
 #define VERDICT_NONE	  0
 #define VERDICT_TRANSLATE 0x100
-#define VERDICT_CROSS	  0x200	 /* unchanged, out of the other port */
+#define VERDICT_CROSS	  0x200	 /* + COUNT_*: unchanged, out of the other port */
 #define VERDICT_REFUSE	  0x400	 /* + drop reason: the sender gets a RST */
 #define VERDICT_DROP	  0x800	 /* + drop reason */
-#define VERDICT_PASS	  0x1000 /* unchanged, to the host's stack */
+#define VERDICT_PASS	  0x1000 /* + COUNT_*: unchanged, to the host's stack */
 #define VERDICT_REACH	  0x2000 /* to the inside itself: crosses, with a session if it opens one */
 #define VERDICT_ECHO	  0x4000 /* + drop reason: an echo request gets its answer */
 #define VERDICT_VALUE	  0xff

@@ -205,6 +205,8 @@ static __always_inline int store(struct cube_ctx *c, struct scratch *x)
 		cube_map_delete(c, &embryonic, &x->other_key);
 		return VERDICT_DROP | DROP_SESSION_TABLE_FULL;
 	}
+	/* answers may have crossed as they were, which are this session's from now on */
+	cube_forget(c, &x->other_key);
 	count(c, COUNT_NEW_SESSIONS);
 	if (c->port == PORT_INSIDE && x->half.state.own & HALF_TO_INSIDE)
 		count(c, COUNT_HAIRPINS);
@@ -277,9 +279,8 @@ static __always_inline int open_source(struct cube_ctx *c, u32 rule)
 	int error;
 
 	if (r && r->type == SOURCE_EXCLUDE) {
-		count(c, COUNT_EXCLUDED);
 		cube_decide(c, DECIDE_EXCLUDE_RULE, rule);
-		return VERDICT_CROSS;
+		return VERDICT_CROSS | COUNT_EXCLUDED;
 	}
 	cube_decide(c, DECIDE_SOURCE, rule);
 	refused = check_opening(c, chunk);
@@ -323,9 +324,8 @@ __noinline int begin(struct __sk_buff *skb)
 	if (!excluded) {
 		rule = match_forward();
 	} else if (!is_shared) {
-		count(c, COUNT_EXCLUDED);
 		cube_decide(c, DECIDE_EXCLUSION, 0);
-		return VERDICT_CROSS;
+		return VERDICT_CROSS | COUNT_EXCLUDED;
 	}
 	if (rule == RULE_OWN && is_own_echo(c->work))
 		return VERDICT_ECHO | DROP_NO_MAPPING;
@@ -353,9 +353,8 @@ __noinline int begin(struct __sk_buff *skb)
 				return open_direct(c, chunk);
 			verdict = VERDICT_CROSS;
 		}
-		count(c, verdict == VERDICT_PASS ? COUNT_HOST : COUNT_PASSED);
 		cube_decide(c, verdict == VERDICT_PASS ? DECIDE_HOST : DECIDE_NO_RULE, 0);
-		return verdict;
+		return verdict | (verdict == VERDICT_PASS ? COUNT_HOST : COUNT_PASSED);
 	}
 	if (rule == RULE_OWN)
 		return VERDICT_DROP | (c->work->flags & PKT_ICMP_ERROR ? DROP_NO_SESSION : DROP_NO_MAPPING);
@@ -366,9 +365,8 @@ __noinline int begin(struct __sk_buff *skb)
 		if (rule != NO_RULE)
 			return open_source(c, rule);
 	}
-	count(c, COUNT_PASSED);
 	cube_decide(c, DECIDE_NO_RULE, 0);
-	return VERDICT_CROSS;
+	return VERDICT_CROSS | COUNT_PASSED;
 }
 
 #endif

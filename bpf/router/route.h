@@ -8,8 +8,7 @@
 #include "return.h"
 
 /* Longest match; with `below` set only among prefixes that are no single address. */
-static __always_inline const struct route *route_match(const struct cube_ctx *c, const addr_t *dst,
-						       bool below)
+static __always_inline const struct route *route_match(struct cube_ctx *c, const addr_t *dst, bool below)
 {
 	u32 family = addr_is_v4(dst) ? FAMILY_V4 : FAMILY_V6;
 	u64 *word = bpf_map_lookup_elem(&route_lengths, &family);
@@ -48,6 +47,7 @@ static __always_inline const struct route *route_match(const struct cube_ctx *c,
  */
 static __noinline const struct route *route_return(struct cube_ctx *c, const struct route *route)
 {
+	c->flags &= ~CUBE_F_RECORD; /* the next packet of that node may turn the others round */
 	if (return_is_due(c)) {
 		cube_decide(c, DECIDE_RETURN, 0);
 		return route;
@@ -83,21 +83,6 @@ static __always_inline void route_follow(struct cube_work *w, const struct route
 	} else {
 		w->next_hop = route->gateway; /* zero for ROUTE_PORT: the destination itself */
 	}
-}
-
-/* Whether the packet, or a segment of it, is longer than mtu. */
-static __always_inline bool route_exceeds(const struct cube_ctx *c, u32 mtu)
-{
-	struct __sk_buff *skb = c->skb;
-	u32 gso = skb->gso_size;
-
-	if (likely(skb->len - ETH_HLEN <= mtu))
-		return false;
-	if (!gso)
-		return packet_length(c) > mtu;
-	if (gso == 0xffff) /* GSO_BY_FRAGS (SCTP): the sender has cut it to its path's MTU */
-		return false;
-	return header_length(c) - ETH_HLEN + gso > mtu;
 }
 
 /* Makes `length` bytes readable in place. NULL: they are not there. */
@@ -170,7 +155,7 @@ static __always_inline const struct route *route_choose(struct cube_ctx *c, stru
 		*o = (struct outcome){DROP_NOT_FORWARDABLE, 0, 0};
 		return NULL;
 	}
-	if (unlikely(route_exceeds(c, route->mtu))) {
+	if (unlikely(exceeds_mtu(c, route->mtu))) {
 		*o = (struct outcome){DROP_PACKET_TOO_BIG, ERROR_TOO_BIG, route->mtu};
 		return NULL;
 	}
@@ -192,6 +177,7 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 		return -1;
 	route_follow(w, route);
 	*port = route->port;
+	flow_limit(c, route->mtu);
 	if (resolving_ports) {
 		o->length = route->length;
 		o->is_answer = false;
@@ -201,6 +187,8 @@ static __always_inline int route_forward(struct cube_ctx *c, struct outcome *o, 
 		count(c, COUNT_TUNNELLED);
 	if (unlikely(w->flags & PKT_OVERLAY_NODE))
 		return_note(c);
+	else if (!resolving_ports)
+		cube_settle(c);
 	if (decrement_ttl(c)) {
 		*o = (struct outcome){DROP_REWRITE_FAILED, 0, 0};
 		return -1;

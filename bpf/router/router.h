@@ -129,7 +129,7 @@ static __always_inline const struct own_address *own_lookup(const addr_t *addr)
 	return bpf_map_lookup_elem(&own_addresses, addr);
 }
 
-static __always_inline void count(const struct cube_ctx *c, u32 index)
+static __always_inline void count(struct cube_ctx *c, u32 index)
 {
 	cube_count(c, &counters, index);
 }

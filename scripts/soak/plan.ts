@@ -39,6 +39,10 @@ const FUZZED = [
 export const SOAKS: readonly Soak[] = [
   ...FUZZED.map(fuzz),
   {
+    ...fuzz('flow-cache'),
+    what: 'two and a half million random packets through two chains, one of which has the flow cache: the same verdicts, bytes and counters',
+  },
+  {
     name: 'sockets',
     what: 'half a million random calls of real sockets, TCP and UDP, between random changes of Services: what each process meets, and what is counted, is what a model of the socket load balancer allows',
     part: 'kernel',

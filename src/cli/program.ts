@@ -201,6 +201,15 @@ function agentCommands(program: Command): void {
         .default('peer'),
     )
     .addOption(
+      new Option(
+        '--flow-cache <on|off>',
+        'whether packets of a flow fare as its last one did, for a second, without asking each cube again',
+      )
+        .choices(['on', 'off'])
+        .env('CUBEPLANE_FLOW_CACHE')
+        .default('on'),
+    )
+    .addOption(
       new Option('--metrics-address <host:port>', 'serve Prometheus metrics there, at /metrics').env(
         'CUBEPLANE_METRICS_ADDRESS',
       ),

@@ -27,6 +27,8 @@ export interface AgentOptions {
   readonly objects?: string;
   /** Whether pods are reached by bpf_redirect_peer. Default true. */
   readonly redirectPeer?: boolean;
+  /** Whether the packets of a flow may go by what is known of the last one. Default true. */
+  readonly flowCache?: boolean;
   readonly version?: string;
   /** Cube ABI whose pins are made; another one than the programs' own is for tests of taking over. */
   readonly abi?: number;

@@ -77,6 +77,7 @@ export class Reconciler {
       objects,
       redirectPeer: options.redirectPeer ?? true,
       gatewayMac: GATEWAY_MAC,
+      flowCache: options.flowCache ?? true,
       logs: join(options.stateDir, 'logs'),
       ...(options.afterAction === undefined ? {} : { afterAction: options.afterAction }),
     });
@@ -93,6 +94,7 @@ export class Reconciler {
     this.#pins.prepare();
     inheritState(this.#pins);
     this.#observed = await observe(this.#pins);
+    if (this.#observed.ready) this.#executor.begin();
     this.#isObserved = true;
   }
 

@@ -4,7 +4,7 @@ import type { BpfProgram } from '../../src/dataplane/kernel/addon/index.ts';
 import { POD_MAC } from '../kernel/support/bytes.ts';
 import { Chain, type ChainCube, u32 } from '../kernel/support/chain.ts';
 import { type Connection, connect, FAMILIES, type Family, tupleOf } from './connect.ts';
-import { loadCube } from './load.ts';
+import { FLOW_RECORDS, loadCube } from './load.ts';
 import { policyFirewall } from './policy-rows.ts';
 import { openBeside, Sender } from './sender.ts';
 import { backendOf, PODS, SERVICES, serviceTables, vip } from './service-rows.ts';
@@ -42,7 +42,7 @@ export class Rig {
 
   /** `policies`: the firewall is that of config/provider/kubernetes.yaml, and has network policies. */
   static async open(options: { firewall?: boolean; policies?: boolean } = {}): Promise<Rig> {
-    const chain = await Chain.open();
+    const chain = await Chain.open({ flows: FLOW_RECORDS });
     try {
       const balancer = await loadCube(chain, 1, {
         type: 'LoadBalancer',

@@ -21,6 +21,9 @@ export const NODE: NodeInput = {
   redirectPeer: true,
 };
 
+/** Records of flows, as an agent has them on a machine of up to 18 processors. */
+export const FLOW_RECORDS = 16_384;
+
 /** A cube as a manifest would say it, less the defaults that the API server adds. */
 export interface CubeSpec {
   readonly type: CubeTypeName;
@@ -30,6 +33,10 @@ export interface CubeSpec {
   readonly tables?: Readonly<Record<string, readonly unknown[]>>;
   /** What those hold that are not of the first type that the cube takes. */
   readonly tableTypes?: Readonly<Record<string, string>>;
+  /** Another build of the object file. */
+  readonly path?: string;
+  /** Constants of the program besides those that follow from the spec. */
+  readonly variables?: Readonly<Record<string, Uint8Array>>;
 }
 
 /** Its type, and what the agent would give to it. */
@@ -59,7 +66,8 @@ export async function loadCube(chain: Chain, slot: number, cube: CubeSpec, node 
     object: type.object,
     schema: CUBE_TYPES[cube.type],
     slot,
-    variables: rodata,
+    ...(cube.path === undefined ? {} : { path: cube.path }),
+    variables: { ...rodata, ...cube.variables },
     mapSizes: sizes,
     transparent: type.transparent !== undefined,
   });

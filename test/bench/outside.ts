@@ -14,7 +14,7 @@ import {
   tupleOf,
   turned,
 } from './connect.ts';
-import { loadCube, NODE } from './load.ts';
+import { FLOW_RECORDS, loadCube, NODE } from './load.ts';
 import { openBeside, PACKET_HOST, Sender } from './sender.ts';
 import { backendOf, NODE_ADDRESSES, outsideEnd, PODS, SERVICES, serviceTables } from './service-rows.ts';
 import { forgetOpenings, leastOf, NEW_FLOWS, type Traffic, type Way } from './way.ts';
@@ -61,7 +61,7 @@ export class Outside implements Way {
   }
 
   static async open(): Promise<Outside> {
-    const chain = await Chain.open();
+    const chain = await Chain.open({ flows: FLOW_RECORDS });
     try {
       const node = { ...NODE, addresses: Object.values(NODE_ADDRESSES) };
       const nat = await loadCube(

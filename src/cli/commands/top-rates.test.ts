@@ -20,6 +20,7 @@ const counters = (time: number, rxPackets: number, dropped: number): NodeCounter
       counters: [],
     },
   ],
+  flowCache: { replayed: 0, kept: 0 },
   maps: [],
 });
 

@@ -16,6 +16,7 @@ export interface UpOptions extends SourceOptions {
   readonly cgroup?: string;
   readonly logLevel: string;
   readonly redirect: 'peer' | 'plain';
+  readonly flowCache: 'on' | 'off';
   readonly metricsAddress?: string;
   readonly healthzAddress?: string;
   readonly flowLog?: string;
@@ -45,6 +46,7 @@ export async function up(options: UpOptions): Promise<void> {
     bpffs: options.bpffs,
     version,
     redirectPeer: options.redirect === 'peer',
+    flowCache: options.flowCache === 'on',
     ...(options.cgroup === undefined ? {} : { cgroup: resolve(options.cgroup) }),
     ...(options.metricsAddress === undefined ? {} : { metricsAddress: options.metricsAddress }),
     ...(options.healthzAddress === undefined ? {} : { healthzAddress: options.healthzAddress }),

@@ -68,6 +68,157 @@ function getAttachment(bytes: Uint8Array, at: number): Attachment {
   };
 }
 
+/** struct cube_tuple, 40 bytes */
+export interface CubeTuple<A = string> {
+  readonly src: A;
+  readonly dst: A;
+  readonly sport: number;
+  readonly dport: number;
+  readonly proto: number;
+}
+
+function putCubeTuple(bytes: Uint8Array, at: number, row: CubeTuple<string | Uint8Array>): void {
+  putAddress(bytes, at, row.src, 'CubeTuple.src');
+  putAddress(bytes, at + 16, row.dst, 'CubeTuple.dst');
+  putBe16(bytes, at + 32, row.sport, 'CubeTuple.sport');
+  putBe16(bytes, at + 34, row.dport, 'CubeTuple.dport');
+  putU8(bytes, at + 36, row.proto, 'CubeTuple.proto');
+  putZeros(bytes, at + 37, 3);
+}
+
+function getCubeTuple(bytes: Uint8Array, at: number): CubeTuple {
+  return {
+    src: getAddress(bytes, at),
+    dst: getAddress(bytes, at + 16),
+    sport: getBe16(bytes, at + 32),
+    dport: getBe16(bytes, at + 34),
+    proto: getU8(bytes, at + 36),
+  };
+}
+
+/** struct flow_step, 8 bytes */
+export interface FlowStep {
+  readonly slot: number;
+  readonly in: number;
+  readonly out: number;
+  readonly counts: readonly number[];
+}
+
+function putFlowStep(bytes: Uint8Array, at: number, row: FlowStep): void {
+  putU8(bytes, at, row.slot, 'FlowStep.slot');
+  putU8(bytes, at + 1, row.in, 'FlowStep.in');
+  putU8(bytes, at + 2, row.out, 'FlowStep.out');
+  putZeros(bytes, at + 3, 1);
+  checkLength(row.counts, 4, 'FlowStep.counts');
+  for (let i = 0; i < 4; i++) {
+    const item = row.counts[i];
+    if (item === undefined) {
+      putZeros(bytes, at + 4 + i * 1, 1);
+      continue;
+    }
+    putU8(bytes, at + 4 + i * 1, item, 'FlowStep.counts');
+  }
+}
+
+function getFlowStep(bytes: Uint8Array, at: number): FlowStep {
+  return {
+    slot: getU8(bytes, at),
+    in: getU8(bytes, at + 1),
+    out: getU8(bytes, at + 2),
+    counts: Array.from({ length: 4 }, (_, i) => getU8(bytes, at + 4 + i * 1)),
+  };
+}
+
+/** struct flow_record, 208 bytes */
+export interface FlowRecord<A = string> {
+  readonly tuple: CubeTuple<A>;
+  readonly frame: bigint;
+  readonly ifindex: number;
+  readonly second: number;
+  readonly generation: number;
+  readonly epoch: number;
+  readonly stamp: number;
+  readonly mtu: number;
+  readonly edge: bigint;
+  readonly src: A;
+  readonly dst: A;
+  readonly sport: number;
+  readonly dport: number;
+  readonly flags: number;
+  readonly hop: A;
+  readonly mac: bigint;
+  readonly target: number;
+  readonly vni: number;
+  readonly ttl: number;
+  readonly pktType: number;
+  readonly steps: number;
+  readonly tries: number;
+  readonly step: readonly FlowStep[];
+}
+
+function putFlowRecord(bytes: Uint8Array, at: number, row: FlowRecord<string | Uint8Array>): void {
+  putCubeTuple(bytes, at, row.tuple);
+  putU64(bytes, at + 40, row.frame, 'FlowRecord.frame');
+  putU32(bytes, at + 48, row.ifindex, 'FlowRecord.ifindex');
+  putU32(bytes, at + 52, row.second, 'FlowRecord.second');
+  putU32(bytes, at + 56, row.generation, 'FlowRecord.generation');
+  putU32(bytes, at + 60, row.epoch, 'FlowRecord.epoch');
+  putU32(bytes, at + 64, row.stamp, 'FlowRecord.stamp');
+  putU32(bytes, at + 68, row.mtu, 'FlowRecord.mtu');
+  putU64(bytes, at + 72, row.edge, 'FlowRecord.edge');
+  putAddress(bytes, at + 80, row.src, 'FlowRecord.src');
+  putAddress(bytes, at + 96, row.dst, 'FlowRecord.dst');
+  putBe16(bytes, at + 112, row.sport, 'FlowRecord.sport');
+  putBe16(bytes, at + 114, row.dport, 'FlowRecord.dport');
+  putU32(bytes, at + 116, row.flags, 'FlowRecord.flags');
+  putAddress(bytes, at + 120, row.hop, 'FlowRecord.hop');
+  putU64(bytes, at + 136, row.mac, 'FlowRecord.mac');
+  putU32(bytes, at + 144, row.target, 'FlowRecord.target');
+  putU32(bytes, at + 148, row.vni, 'FlowRecord.vni');
+  putU8(bytes, at + 152, row.ttl, 'FlowRecord.ttl');
+  putU8(bytes, at + 153, row.pktType, 'FlowRecord.pktType');
+  putU8(bytes, at + 154, row.steps, 'FlowRecord.steps');
+  putU8(bytes, at + 155, row.tries, 'FlowRecord.tries');
+  putZeros(bytes, at + 156, 4);
+  checkLength(row.step, 6, 'FlowRecord.step');
+  for (let i = 0; i < 6; i++) {
+    const item = row.step[i];
+    if (item === undefined) {
+      putZeros(bytes, at + 160 + i * 8, 8);
+      continue;
+    }
+    putFlowStep(bytes, at + 160 + i * 8, item);
+  }
+}
+
+function getFlowRecord(bytes: Uint8Array, at: number): FlowRecord {
+  return {
+    tuple: getCubeTuple(bytes, at),
+    frame: getU64(bytes, at + 40),
+    ifindex: getU32(bytes, at + 48),
+    second: getU32(bytes, at + 52),
+    generation: getU32(bytes, at + 56),
+    epoch: getU32(bytes, at + 60),
+    stamp: getU32(bytes, at + 64),
+    mtu: getU32(bytes, at + 68),
+    edge: getU64(bytes, at + 72),
+    src: getAddress(bytes, at + 80),
+    dst: getAddress(bytes, at + 96),
+    sport: getBe16(bytes, at + 112),
+    dport: getBe16(bytes, at + 114),
+    flags: getU32(bytes, at + 116),
+    hop: getAddress(bytes, at + 120),
+    mac: getU64(bytes, at + 136),
+    target: getU32(bytes, at + 144),
+    vni: getU32(bytes, at + 148),
+    ttl: getU8(bytes, at + 152),
+    pktType: getU8(bytes, at + 153),
+    steps: getU8(bytes, at + 154),
+    tries: getU8(bytes, at + 155),
+    step: Array.from({ length: 6 }, (_, i) => getFlowStep(bytes, at + 160 + i * 8)),
+  };
+}
+
 /** struct flow_config, 24 bytes */
 export interface FlowConfig {
   readonly interval: bigint;
@@ -90,6 +241,24 @@ function getFlowConfig(bytes: Uint8Array, at: number): FlowConfig {
   };
 }
 
+/** struct flow_counter, 16 bytes */
+export interface FlowCounter {
+  readonly replayed: bigint;
+  readonly kept: bigint;
+}
+
+function putFlowCounter(bytes: Uint8Array, at: number, row: FlowCounter): void {
+  putU64(bytes, at, row.replayed, 'FlowCounter.replayed');
+  putU64(bytes, at + 8, row.kept, 'FlowCounter.kept');
+}
+
+function getFlowCounter(bytes: Uint8Array, at: number): FlowCounter {
+  return {
+    replayed: getU64(bytes, at),
+    kept: getU64(bytes, at + 8),
+  };
+}
+
 /** struct flow_limit, 16 bytes */
 export interface FlowLimit {
   readonly full: bigint;
@@ -105,6 +274,42 @@ function getFlowLimit(bytes: Uint8Array, at: number): FlowLimit {
   return {
     full: getU64(bytes, at),
     suppressed: getU64(bytes, at + 8),
+  };
+}
+
+/** struct flow_place, 8 bytes */
+export interface FlowPlace {
+  readonly stamp: number;
+  readonly seen: number;
+}
+
+function putFlowPlace(bytes: Uint8Array, at: number, row: FlowPlace): void {
+  putU32(bytes, at, row.stamp, 'FlowPlace.stamp');
+  putU32(bytes, at + 4, row.seen, 'FlowPlace.seen');
+}
+
+function getFlowPlace(bytes: Uint8Array, at: number): FlowPlace {
+  return {
+    stamp: getU32(bytes, at),
+    seen: getU32(bytes, at + 4),
+  };
+}
+
+/** struct flow_state, 8 bytes */
+export interface FlowState {
+  readonly generation: number;
+  readonly mask: number;
+}
+
+function putFlowState(bytes: Uint8Array, at: number, row: FlowState): void {
+  putU32(bytes, at, row.generation, 'FlowState.generation');
+  putU32(bytes, at + 4, row.mask, 'FlowState.mask');
+}
+
+function getFlowState(bytes: Uint8Array, at: number): FlowState {
+  return {
+    generation: getU32(bytes, at),
+    mask: getU32(bytes, at + 4),
   };
 }
 
@@ -322,34 +527,6 @@ function getPuntCounter(bytes: Uint8Array, at: number): PuntCounter {
     sent: getU64(bytes, at),
     limited: getU64(bytes, at + 8),
     lost: getU64(bytes, at + 16),
-  };
-}
-
-/** struct cube_tuple, 40 bytes */
-export interface CubeTuple<A = string> {
-  readonly src: A;
-  readonly dst: A;
-  readonly sport: number;
-  readonly dport: number;
-  readonly proto: number;
-}
-
-function putCubeTuple(bytes: Uint8Array, at: number, row: CubeTuple<string | Uint8Array>): void {
-  putAddress(bytes, at, row.src, 'CubeTuple.src');
-  putAddress(bytes, at + 16, row.dst, 'CubeTuple.dst');
-  putBe16(bytes, at + 32, row.sport, 'CubeTuple.sport');
-  putBe16(bytes, at + 34, row.dport, 'CubeTuple.dport');
-  putU8(bytes, at + 36, row.proto, 'CubeTuple.proto');
-  putZeros(bytes, at + 37, 3);
-}
-
-function getCubeTuple(bytes: Uint8Array, at: number): CubeTuple {
-  return {
-    src: getAddress(bytes, at),
-    dst: getAddress(bytes, at + 16),
-    sport: getBe16(bytes, at + 32),
-    dport: getBe16(bytes, at + 34),
-    proto: getU8(bytes, at + 36),
   };
 }
 
@@ -840,6 +1017,30 @@ export const events: RecordMap = {
   maxEntries: 262144,
 };
 
+export const flowCache: MapCodec<number, FlowRecord, number, FlowRecord<string | Uint8Array>> = {
+  name: 'flow_cache',
+  type: 6,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 208,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_cache key');
+    putU32(bytes, at, row, 'flow_cache key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_cache key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 208, 'flow_cache value');
+    putFlowRecord(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 208, 'flow_cache value');
+    return getFlowRecord(bytes, at);
+  },
+};
+
 export const flowConfig: MapCodec<number, FlowConfig> = {
   name: 'flow_config',
   type: 2,
@@ -861,6 +1062,30 @@ export const flowConfig: MapCodec<number, FlowConfig> = {
   decodeValue(bytes, at = 0) {
     checkRoom(bytes, at, 24, 'flow_config value');
     return getFlowConfig(bytes, at);
+  },
+};
+
+export const flowCounters: MapCodec<number, FlowCounter> = {
+  name: 'flow_counters',
+  type: 6,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 16,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_counters key');
+    putU32(bytes, at, row, 'flow_counters key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_counters key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'flow_counters value');
+    putFlowCounter(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 16, 'flow_counters value');
+    return getFlowCounter(bytes, at);
   },
 };
 
@@ -891,6 +1116,54 @@ export const flowLimits: MapCodec<number, FlowLimit> = {
   decodeValue(bytes, at = 0) {
     checkRoom(bytes, at, 16, 'flow_limits value');
     return getFlowLimit(bytes, at);
+  },
+};
+
+export const flowPlaces: MapCodec<number, FlowPlace> = {
+  name: 'flow_places',
+  type: 2,
+  maxEntries: 16384,
+  keySize: 4,
+  valueSize: 8,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_places key');
+    putU32(bytes, at, row, 'flow_places key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_places key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'flow_places value');
+    putFlowPlace(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'flow_places value');
+    return getFlowPlace(bytes, at);
+  },
+};
+
+export const flowState: MapCodec<number, FlowState> = {
+  name: 'flow_state',
+  type: 2,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 8,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_state key');
+    putU32(bytes, at, row, 'flow_state key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_state key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'flow_state value');
+    putFlowState(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 8, 'flow_state value');
+    return getFlowState(bytes, at);
   },
 };
 
@@ -1140,6 +1413,18 @@ export const punts: RecordMap = {
   maxEntries: 1048576,
 };
 
+export const slotCounters: RecordMap = {
+  name: 'slot_counters',
+  type: 12,
+  maxEntries: 256,
+};
+
+export const slotPorts: RecordMap = {
+  name: 'slot_ports',
+  type: 12,
+  maxEntries: 256,
+};
+
 export const slots: MapCodec<number, number> = {
   name: 'slots',
   type: 3,
@@ -1300,9 +1585,13 @@ export const maps = {
   edges: edges,
   entry_drops: entryDrops,
   events: events,
+  flow_cache: flowCache,
   flow_config: flowConfig,
+  flow_counters: flowCounters,
   flow_events: flowEvents,
   flow_limits: flowLimits,
+  flow_places: flowPlaces,
+  flow_state: flowState,
   fragments: fragments,
   host_addresses: hostAddresses,
   injected: injected,
@@ -1314,6 +1603,8 @@ export const maps = {
   punt_counters: puntCounters,
   punt_scratch: puntScratch,
   punts: punts,
+  slot_counters: slotCounters,
+  slot_ports: slotPorts,
   slots: slots,
   trace_filter: traceFilter,
   work: work,

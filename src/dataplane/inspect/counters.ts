@@ -50,6 +50,8 @@ export interface NodeCounters {
   readonly drops: readonly DropCount[];
   readonly attachments: readonly AttachmentCount[];
   readonly cubes: readonly CubeCount[];
+  /** Packets that fared as the last one of their flow, without a cube being asked, and what was noted of flows for that. */
+  readonly flowCache: { readonly replayed: number; readonly kept: number };
   readonly maps: readonly MapUsage[];
 }
 
@@ -71,8 +73,14 @@ export function readCounters(input: CounterInput): NodeCounters {
     drops: dropCounts('', sumsOf(input.pins.sharedMap('entry_drops'))),
     attachments: attachmentCounts(input),
     cubes: [...input.running].map((running) => cubeCount(input.pins, running)),
+    flowCache: flowCacheCount(input.pins),
     maps: input.usage,
   };
+}
+
+function flowCacheCount(pins: Pins): NodeCounters['flowCache'] {
+  const [[replayed = 0, kept = 0] = []] = sumsOf(pins.sharedMap('flow_counters'));
+  return { replayed, kept };
 }
 
 function dropCounts(type: string, sums: readonly number[][]): DropCount[] {

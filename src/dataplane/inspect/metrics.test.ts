@@ -33,6 +33,7 @@ const COUNTERS: NodeCounters = {
       counters: [{ name: 'forwarded', description: '', value: 9 }],
     },
   ],
+  flowCache: { replayed: 11, kept: 12 },
   maps: [
     { cube: 'net/router.a', map: 'routes_hash', used: 3, max: 16, isCache: false },
     { cube: '', map: 'pods', used: 1, max: 8, isCache: false },
@@ -48,6 +49,8 @@ test('each metric has a help, a type and its samples, with labels escaped', () =
       '# TYPE cubeplane_agent_info gauge',
       'cubeplane_agent_info{node="a",version="1",source="manifests in \\"/x\\""} 1',
       'cubeplane_entry_drops_total{reason="Malformed"} 5',
+      'cubeplane_flow_cache_packets_total 11',
+      'cubeplane_flow_cache_records_total 12',
       'cubeplane_interface_receive_drops_total{interface="eth0",kind="Interface"} 3',
       `cubeplane_port_transmit_bytes_total{${cube},port="up"} 40`,
       `cubeplane_cube_drops_total{${cube},reason="NoRoute"} 5`,

@@ -119,7 +119,7 @@ function agentMetrics(page: Page, health: AgentHealth, facts: ProcessFacts): voi
   one('process_start_time_seconds', 'When the agent started, in Unix time.', facts.startTime);
 }
 
-function entryMetrics(page: Page, { drops, attachments }: NodeCounters): void {
+function entryMetrics(page: Page, { drops, attachments, flowCache }: NodeCounters): void {
   const each = (value: (one: NodeCounters['attachments'][number]) => number): Sample[] =>
     attachments.map((one) => [{ interface: one.interface, kind: one.kind }, value(one)]);
   page.add(
@@ -146,6 +146,15 @@ function entryMetrics(page: Page, { drops, attachments }: NodeCounters): void {
     'Packets refused before the first cube, by reason.',
     drops.map(({ reason, packets }) => [{ reason }, packets]),
   );
+  page.add(
+    'cubeplane_flow_cache_packets_total',
+    'counter',
+    'Packets that fared as the last one of their flow, without a cube being asked.',
+    [[{}, flowCache.replayed]],
+  );
+  page.add('cubeplane_flow_cache_records_total', 'counter', 'What was noted of flows for that.', [
+    [{}, flowCache.kept],
+  ]);
 }
 
 /** `namespace/name` in two labels. */

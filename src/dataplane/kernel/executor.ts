@@ -8,14 +8,16 @@ import { edges as edgesCodec, type NodeConfig, nodeConfig } from '../generated/t
 import { CUBE_PORTS, CUBE_SLOTS, type Hex } from '../layout.ts';
 import { pinNameOfInterface, programOfPin } from '../names.ts';
 import type { Instance } from '../state.ts';
-import { BpfMap, BpfProgram, loadObject, MapType, TcxLink, unpin } from './addon/index.ts';
+import { BpfMap, BpfProgram, MapType, TcxLink, unpin } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
 import { runCgroup } from './cgroup.ts';
+import { createSharedMaps, loadEntry } from './entry-program.ts';
 import { explain } from './failure.ts';
+import { FlowCache } from './flow-cache.ts';
 import { InstanceLoader } from './instance-loader.ts';
 import { detachLink, keepLink, updateLink, withProgram } from './links.ts';
 import { removeOlder, takeOverLink } from './older-abi.ts';
-import { names, type Pins, removeFolder, removeIfEmpty, SHARED_MAPS } from './pins.ts';
+import { names, type Pins, removeFolder, removeIfEmpty } from './pins.ts';
 import { ipBatch } from './run.ts';
 import { attachFilter, removeFilter } from './tc-filter.ts';
 import { runXdp } from './xdp.ts';
@@ -26,6 +28,8 @@ export interface ExecutorOptions {
   readonly objects: string;
   readonly redirectPeer: boolean;
   readonly gatewayMac: string;
+  /** Whether the entry program may do to a packet what was done to the last one of its flow. */
+  readonly flowCache: boolean;
   /** Folder for verifier logs. */
   readonly logs: string;
   /** Called after each action; tests end the process in it. */
@@ -42,11 +46,13 @@ export class Executor {
   /** Maps of instances, by instance key and name. */
   readonly #maps = new Map<string, Map<string, BpfMap>>();
   readonly #loader: InstanceLoader;
+  readonly #flows: FlowCache;
   #graceMaps: [outer: BpfMap, inner: BpfMap] | undefined;
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#loader = new InstanceLoader(options, () => this.#sharedPaths());
+    this.#loader = new InstanceLoader(options);
+    this.#flows = new FlowCache(options.pins, options.flowCache);
   }
 
   /** See {@link InstanceLoader.ahead}; the shared maps must be there. */
@@ -71,6 +77,9 @@ export class Executor {
           instead = (await this.#run(action, instances)) ?? undefined;
         } catch (error) {
           throw explain(action, error, this.#options.logs);
+        } finally {
+          // also after half of one: what packets of before have left behind holds no more
+          this.#flows.forget();
         }
         onDone(instead ?? action);
         this.#options.afterAction?.(action);
@@ -78,6 +87,11 @@ export class Executor {
     } finally {
       this.#loader.release();
     }
+  }
+
+  /** To be called where the shared maps are there already: flows that an agent before this one has let be known. */
+  begin(): void {
+    this.#flows.forget();
   }
 
   /** All rows of one map of a complete instance. */
@@ -109,6 +123,7 @@ export class Executor {
     for (const map of this.#shared.values()) map.close();
     for (const maps of this.#maps.values()) for (const map of maps.values()) map.close();
     for (const map of this.#graceMaps ?? []) map.close();
+    this.#flows.close();
     this.#shared.clear();
     this.#maps.clear();
     this.#graceMaps = undefined;
@@ -123,9 +138,9 @@ export class Executor {
         return await ipBatch([action.line]);
       case 'CreateMaps':
       case 'AddMaps':
-        return await this.#createMaps();
+        return await createSharedMaps(this.#options);
       case 'LoadEntry':
-        return await this.#loadEntry(action.hash);
+        return await loadEntry(this.#options, action.hash);
       case 'LoadInstance':
         return await this.#loader.load(action.key, action.instance, action.carry);
       case 'CarryRows':
@@ -136,12 +151,7 @@ export class Executor {
           action.write,
         );
       case 'SetSlot':
-        return this.#withProgram(action.key, (program) =>
-          this.#sharedMap(instances.get(action.key)?.hook === 'XDP' ? 'xdp_slots' : 'slots').setProgram(
-            action.slot,
-            program,
-          ),
-        );
+        return this.#setSlot(action.slot, action.key, instances.get(action.key));
       case 'PinProgram':
         return this.#withProgram(action.key, (program) =>
           program.pin(join(pins.instance(action.key), 'program')),
@@ -185,6 +195,7 @@ export class Executor {
       case 'Detach':
         return detachLink(TcxLink, pins.link(action.pin));
       case 'ClearSlot':
+        this.#flows.removeSlot(action.slot);
         this.#sharedMap('slots').clearProgram(action.slot);
         if (names(join(pins.root, 'node')).includes('xdp_slots'))
           this.#sharedMap('xdp_slots').clearProgram(action.slot);
@@ -216,43 +227,24 @@ export class Executor {
     }
   }
 
+  /** What the entry counts for a cube has to be known before a graph leads there. */
+  #setSlot(slot: number, key: string, instance: Instance | undefined): void {
+    const isXdp = instance?.hook === 'XDP';
+    if (!isXdp)
+      this.#flows.setSlot(slot, {
+        ports: this.#map(key, 'port_counters', instance),
+        counters: this.#map(key, 'counters', instance),
+      });
+    this.#withProgram(key, (program) =>
+      this.#sharedMap(isXdp ? 'xdp_slots' : 'slots').setProgram(slot, program),
+    );
+  }
+
   async #carryRows(action: Action & { op: 'CarryRows' }, instance: Instance | undefined): Promise<void> {
     if (instance === undefined) return;
     const from = this.#options.pins.stateMap(instance.cubePin, action.from);
     const to = this.#map(action.key, action.map, instance);
     await carryRows(from, to, migrationFrom(instance, action.map, action.from), false);
-  }
-
-  async #createMaps(): Promise<void> {
-    const { pins, objects } = this.#options;
-    pins.prepare();
-    const there = new Set(names(join(pins.root, 'node')));
-    const reuseMaps = Object.fromEntries(
-      SHARED_MAPS.filter((map) => there.has(map)).map((map) => [map, pins.sharedMap(map)]),
-    );
-    const programs = { entry: { load: false }, entry_dry: { load: false }, copies: { load: false } };
-    const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps, programs });
-    try {
-      for (const map of SHARED_MAPS) if (!there.has(map)) object.map(map).pin(pins.sharedMap(map));
-    } finally {
-      object.close();
-    }
-  }
-
-  #sharedPaths(): Record<string, string> {
-    return Object.fromEntries(SHARED_MAPS.map((map) => [map, this.#options.pins.sharedMap(map)]));
-  }
-
-  async #loadEntry(hash: string): Promise<void> {
-    const { pins, objects } = this.#options;
-    const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps: this.#sharedPaths() });
-    try {
-      object.program('entry_dry').pin(pins.program('dry', hash), { replace: true });
-      object.program('copies').pin(pins.program('copies', hash), { replace: true });
-      object.program('entry').pin(pins.program('entry', hash));
-    } finally {
-      object.close();
-    }
   }
 
   #withProgram(key: string, use: (program: BpfProgram) => void): void {

@@ -6,7 +6,7 @@ import { constants, injectRequest } from '../generated/tcx.ts';
 import type { Outgoing } from '../slow-path.ts';
 import { type BpfObject, loadObject, TcxLink } from './addon/index.ts';
 import { readNetwork } from './netlink.ts';
-import { type Pins, SHARED_MAPS } from './pins.ts';
+import type { Pins } from './pins.ts';
 import { ipBatch } from './run.ts';
 
 const MAGIC = 0x43554249;
@@ -32,7 +32,6 @@ export class Injector {
     node: { readonly redirectPeer: boolean; readonly gatewayMac: string },
   ): Promise<Injector> {
     const ifindex = await device();
-    const shared = Object.fromEntries(SHARED_MAPS.map((map) => [map, pins.sharedMap(map)]));
     const cube = constants.cube.encode({
       slot: 0,
       redirectPeer: node.redirectPeer ? 1 : 0,
@@ -42,7 +41,7 @@ export class Injector {
     const object = await loadObject({
       path: join(objects, 'inject.o'),
       // what ends here is counted with what the entry ends
-      reuseMaps: { ...shared, drops: pins.sharedMap('entry_drops') },
+      reuseMaps: { ...pins.sharedMaps('cube'), drops: pins.sharedMap('entry_drops') },
       variables: { cube, inject_ifindex: injectConstants.inject_ifindex.encode(ifindex) },
     });
     try {

@@ -25,15 +25,13 @@ interface Loaded {
 /** Loads the objects of cubes, and holds them until what they are for is pinned. */
 export class InstanceLoader {
   readonly #options: LoaderOptions;
-  readonly #sharedPaths: () => Readonly<Record<string, string>>;
   /** Begun before any action asked for it. */
   readonly #ahead = new Map<string, Promise<Loaded>>();
   /** Its maps are pinned, its program is not yet. */
   readonly #loaded = new Map<string, { readonly object: BpfObject; readonly program: string }>();
 
-  constructor(options: LoaderOptions, sharedPaths: () => Readonly<Record<string, string>>) {
+  constructor(options: LoaderOptions) {
     this.#options = options;
-    this.#sharedPaths = sharedPaths;
   }
 
   /**
@@ -98,7 +96,7 @@ export class InstanceLoader {
   /** Pinned paths of the node's maps that programs of its hook use. */
   #nodeMaps({ hook }: Instance): Record<string, string> {
     if (hook === 'Cgroup') return {}; // there is no packet, and no graph
-    return hook === 'XDP' ? xdpMaps(this.#options.pins) : { ...this.#sharedPaths() };
+    return hook === 'XDP' ? xdpMaps(this.#options.pins) : this.#options.pins.sharedMaps('cube');
   }
 
   async #load(instance: Instance): Promise<Loaded> {

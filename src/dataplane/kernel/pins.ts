@@ -42,6 +42,12 @@ export const SHARED_MAPS = [
   'flow_config',
   'flow_limits',
   'flow_events',
+  'flow_cache',
+  'flow_state',
+  'flow_places',
+  'flow_counters',
+  'slot_ports',
+  'slot_counters',
   'punts',
   'punt_scratch',
   'punt_buckets',
@@ -54,7 +60,29 @@ export const SHARED_MAPS = [
  * Those of SHARED_MAPS that agents of before did not have. Where only these are missing, the others are in force and are read as
  * they are: the agent makes the new ones beside them.
  */
-export const LATER_MAPS: ReadonlySet<string> = new Set(['flow_config', 'flow_limits', 'flow_events']);
+export const LATER_MAPS: ReadonlySet<string> = new Set([
+  'flow_config',
+  'flow_limits',
+  'flow_events',
+  'flow_cache',
+  'flow_state',
+  'flow_places',
+  'flow_counters',
+  'slot_ports',
+  'slot_counters',
+]);
+
+/** Those that the entry program alone has; cubes have the others. */
+const ENTRY_MAPS: ReadonlySet<string> = new Set(['slot_ports', 'slot_counters']);
+
+/** Those that have no meaning at XDP. */
+const TC_MAPS: ReadonlySet<string> = new Set([
+  ...ENTRY_MAPS,
+  'flow_cache',
+  'flow_state',
+  'flow_places',
+  'flow_counters',
+]);
 
 /** Those that only programs at XDP have: pinned with the first of them. */
 export const XDP_MAPS = ['xdp_packet', 'xdp_slots'] as const;
@@ -82,6 +110,13 @@ export class Pins {
 
   sharedMap(name: string): string {
     return join(this.root, 'node', name);
+  }
+
+  /** Paths of the shared maps that a program uses, by name. */
+  sharedMaps(of: 'entry' | 'cube' | 'xdp'): Record<string, string> {
+    const without = { entry: new Set<string>(), cube: ENTRY_MAPS, xdp: TC_MAPS }[of];
+    const maps = SHARED_MAPS.filter((map) => !without.has(map));
+    return Object.fromEntries(maps.map((map) => [map, this.sharedMap(map)]));
   }
 
   program(name: 'entry' | 'dry' | 'copies' | 'xdp', hash: string): string {

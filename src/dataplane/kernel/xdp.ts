@@ -6,7 +6,7 @@ import type { KernelState } from '../state.ts';
 import { BpfMap, loadObject, unpin, XdpLink } from './addon/index.ts';
 import { detachLink, keepLink, updateLink, withLink, withProgram } from './links.ts';
 import { takeOverXdp } from './older-abi.ts';
-import { names, type Pins, SHARED_MAPS, XDP_MAPS } from './pins.ts';
+import { names, type Pins, XDP_MAPS } from './pins.ts';
 
 export interface XdpOptions {
   readonly pins: Pins;
@@ -16,8 +16,9 @@ export interface XdpOptions {
 /** Pinned paths of the maps that programs at XDP share, by name; with those that are there already. */
 export function xdpMaps(pins: Pins): Record<string, string> {
   const there = new Set(names(join(pins.root, 'node')));
-  const shared = [...SHARED_MAPS, ...XDP_MAPS].filter((map) => there.has(map));
-  return Object.fromEntries(shared.map((map) => [map, pins.sharedMap(map)]));
+  const own = XDP_MAPS.map((map) => [map, pins.sharedMap(map)] as const);
+  const all = [...Object.entries(pins.sharedMaps('xdp')), ...own];
+  return Object.fromEntries(all.filter(([map]) => there.has(map)));
 }
 
 export async function runXdp(action: XdpAction, { pins, objects }: XdpOptions): Promise<void> {

@@ -8,12 +8,14 @@
  * lookups and the inserts of its session (ways.bpf.c).
  *
  * Each run of BPF_PROG_TEST_RUN is a packet of a random flow (flows.bpf.c); what writing the packet costs is measured by
- * itself and taken off.
+ * itself and taken off. Packets go by what is known of their flow, as with an agent; `asked` are those that pass each cube, as the
+ * first ones of each second do.
  */
 import { Calibration } from '../calibration.ts';
 import { FAMILIES, type Family } from '../connect.ts';
 import { type ChainSender, Rig } from '../flows.ts';
 import { FromPod } from '../from-pod.ts';
+import { FLOW_RECORDS } from '../load.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { difference, interleave, type Measure, measureOf, ratios } from '../measure.ts';
 import { Outside } from '../outside.ts';
@@ -49,10 +51,15 @@ async function measures(
   for (const [kind, { sender, lookups }] of Object.entries<ChainSender>(senders)) {
     const enter = (): void => (kind === 'reply' ? rig.fromServer() : rig.fromClient());
     alternatives[`${kind}-end`] = () => sender.time(sender.end, repeat);
-    alternatives[kind] = () => {
-      enter();
-      return sender.time(rig.chain.entry, repeat);
-    };
+    for (const [name, isKnown] of [
+      [kind, true],
+      [`${kind}-asked`, false],
+    ] as const)
+      alternatives[name] = () => {
+        enter();
+        rig.chain.keepFlows(isKnown ? FLOW_RECORDS : 0);
+        return sender.time(rig.chain.entry, repeat);
+      };
     if (lookups) alternatives[`${kind}-lookups`] = () => sender.time(lookups, repeat);
   }
   const { request } = connections[0] as (typeof connections)[number];
@@ -72,6 +79,7 @@ async function measures(
       const beside = minus(`${kind}`, `${kind}-lookups`);
       return [
         measureOf(head(`packet.${label}`), minus(`${kind}`, `${kind}-end`)),
+        measureOf(head(`packet-asked.${label}`), minus(`${kind}-asked`, `${kind}-end`)),
         measureOf(head(`lookups.${label}`), minus(`${kind}-lookups`, `${kind}-end`)),
         measureOf({ ...head(`beside-lookups.${label}`), goal }, beside),
         measureOf(
@@ -81,6 +89,7 @@ async function measures(
       ];
     }),
     measureOf(head(`reply.${count}-flows`), minus('reply', 'reply-end')),
+    measureOf(head(`reply-asked.${count}-flows`), minus('reply-asked', 'reply-end')),
     measureOf(head('kernel-call'), values.call as number[]),
   ];
 }
@@ -91,7 +100,7 @@ function expectAll(rig: Rig, before: Record<'requests' | 'replies', number>, eac
   if (drops > 0)
     throw new Error(`${drops} packets were dropped: what was measured is not the way of a packet`);
   const after = rig.sent();
-  const wanted = { requests: 2 * each, replies: each };
+  const wanted = { requests: 4 * each, replies: 2 * each };
   for (const way of ['requests', 'replies'] as const) {
     const sent = after[way] - before[way];
     if (sent !== wanted[way]) throw new Error(`${sent} of ${wanted[way]} ${way} left the chain`);

@@ -23,7 +23,7 @@ export const ROUTER_BUGS: readonly Bug[] = [
   },
   {
     what: 'a packet as long as the MTU is too long',
-    file: 'router/route.h',
+    file: 'include/header-length.h',
     from: 'packet_length(c) > mtu',
     to: 'packet_length(c) >= mtu',
   },

@@ -87,6 +87,9 @@ export const SHARED = [
   'injected',
 ] as const;
 
+/** What programs at XDP have not. */
+const SHARED_IN_TC = [...SHARED, 'flow_cache', 'flow_state', 'flow_places', 'flow_counters'] as const;
+
 export const SLOTS = 256;
 export const PORTS = 64;
 const PROBE_SLOT = 255;
@@ -100,6 +103,16 @@ export function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value >>> 0);
   return bytes;
+}
+
+/** `struct cube_constants`. */
+function constantsOf(slot: number, options: Pick<CubeOptions, 'redirectPeer' | 'transparent'> = {}): Buffer {
+  const constants = Buffer.alloc(16);
+  constants.writeUInt32LE(slot, 0);
+  constants[4] = options.redirectPeer === false ? 0 : 1;
+  constants[5] = options.transparent ? 1 : 0;
+  constants.set(macBytes(GATEWAY_MAC), 8);
+  return constants;
 }
 
 /** What a cube found in the work area. */
@@ -260,12 +273,14 @@ export class Chain {
   readonly #prelude: BpfObject;
   readonly #events: RingBuffer;
   readonly #cubes: ChainCube[] = [];
+  readonly #keepsFlows: boolean;
   readonly #entryReasons: ReadonlyMap<number, string>;
   #probe: BpfObject | undefined;
   #epoch = 0;
   #seenPackets = 0;
 
-  private constructor(entry: BpfObject, prelude: BpfObject) {
+  private constructor(entry: BpfObject, prelude: BpfObject, keepsFlows: boolean) {
+    this.#keepsFlows = keepsFlows;
     this.#entry = entry;
     this.#prelude = prelude;
     this.#events = new RingBuffer(entry.map('events'), () => undefined);
@@ -273,11 +288,19 @@ export class Chain {
     this.#entryReasons = new Map(COMMON_DROP_REASONS.map(({ id, name }) => [id, name]));
   }
 
-  /** Loads the entry with node-wide maps of its own, an attachment of kind `interface` and a free probe. */
-  static async open(): Promise<Chain> {
-    const entry = await loadObject({ path: objectPath('tcx') });
+  /**
+   * Loads the entry with node-wide maps of its own, an attachment of kind `interface` and a free probe. `flows`: records of
+   * flows, a power of two; by default none are kept, and every packet asks every cube. `path`: another build of the entry.
+   */
+  static async open({ flows = 0, path = objectPath('tcx') } = {}): Promise<Chain> {
+    const entry = await loadObject({
+      path,
+      variables: { cube: constantsOf(0) },
+      mapSizes: { flow_cache: Math.max(1, flows) },
+    });
     const prelude = await loadObject({ path: objectPath('prelude') });
-    const chain = new Chain(entry, prelude);
+    const chain = new Chain(entry, prelude, flows > 0);
+    entry.map('flow_state').update(u32(0), Buffer.concat([u32(0), u32(Math.max(0, flows - 1))]));
     prelude.map('next').setProgram(0, entry.program('entry'));
     prelude.map('next').setProgram(1, entry.program('entry_dry'));
     chain.configure();
@@ -294,20 +317,19 @@ export class Chain {
       'path' | 'variables' | 'mapSizes' | 'reuseMaps' | 'redirectPeer' | 'transparent'
     > = {},
   ): Promise<BpfObject> {
-    const constants = Buffer.alloc(16);
-    constants.writeUInt32LE(slot, 0);
-    constants[4] = options.redirectPeer === false ? 0 : 1;
-    constants[5] = options.transparent ? 1 : 0;
-    constants.set(macBytes(GATEWAY_MAC), 8);
     const loaded = await loadObject({
       path: options.path ?? objectPath(object),
       reuseMaps: {
-        ...Object.fromEntries(SHARED.map((name) => [name, this.#entry.map(name)])),
+        ...Object.fromEntries(SHARED_IN_TC.map((name) => [name, this.#entry.map(name)])),
         ...options.reuseMaps,
       },
-      variables: { cube: constants, ...options.variables },
+      variables: { cube: constantsOf(slot, options), ...options.variables },
       ...(options.mapSizes ? { mapSizes: options.mapSizes } : {}),
     });
+    if (this.#keepsFlows) {
+      this.#entry.map('slot_ports').setInner(u32(slot), loaded.map('port_counters'));
+      this.#entry.map('slot_counters').setInner(u32(slot), loaded.map('counters'));
+    }
     this.#entry.map('slots').setProgram(slot, loaded.program(object.replaceAll('-', '_')));
     return loaded;
   }
@@ -344,12 +366,36 @@ export class Chain {
   }
 
   /** One of the node-wide maps. */
-  shared(name: (typeof SHARED)[number]): BpfMap {
+  shared(name: (typeof SHARED_IN_TC)[number]): BpfMap {
     return this.#entry.map(name);
   }
 
   get epoch(): number {
     return this.#epoch;
+  }
+
+  /** What the agent does after it has written to a map: nothing that is known of flows holds any more. */
+  forgetFlows(): void {
+    const state = this.shared('flow_state');
+    const value = state.lookup(u32(0)) ?? Buffer.alloc(8);
+    value.writeUInt32LE(value.readUInt32LE(0) + 1, 0);
+    state.update(u32(0), value);
+  }
+
+  /** How many records there may be from now on; 0: none, and every packet asks every cube. Not more than there were at first. */
+  keepFlows(records: number): void {
+    this.forgetFlows();
+    const state = this.shared('flow_state');
+    const value = state.lookup(u32(0)) ?? Buffer.alloc(8);
+    value.writeUInt32LE(Math.max(0, records - 1), 4);
+    state.update(u32(0), value);
+  }
+
+  /** Packets that went by a record, and records. */
+  flows(): { replayed: number; kept: number } {
+    const value = this.shared('flow_counters').lookup(u32(0)) ?? Buffer.alloc(0);
+    const [replayed = 0, kept = 0] = sumPerCpu(value, 2);
+    return { replayed, kept };
   }
 
   /** The node's own record. Source lengths count from 128 bits (IPv4 /24 is 120). */
