@@ -157,6 +157,7 @@ static __noinline int ask_again(struct cube_ctx *c, const struct cube_tuple *key
 
 	if (!key || !s || !x)
 		return DROP_RULE_SET_BROKEN;
+	cube_unsettle(c);
 	ask_about_opening(x, key, s, word);
 	verdict = ask(c, x);
 	if (verdict != PASSES) {

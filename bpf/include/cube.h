@@ -215,6 +215,12 @@ static __always_inline void cube_settle(struct cube_ctx *c)
 	c->flags |= CUBE_F_SETTLED;
 }
 
+/* Says that the packet is not like the next one, whatever is said of it later: it has counted what that one will not, or turned another way. */
+static __always_inline void cube_unsettle(struct cube_ctx *c)
+{
+	c->flags &= ~CUBE_F_RECORD;
+}
+
 /* A session is made or ended whose packets have this tuple, whatever a cube has in its pad: what is known of such packets is over. */
 static __always_inline void cube_forget(const struct cube_ctx *c, const struct cube_tuple *t)
 {

@@ -72,7 +72,7 @@ struct {
 
 #define FLOW_PLACES 16384
 
-/* What is known of all tuples with one hash. CPUs write it without asking each other: the worst is a record less, or a late one. */
+/* What is known of all tuples with one hash. CPUs write it without asking each other: the worst is a record less, or one that holds until its second ends. */
 struct flow_place {
 	u32 stamp; /* another number than a record has: what was known is over */
 	u32 seen; /* of whom packets came last: hash and second but for the lowest bits, which count them up to FLOW_SEEN */

@@ -107,6 +107,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 
 	if (unlikely(session_is_expired(&s->state, w->tuple.proto, now))) {
 		count(c, COUNT_EXPIRED);
+		cube_unsettle(c);
 		end_session(c, s);
 		return VERDICT_NONE;
 	}
@@ -130,6 +131,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		if (w->tuple.proto != IPPROTO_UDP)
 			return verdict_refuse(DROP_BACKEND_GONE);
 		count(c, COUNT_REPICKED);
+		cube_unsettle(c);
 		return VERDICT_NONE;
 	}
 	if (unlikely(w->flags & PKT_ICMP_ERROR || cube_is_dry(c)))

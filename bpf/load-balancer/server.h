@@ -73,6 +73,7 @@ static __always_inline int follow_reply(struct cube_ctx *c, struct session *s, b
 
 	if (unlikely(session_is_expired(&s->state, w->tuple.proto, now))) {
 		count(c, COUNT_EXPIRED);
+		cube_unsettle(c);
 		return VERDICT_NONE;
 	}
 	cube_decide(c, DECIDE_REPLY, s->backend);

@@ -47,7 +47,7 @@ static __always_inline const struct route *route_match(struct cube_ctx *c, const
  */
 static __noinline const struct route *route_return(struct cube_ctx *c, const struct route *route)
 {
-	c->flags &= ~CUBE_F_RECORD; /* the next packet of that node may turn the others round */
+	cube_unsettle(c); /* the next packet of that node may turn the others round */
 	if (return_is_due(c)) {
 		cube_decide(c, DECIDE_RETURN, 0);
 		return route;

@@ -91,6 +91,13 @@ export const FLOW_CACHE_BUGS: readonly (Bug & { readonly object: keyof Paths })[
     to: '',
   },
   {
+    object: 'firewall',
+    what: 'a packet that was asked about again stands for those that are not',
+    file: 'firewall/judge.h',
+    from: '\tcube_unsettle(c);\n',
+    to: '',
+  },
+  {
     object: 'load-balancer',
     what: 'a new connection is settled',
     file: 'load-balancer/client.h',

@@ -5,7 +5,7 @@
  */
 import { loadCube } from '../../bench/load.ts';
 import { POD_MAC } from '../support/bytes.ts';
-import { Chain, type ChainCube, Verdict } from '../support/chain.ts';
+import { Chain, type ChainCube, u32, Verdict } from '../support/chain.ts';
 import { dissect } from '../support/dissect.ts';
 import { ethernet, extension, fragmentHeader, ipv4, ipv6, type Layer4, tcp, udp } from '../support/packet.ts';
 import { compareSums, type Subject } from './campaign.ts';
@@ -20,6 +20,8 @@ const [SERVER, CLIENT] = [0, 1];
 const [OUTSIDE, INSIDE] = [0, 1];
 const [NEAR, FAR] = [0, 1];
 const MTU = 1400;
+/** First bit of the generation in the word of `rule_bank`. */
+const GENERATION = 7n;
 
 type Family = 'ipv4' | 'ipv6';
 type Side = 'client' | 'server';
@@ -41,6 +43,8 @@ interface Flow {
   readonly family: Family;
   readonly protocol: 'TCP' | 'UDP';
   readonly client: Ends;
+  /** Its frames are for the device's own MAC, which `pkt_type` alone tells. */
+  readonly isForDevice: boolean;
   /** As the server answers; undefined until a packet has come there. */
   server?: Ends;
 }
@@ -70,7 +74,7 @@ function serviceTables(): Record<string, readonly unknown[]> {
             node: 'node-a',
             ports: ['TCP', 'UDP'].map((protocol) => ({
               name: protocol.toLowerCase(),
-              port: 8080 + n,
+              port: n === 0 ? 80 : 8080 + n, // an address alone changes, too
               protocol,
             })),
           })),
@@ -178,6 +182,14 @@ class Way {
     this.wire();
   }
 
+  /** As after a change of rules: sessions of before are asked about again. */
+  askAgain(): void {
+    const map = this.firewall.map('rule_bank');
+    const word = map.lookup(u32(0)) ?? Buffer.alloc(8);
+    word.writeBigUInt64LE(BigInt.asUintN(64, word.readBigUInt64LE() + (1n << GENERATION)));
+    map.update(u32(0), word);
+  }
+
   from(side: Side): void {
     if (side === 'client')
       this.chain.attach({ kind: 'pod', addresses: Object.values(CLIENTS) }, this.balancer, CLIENT);
@@ -212,7 +224,8 @@ export class FlowCacheSubject implements Subject {
       const isDirect = random.chance(0.3);
       const dst = isDirect ? serverOf(family, random.below(SERVERS)) : vipOf(family, random.below(SERVICES));
       const client = { src: CLIENTS[family], dst, sport: 2000 + n, dport: isDirect ? 9000 : 80 };
-      this.#flows.push({ family, protocol: random.pick(['TCP', 'UDP'] as const), client });
+      const protocol = random.pick(['TCP', 'UDP'] as const);
+      this.#flows.push({ family, protocol, client, isForDevice: random.chance(0.4) });
     }
   }
 
@@ -252,7 +265,7 @@ export class FlowCacheSubject implements Subject {
 
   /** What an agent may do, and says in the end; a change of the graph needs no word. */
   change(random: Random): void {
-    const kind = random.below(4);
+    const kind = random.below(5);
     if (kind === 0) {
       for (const way of [this.#plain, this.#cached]) way.rewire();
       return;
@@ -262,6 +275,8 @@ export class FlowCacheSubject implements Subject {
       const n = random.below(SERVERS);
       const mac = `02:00:00:00:${random.below(90) + 10}:0${n}`;
       for (const way of [this.#plain, this.#cached]) way.chain.addPod(serverOf(family, n), 2, mac);
+    } else if (kind === 4) {
+      for (const way of [this.#plain, this.#cached]) way.askAgain();
     } else if (this.#away !== undefined) {
       this.#away();
       this.#away = undefined;
@@ -349,7 +364,8 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
         );
   const isForged = side === 'client' && random.chance(0.01);
   const src = side === 'client' ? (isForged ? '02:00:00:00:0b:0b' : POD_MAC) : '02:00:00:00:0c:0c';
-  const frame = ethernet({ src }, packet);
+  const frame = ethernet({ src, ...(flow.isForDevice ? { dst: '02:00:00:00:0d:0d' } : {}) }, packet);
+  const packetType = flow.isForDevice ? random.pick([0, 0, 0, 0, 0, 0, 0, 3]) : 3;
   const isSegmented = flow.protocol === 'TCP' && payload > 200 && random.chance(0.3);
   const what = `${kind} ${flags}${odd >= 0 ? ` odd ${odd}` : ''}${isForged ? ' forged' : ''} ttl ${ttl} payload ${payload}`;
   return {
@@ -357,7 +373,7 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
     what,
     options: {
       ...(isSegmented ? { gsoSize: 100 } : {}),
-      ...(random.chance(0.01) ? { packetType: 1 } : {}),
+      packetType: random.chance(0.01) ? 1 : packetType,
     },
   };
 }
