@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The object of the entry program, which brings the maps that all programs of a node share. */
 import { join } from 'node:path';
-import { constants } from '../generated/tcx.ts';
 import { loadObject, possibleCpus } from './addon/index.ts';
+import { cubeConstants, type NodeConstants } from './cube-constants.ts';
 import { flowCacheSize } from './flow-cache.ts';
 import { names, type Pins, SHARED_MAPS } from './pins.ts';
 
-export interface EntryOptions {
+export interface EntryOptions extends NodeConstants {
   readonly pins: Pins;
   /** Folder of the object files. */
   readonly objects: string;
-  readonly redirectPeer: boolean;
-  readonly gatewayMac: string;
 }
 
 /** Pins the shared maps that are not there yet. Throws KernelError. */
@@ -32,18 +30,13 @@ export async function createSharedMaps({ pins, objects }: EntryOptions): Promise
 }
 
 /** Loads and pins the entry program and its like, under the hash of their object file. Throws KernelError. */
-export async function loadEntry(
-  { pins, objects, redirectPeer, gatewayMac }: EntryOptions,
-  hash: string,
-): Promise<void> {
-  const cube = constants.cube.encode({
-    slot: 0,
-    redirectPeer: redirectPeer ? 1 : 0,
-    transparent: 0,
-    gatewayMac,
+export async function loadEntry(options: EntryOptions, hash: string): Promise<void> {
+  const { pins, objects } = options;
+  const object = await loadObject({
+    path: join(objects, 'tcx.o'),
+    reuseMaps: pins.sharedMaps('entry'),
+    variables: { cube: cubeConstants(options) },
   });
-  const reuseMaps = pins.sharedMaps('entry');
-  const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps, variables: { cube } });
   try {
     object.program('entry_dry').pin(pins.program('dry', hash), { replace: true });
     object.program('copies').pin(pins.program('copies', hash), { replace: true });

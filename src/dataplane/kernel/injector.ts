@@ -2,9 +2,10 @@
 import { join } from 'node:path';
 import { INJECT_DEVICES } from '../desired.ts';
 import { constants as injectConstants } from '../generated/inject.ts';
-import { constants, injectRequest } from '../generated/tcx.ts';
+import { injectRequest } from '../generated/tcx.ts';
 import type { Outgoing } from '../slow-path.ts';
 import { type BpfObject, loadObject, TcxLink } from './addon/index.ts';
+import { cubeConstants, type NodeConstants } from './cube-constants.ts';
 import { readNetwork } from './netlink.ts';
 import type { Pins } from './pins.ts';
 import { ipBatch } from './run.ts';
@@ -26,23 +27,16 @@ export class Injector {
   }
 
   /** Throws AgentError, KernelError. */
-  static async open(
-    pins: Pins,
-    objects: string,
-    node: { readonly redirectPeer: boolean; readonly gatewayMac: string },
-  ): Promise<Injector> {
+  static async open(pins: Pins, objects: string, node: NodeConstants): Promise<Injector> {
     const ifindex = await device();
-    const cube = constants.cube.encode({
-      slot: 0,
-      redirectPeer: node.redirectPeer ? 1 : 0,
-      transparent: 0,
-      gatewayMac: node.gatewayMac,
-    });
     const object = await loadObject({
       path: join(objects, 'inject.o'),
       // what ends here is counted with what the entry ends
       reuseMaps: { ...pins.sharedMaps('cube'), drops: pins.sharedMap('entry_drops') },
-      variables: { cube, inject_ifindex: injectConstants.inject_ifindex.encode(ifindex) },
+      variables: {
+        cube: cubeConstants(node),
+        inject_ifindex: injectConstants.inject_ifindex.encode(ifindex),
+      },
     });
     try {
       return new Injector(object, TcxLink.create(object.program('inject_receive'), ifindex, 'ingress'));

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { constants } from '../generated/tcx.ts';
 import type { Instance } from '../state.ts';
 import { type BpfObject, type BpfProgram, loadObject } from './addon/index.ts';
 import { carryRows, migrationFrom } from './carry-rows.ts';
+import { cubeConstants, type NodeConstants } from './cube-constants.ts';
 import { names, type Pins } from './pins.ts';
 import { xdpMaps } from './xdp.ts';
 
-export interface LoaderOptions {
+export interface LoaderOptions extends NodeConstants {
   readonly pins: Pins;
   /** Folder of the object files. */
   readonly objects: string;
-  readonly redirectPeer: boolean;
-  readonly gatewayMac: string;
 }
 
 interface Loaded {
@@ -100,24 +98,18 @@ export class InstanceLoader {
   }
 
   async #load(instance: Instance): Promise<Loaded> {
-    const { pins, objects, redirectPeer, gatewayMac } = this.#options;
+    const { pins, objects } = this.#options;
     const there = new Set(names(join(pins.cube(instance.cubePin), 'state')));
     const reuseMaps = this.#nodeMaps(instance);
     for (const [map, pin] of instance.stateMaps) {
       if (there.has(pin)) reuseMaps[map] = pins.stateMap(instance.cubePin, pin);
     }
     const sizes = Object.entries(instance.sizes).filter(([map]) => reuseMaps[map] === undefined);
-    const cube = constants.cube.encode({
-      slot: instance.slot,
-      redirectPeer: redirectPeer ? 1 : 0,
-      transparent: instance.transparent ? 1 : 0,
-      gatewayMac,
-    });
     const object = await loadObject({
       path: join(objects, `${instance.object}.o`),
       reuseMaps,
       mapSizes: Object.fromEntries(sizes),
-      variables: { ...instance.rodata, cube },
+      variables: { ...instance.rodata, cube: cubeConstants(this.#options, instance) },
     });
     return { object, there };
   }

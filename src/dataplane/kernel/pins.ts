@@ -25,6 +25,12 @@ import { unpin } from './addon/index.ts';
 /** BPF_FS_MAGIC of linux/magic.h. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
+/** Of bpf/include/flow-maps.h. */
+const FLOW_CACHE_MAPS = ['flow_cache', 'flow_state', 'flow_places', 'flow_counters'] as const;
+
+/** Those of the entry program alone. */
+const ENTRY_MAPS = ['slot_ports', 'slot_counters'] as const;
+
 /** Maps of bpf/include/maps.h, in the order they are pinned; the prog array comes last. */
 export const SHARED_MAPS = [
   'edges',
@@ -42,12 +48,8 @@ export const SHARED_MAPS = [
   'flow_config',
   'flow_limits',
   'flow_events',
-  'flow_cache',
-  'flow_state',
-  'flow_places',
-  'flow_counters',
-  'slot_ports',
-  'slot_counters',
+  ...FLOW_CACHE_MAPS,
+  ...ENTRY_MAPS,
   'punts',
   'punt_scratch',
   'punt_buckets',
@@ -64,25 +66,16 @@ export const LATER_MAPS: ReadonlySet<string> = new Set([
   'flow_config',
   'flow_limits',
   'flow_events',
-  'flow_cache',
-  'flow_state',
-  'flow_places',
-  'flow_counters',
-  'slot_ports',
-  'slot_counters',
-]);
-
-/** Those that the entry program alone has; cubes have the others. */
-const ENTRY_MAPS: ReadonlySet<string> = new Set(['slot_ports', 'slot_counters']);
-
-/** Those that have no meaning at XDP. */
-const TC_MAPS: ReadonlySet<string> = new Set([
+  ...FLOW_CACHE_MAPS,
   ...ENTRY_MAPS,
-  'flow_cache',
-  'flow_state',
-  'flow_places',
-  'flow_counters',
 ]);
+
+/** Which of SHARED_MAPS the objects of a kind do not have. */
+const WITHOUT: Readonly<Record<'entry' | 'cube' | 'xdp', ReadonlySet<string>>> = {
+  entry: new Set(),
+  cube: new Set(ENTRY_MAPS),
+  xdp: new Set([...ENTRY_MAPS, ...FLOW_CACHE_MAPS]),
+};
 
 /** Those that only programs at XDP have: pinned with the first of them. */
 export const XDP_MAPS = ['xdp_packet', 'xdp_slots'] as const;
@@ -113,9 +106,8 @@ export class Pins {
   }
 
   /** Paths of the shared maps that a program uses, by name. */
-  sharedMaps(of: 'entry' | 'cube' | 'xdp'): Record<string, string> {
-    const without = { entry: new Set<string>(), cube: ENTRY_MAPS, xdp: TC_MAPS }[of];
-    const maps = SHARED_MAPS.filter((map) => !without.has(map));
+  sharedMaps(of: keyof typeof WITHOUT): Record<string, string> {
+    const maps = SHARED_MAPS.filter((map) => !WITHOUT[of].has(map));
     return Object.fromEntries(maps.map((map) => [map, this.sharedMap(map)]));
   }
 

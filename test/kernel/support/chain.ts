@@ -273,14 +273,12 @@ export class Chain {
   readonly #prelude: BpfObject;
   readonly #events: RingBuffer;
   readonly #cubes: ChainCube[] = [];
-  readonly #keepsFlows: boolean;
   readonly #entryReasons: ReadonlyMap<number, string>;
   #probe: BpfObject | undefined;
   #epoch = 0;
   #seenPackets = 0;
 
-  private constructor(entry: BpfObject, prelude: BpfObject, keepsFlows: boolean) {
-    this.#keepsFlows = keepsFlows;
+  private constructor(entry: BpfObject, prelude: BpfObject) {
     this.#entry = entry;
     this.#prelude = prelude;
     this.#events = new RingBuffer(entry.map('events'), () => undefined);
@@ -299,8 +297,8 @@ export class Chain {
       mapSizes: { flow_cache: Math.max(1, flows) },
     });
     const prelude = await loadObject({ path: objectPath('prelude') });
-    const chain = new Chain(entry, prelude, flows > 0);
-    entry.map('flow_state').update(u32(0), Buffer.concat([u32(0), u32(Math.max(0, flows - 1))]));
+    const chain = new Chain(entry, prelude);
+    chain.keepFlows(flows);
     prelude.map('next').setProgram(0, entry.program('entry'));
     prelude.map('next').setProgram(1, entry.program('entry_dry'));
     chain.configure();
@@ -326,7 +324,7 @@ export class Chain {
       variables: { cube: constantsOf(slot, options), ...options.variables },
       ...(options.mapSizes ? { mapSizes: options.mapSizes } : {}),
     });
-    if (this.#keepsFlows) {
+    if (this.#entry.map('flow_cache').maxEntries > 1) {
       this.#entry.map('slot_ports').setInner(u32(slot), loaded.map('port_counters'));
       this.#entry.map('slot_counters').setInner(u32(slot), loaded.map('counters'));
     }
@@ -376,19 +374,14 @@ export class Chain {
 
   /** What the agent does after it has written to a map: nothing that is known of flows holds any more. */
   forgetFlows(): void {
-    const state = this.shared('flow_state');
-    const value = state.lookup(u32(0)) ?? Buffer.alloc(8);
-    value.writeUInt32LE(value.readUInt32LE(0) + 1, 0);
-    state.update(u32(0), value);
+    this.keepFlows((this.shared('flow_state').lookup(u32(0))?.readUInt32LE(4) ?? 0) + 1);
   }
 
   /** How many records there may be from now on; 0: none, and every packet asks every cube. Not more than there were at first. */
   keepFlows(records: number): void {
-    this.forgetFlows();
     const state = this.shared('flow_state');
-    const value = state.lookup(u32(0)) ?? Buffer.alloc(8);
-    value.writeUInt32LE(Math.max(0, records - 1), 4);
-    state.update(u32(0), value);
+    const generation = state.lookup(u32(0))?.readUInt32LE(0) ?? 0;
+    state.update(u32(0), Buffer.concat([u32(generation + 1), u32(Math.max(0, records - 1))]));
   }
 
   /** Packets that went by a record, and records. */
