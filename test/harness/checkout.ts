@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Another commit of this project beside the one that is tested: checked out, with its node modules, and built. */
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, utimesSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, utimesSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { run } from './process.ts';
@@ -81,8 +81,8 @@ async function addModules(directory: string, commit: string): Promise<void> {
 }
 
 /**
- * `make` of that commit. What was built here is taken along where it is up to date, and files that are the same here are made older
- * than it, so that only what depends on the others is built.
+ * `make` of that commit. What takes long to build is taken along from here where it is up to date, and files that are the same here
+ * are made older than it, so that only what depends on the others is built.
  */
 async function build(directory: string, commit: string): Promise<void> {
   const question = ['make', '-C', ROOT, '--question', '--silent', 'all'];
@@ -92,10 +92,12 @@ async function build(directory: string, commit: string): Promise<void> {
     for (const path of listed.stdout.split('\0'))
       if (path !== '' && !changed.has(path)) utimesSync(join(directory, path), 1, 1);
     mkdirSync(join(directory, 'build'));
-    for (const folder of ['bpf', 'addon'])
-      cpSync(join(ROOT, 'build', folder), join(directory, 'build', folder), { recursive: true });
-    for (const file of ['cubeplane.node', 'cubeplane-cni'])
-      copyFileSync(join(ROOT, 'build', file), join(directory, 'build', file));
+    // as old as here: a copy of now would be newer than the sources that differ, which have just been checked out
+    for (const built of ['addon', 'cubeplane.node', 'cubeplane-cni'])
+      cpSync(join(ROOT, 'build', built), join(directory, 'build', built), {
+        recursive: true,
+        preserveTimestamps: true,
+      });
   }
   const argv = ['make', '-C', directory, '--silent', `-j${cpus().length}`, 'all'];
   await run(argv, { timeoutMs: BUILD_MS });
