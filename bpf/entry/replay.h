@@ -3,6 +3,7 @@
 #ifndef CUBEPLANE_ENTRY_REPLAY_H
 #define CUBEPLANE_ENTRY_REPLAY_H
 
+#include "clock.h"
 #include "flow-cache.h"
 #include "header-length.h"
 #include "rewrite-plain.h"
@@ -38,10 +39,10 @@ struct {
 	__array(values, struct inner_counters);
 } slot_counters SEC(".maps");
 
-/* Nothing is known of the packet: it has to ask the cubes. */
-#define REPLAY_UNKNOWN -1000
-
-/* So many plain packets of a flow come in a second before it is noted what becomes of one: most connections have no more. */
+/*
+ * So many plain packets of a flow come in a second before it is noted what becomes of one: most connections have no more. One of
+ * which the last record in its place speaks needs to show nothing again.
+ */
 #define FLOW_SEEN 3
 /* So many ask to be noted if none leaves a record. */
 #define FLOW_TRIES 8
@@ -152,11 +153,11 @@ static __always_inline int replay_rewrite(struct cube_ctx *c, const struct flow_
 static __always_inline int replay_output(struct cube_ctx *c, const struct flow_record *r)
 {
 	struct cube_work *w = c->work;
-	u32 target = edge_target(r->edge);
+	u32 target = r->target;
 
-	switch (edge_kind(r->edge)) {
+	switch (r->edge) {
 	case EDGE_POD:
-		return leave_to_pod(c, r->mac, r->target);
+		return leave_to_pod(c, r->hop.halves[0], target);
 	case EDGE_TUNNEL:
 		w->tunnel_remote = r->hop;
 		w->tunnel_vni = r->vni;
@@ -164,18 +165,9 @@ static __always_inline int replay_output(struct cube_ctx *c, const struct flow_r
 	}
 	w->flags = r->flags;
 	w->next_hop = r->hop;
-	if (edge_kind(r->edge) == EDGE_ROUTE)
+	if (r->edge == EDGE_ROUTE)
 		target = cube_route(c->skb, w, target);
 	return cube_output_neighbour(c, target);
-}
-
-/* Returns a verdict, or as a negative number the reason for which the packet is to be dropped. */
-static __always_inline int replay(struct cube_ctx *c, const struct flow_record *r)
-{
-	replay_counters(c->skb, r);
-	if (replay_rewrite(c, r))
-		return -DROP_REWRITE_FAILED;
-	return replay_output(c, r);
 }
 
 /* Whether enough packets like this have come in this second; counts it. */
@@ -185,79 +177,151 @@ static __always_inline bool is_seen_often(struct flow_place *place, u32 who)
 
 	if ((seen ^ who) & ~FLOW_SEEN)
 		count = 0;
-	else if (likely(count == FLOW_SEEN))
+	else if (count == FLOW_SEEN)
 		return true;
 	*(volatile u32 *)&place->seen = (who & ~FLOW_SEEN) | (count + 1);
 	return false;
 }
 
-/*
- * Does to the packet what was done to the last one of its flow: returns as replay(). REPLAY_UNKNOWN: it has to ask the cubes; where
- * *flags says so, they note what becomes of it.
- */
-static __always_inline int replay_flow(struct cube_ctx *c, u32 epoch, u32 *flags)
+/* Of what agent and graph say. The epoch alternates, and the generation moves between two of its changes. */
+static __always_inline u32 flow_version(const struct flow_state *state, u32 epoch)
 {
-	u32 zero = 0, now = coarse_seconds(), hash, index, stamp, generation;
-	struct flow_counter *counter = bpf_map_lookup_elem(&flow_counters, &zero);
-	struct flow_state *state = bpf_map_lookup_elem(&flow_state, &zero);
+	return *(volatile u32 *)&state->generation << 1 | (epoch & 1);
+}
+
+/* What is known of the packet under way. */
+struct flow_look {
+	struct flow_record
+	    *record; /* its own, or where its own would be; NULL: none is ever made of such a packet */
+	struct flow_place *place;
+	u64 frame;
+	be32_t source;
+	u32 hash;
+	u32 number; /* of the record */
+	u32 now;
+	u32 second; /* as these stand in a record */
+	u32 version;
+	u32 stamp;
+	bool is_of_tuple; /* the record is, or was */
+	bool is_like;	  /* of a packet that was in all the same as this one; it may not have left yet */
+};
+
+/* Of this second and version, and whole. */
+static __always_inline bool is_in_force(const struct flow_record *r, const struct flow_look *look)
+{
+	return r->second == look->second && r->version == look->version;
+}
+
+/* Fills the look, of which record is NULL. */
+static __always_inline void flow_look(struct cube_ctx *c, u32 epoch, struct flow_look *look)
+{
 	struct __sk_buff *skb = c->skb;
 	struct cube_work *w = c->work;
+	u32 zero = 0, index;
 	void *data = (void *)(long)skb->data;
-	struct flow_place *place;
-	struct flow_record *r;
-	bool is_known;
-	u64 frame;
+	struct flow_state *state = bpf_map_lookup_elem(&flow_state, &zero);
+	struct flow_cpu *cpu = bpf_map_lookup_elem(&flow_cpu, &zero);
+	struct flow_record *r, *other;
 
-	if (!state || !state->mask)
-		return REPLAY_UNKNOWN;
-	if (!is_plain(w)) {
-		if (w->tuple.proto == IPPROTO_TCP && !(w->flags & PKT_ICMP_ERROR))
-			flow_forget(&w->tuple);
-		return REPLAY_UNKNOWN;
-	}
-	if (data + sizeof(frame) > (void *)(long)skb->data_end || skb->vlan_present ||
+	if (!cpu || !state || !state->mask || !is_plain(w))
+		return;
+	if (data + ETH_HLEN > (void *)(long)skb->data_end || skb->vlan_present ||
 	    (long)data + plain_length(w) > (long)skb->data_end || checksum_state(skb) == CHECKSUM_COMPLETE)
-		return REPLAY_UNKNOWN;
-	frame = *(u64 *)data;
-	hash = flow_hash(&w->tuple);
-	index = hash & (FLOW_PLACES - 1);
-	place = bpf_map_lookup_elem(&flow_places, &index);
-	if (!place || !counter || !is_seen_often(place, hash ^ now << 16))
-		return REPLAY_UNKNOWN;
-	stamp = *(volatile u32 *)&place->stamp;
-	generation = *(volatile u32 *)&state->generation;
-	index = hash & state->mask;
-	r = bpf_map_lookup_elem(&flow_cache, &index);
-	if (!r)
-		return REPLAY_UNKNOWN;
-	is_known = same_tuple(&r->tuple, &w->tuple) && r->frame == frame && r->ifindex == skb->ifindex &&
-		   (r->second & ~FLOW_OPEN) == now && r->generation == generation && r->epoch == epoch &&
-		   r->stamp == stamp && r->pkt_type == skb->pkt_type;
-	if (is_known && likely(!(r->second & FLOW_OPEN))) {
-		if (w->ttl <= r->ttl || (r->mtu && exceeds_mtu(c, r->mtu)))
-			return REPLAY_UNKNOWN;
-		counter->replayed++;
-		return replay(c, r);
+		return;
+	look->frame = *(u64 *)data;
+	look->source = *(be32_t *)(data + sizeof(u64));
+	look->now = cpu_seconds(cpu);
+	look->hash = flow_hash(&w->tuple);
+	index = look->hash & (FLOW_PLACES - 1);
+	look->place = bpf_map_lookup_elem(&flow_places, &index);
+	look->number = look->hash & state->mask;
+	r = flow_record_at(state, look->number);
+	other = flow_record_at(state, look->number ^ 1);
+	if (!look->place || !r || !other)
+		return;
+	look->stamp = *(volatile u32 *)&look->place->stamp;
+	look->version = flow_version(state, epoch);
+	look->second = (look->now & ((1 << FLOW_TYPE_SHIFT) - 1)) | skb->pkt_type << FLOW_TYPE_SHIFT;
+	look->is_of_tuple = same_tuple(&r->tuple, &w->tuple);
+	if (unlikely(!look->is_of_tuple)) {
+		look->is_of_tuple = same_tuple(&other->tuple, &w->tuple);
+		if (look->is_of_tuple || is_in_force(r, look)) {
+			r = other;
+			look->number ^= 1;
+		}
 	}
-	if (!is_known) {
+	look->is_like = look->is_of_tuple && (r->second & ~FLOW_OPEN) == look->second &&
+			r->version == look->version && r->stamp == look->stamp && r->frame == look->frame &&
+			r->source == look->source && r->ifindex == skb->ifindex;
+	look->record = r;
+}
+
+/* Whether the record says what becomes of this packet, but for what may be wrong with the packet itself. */
+static __always_inline bool flow_is_known(const struct flow_look *look)
+{
+	return look->record && look->is_like && likely(!(look->record->second & FLOW_OPEN));
+}
+
+/* Whether the packet may go where the one before went: it has hops left, and is not too long. */
+static __always_inline bool flow_fits(struct cube_ctx *c, const struct flow_record *r)
+{
+	return c->work->ttl > r->ttl && !(r->mtu && exceeds_mtu(c, r->mtu));
+}
+
+/*
+ * Does to the packet what was done to the last one of its flow. Returns a verdict, or as a negative number the reason for which the
+ * packet is to be dropped.
+ */
+static __always_inline int replay(struct cube_ctx *c, const struct flow_record *r)
+{
+	u32 zero = 0;
+	struct flow_cpu *cpu = bpf_map_lookup_elem(&flow_cpu, &zero);
+
+	if (cpu)
+		cpu->replayed++;
+	replay_counters(c->skb, r);
+	if (replay_rewrite(c, r))
+		return -DROP_REWRITE_FAILED;
+	return replay_output(c, r);
+}
+
+/* Of a packet that asks the cubes. Returns the flags by which they note in its record what becomes of it, or 0. */
+static __always_inline u32 flow_begin(struct cube_ctx *c, const struct flow_look *look,
+				      const struct attachment *a)
+{
+	struct flow_record *r = look->record;
+	struct cube_work *w = c->work;
+
+	if (!r) {
+		if (w->tuple.proto == IPPROTO_TCP && !(w->flags & PKT_ICMP_ERROR) && !is_plain(w))
+			flow_forget(&w->tuple);
+		return 0;
+	}
+	if (look->is_like) {
+		/* a cube on the way does not settle such packets, or this one does not fit */
+		if (!(r->second & FLOW_OPEN) || r->tries >= FLOW_TRIES)
+			return 0;
+		r->tries++;
+	} else {
+		/* who was first keeps a record for its second: flows that took it from each other would all pay for it */
+		if (!look->is_of_tuple &&
+		    (is_in_force(r, look) || !is_seen_often(look->place, look->hash ^ look->now << 16)))
+			return 0;
 		r->tuple = w->tuple;
-		r->frame = frame;
-		r->ifindex = skb->ifindex;
-		r->second = now | FLOW_OPEN;
-		r->generation = generation;
-		r->epoch = epoch;
-		r->stamp = stamp;
-		r->pkt_type = skb->pkt_type;
+		r->frame = look->frame;
+		r->source = look->source;
+		r->ifindex = c->skb->ifindex;
+		r->second = look->second | FLOW_OPEN;
+		r->version = look->version;
+		r->stamp = look->stamp;
+		r->counters = a->counters;
+		r->is_proof = a->port != ATTACH_OVERLAY;
 		r->tries = 0;
-	} else if (r->tries++ >= FLOW_TRIES) {
-		r->tries = FLOW_TRIES;
-		return REPLAY_UNKNOWN; /* a cube on the way does not settle such packets */
 	}
 	r->mtu = 0;
 	r->ttl = w->ttl;
 	r->steps = 0;
-	*flags |= CUBE_F_RECORD | index << FLOW_INDEX_SHIFT;
-	return REPLAY_UNKNOWN;
+	return CUBE_F_RECORD | look->number << FLOW_INDEX_SHIFT;
 }
 
 #endif

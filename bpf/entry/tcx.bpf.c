@@ -7,6 +7,7 @@
  * `entry_dry` is the same for BPF_PROG_TEST_RUN alone: attached nowhere, it runs the real chain
  * with the dry flag, so that nothing is changed or sent.
  */
+#define CUBE_WRITES
 #include "parse.h"
 #include "cube.h"
 #include "clone.h"
@@ -87,6 +88,22 @@ static __always_inline int check_overlay(struct __sk_buff *skb, struct cube_work
 	return owner && addr_equal(&owner->remote, &remote) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 }
 
+/* Whether who sent the packet may send it. Returns 0 or a drop reason. Global: the verifier goes through it once. */
+__noinline int check_sender(struct __sk_buff *skb, const struct attachment *a)
+{
+	u32 zero = 0;
+	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
+	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
+
+	if (!a || !config || !w)
+		return DROP_MALFORMED;
+	if (a->port == ATTACH_POD)
+		return check_pod(skb, a, w);
+	if (a->port == ATTACH_OVERLAY)
+		return check_overlay(skb, w, config);
+	return 0;
+}
+
 static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter, u32 reason,
 				      u32 flags)
 {
@@ -104,6 +121,26 @@ static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_c
 	return TC_ACT_SHOT;
 }
 
+/* Counts the packet at the interface that it comes in by. */
+static __always_inline struct attachment_counter *entry_count(struct __sk_buff *skb, u32 row)
+{
+	struct attachment_counter *counter = bpf_map_lookup_elem(&attachment_counters, &row);
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += skb->len;
+	}
+	return counter;
+}
+
+static __always_inline int entry_replay(struct cube_ctx *c, const struct flow_record *record,
+					struct attachment_counter *counter)
+{
+	int verdict = replay(c, record);
+
+	return verdict < 0 ? entry_drop(c->skb, counter, -verdict, 0) : verdict;
+}
+
 static __always_inline int entry_pass(struct __sk_buff *skb, u32 why, u32 flags)
 {
 	if (!(flags & (CUBE_F_DRY | CUBE_F_TRACE)))
@@ -119,35 +156,39 @@ static __always_inline bool is_for_host(const struct attachment *a, const struct
 
 static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 {
-	u32 zero = 0, reason = 0, index;
-	struct attachment *a = bpf_map_lookup_elem(&attachments, &ifindex);
+	u32 zero = 0, reason, index, epoch;
 	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
 	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
 	struct attachment_counter *counter;
-	bool is_cut = false;
+	struct attachment *a = NULL;
+	struct flow_look look = {};
+	struct cube_ctx c = {.skb = skb, .work = w};
+	bool is_cut = false, is_known;
 	u64 *edge_word;
 	u64 edge;
 
-	if (!a || !config || !w)
-		return entry_pass(skb, PASS_NOT_ATTACHED,
-				  flags); /* not ours (any more): as if the program were not here */
-	index = a->counters;
-	counter = bpf_map_lookup_elem(&attachment_counters, &index);
-	if (counter && !(flags & CUBE_F_DRY)) {
-		counter->packets++;
-		counter->bytes += skb->len;
-	}
+	if (!config || !w)
+		return entry_pass(skb, PASS_NOT_ATTACHED, flags);
+	epoch = *(volatile u32 *)&config->epoch;
 	reason = parse_packet(skb, w, flags & CUBE_F_DRY);
-	if (!reason && a->port == ATTACH_POD)
-		reason = check_pod(skb, a, w);
-	else if (!reason && a->port == ATTACH_OVERLAY)
-		reason = check_overlay(skb, w, config);
+	if (likely(!reason && !(flags & CUBE_F_DRY)))
+		flow_look(&c, epoch, &look);
+	is_known = flow_is_known(&look) && flow_fits(&c, look.record);
+	if (is_known && look.record->is_proof && likely(!config->tracing))
+		return entry_replay(&c, look.record, entry_count(skb, look.record->counters));
+
+	a = bpf_map_lookup_elem(&attachments, &ifindex);
+	if (!a) /* not ours (any more): as if the program were not here */
+		return entry_pass(skb, PASS_NOT_ATTACHED, flags);
+	counter = flags & CUBE_F_DRY ? NULL : entry_count(skb, a->counters);
+	if (!reason && (a->port == ATTACH_POD || a->port == ATTACH_OVERLAY))
+		reason = check_sender(skb, a);
 	if (a->port >= ATTACH_INTERFACE)
 		flags |= CUBE_F_HOST_DEV;
 	if (unlikely(config->tracing) && !(flags & CUBE_F_DRY))
 		flags |= trace_mark(skb);
 	skb->cb[CB_MAGIC] = CUBE_MAGIC;
-	skb->cb[CB_EPOCH] = *(volatile u32 *)&config->epoch;
+	skb->cb[CB_EPOCH] = epoch;
 	skb->cb[CB_HOPS] = 0;
 	skb->cb[CB_FLAGS] = flags;
 	if (unlikely(flags & (CUBE_F_DRY | CUBE_F_TRACE)))
@@ -155,13 +196,9 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	if (reason)
 		return entry_drop(skb, counter, reason, flags);
 	if (likely(!(flags & (CUBE_F_DRY | CUBE_F_TRACE)))) {
-		struct cube_ctx c = {.skb = skb, .work = w, .flags = flags};
-		int verdict = replay_flow(&c, skb->cb[CB_EPOCH], &flags);
-
-		if (verdict >= 0)
-			return verdict;
-		if (verdict != REPLAY_UNKNOWN)
-			return entry_drop(skb, counter, -verdict, flags);
+		if (is_known)
+			return entry_replay(&c, look.record, counter);
+		flags |= flow_begin(&c, &look, a);
 		skb->cb[CB_FLAGS] = flags;
 	}
 
@@ -169,7 +206,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	if (!(a->flags & ATTACH_ALL) && is_for_host(a, w))
 		return entry_pass(skb, PASS_HOST_ADDRESS, flags);
 
-	index = edge_index(skb->cb[CB_EPOCH], 0, a->port & (CUBE_PORTS - 1));
+	index = edge_index(epoch, 0, a->port & (CUBE_PORTS - 1));
 	edge_word = bpf_map_lookup_elem(&edges, &index);
 	if (edge_word) {
 		edge = *(volatile u64 *)edge_word;

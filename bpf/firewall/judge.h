@@ -216,7 +216,7 @@ static __always_inline int follow(struct cube_ctx *c, const struct cube_tuple *k
 				  u64 word, bool is_established)
 {
 	struct cube_work *w = c->work;
-	u32 now = coarse_seconds();
+	u32 now = packet_seconds();
 	bool reply = (c->port == PORT_OUTSIDE) != (s->state.own & SESSION_FROM_OUTSIDE);
 	u8 chunk, events;
 	int verdict;
@@ -324,7 +324,7 @@ static __noinline int open_session(struct cube_ctx *c, const struct cube_tuple *
 	verdict = ask(c, x);
 	if (verdict != PASSES || !keeps_session(w))
 		return verdict;
-	s.state.seen = coarse_seconds();
+	s.state.seen = packet_seconds();
 	s.state.flags = session_events(w, chunk, false);
 	if (!session_opens(c, chunk))
 		s.state.flags |= SESSION_MIDSTREAM;

@@ -26,7 +26,7 @@
 #define CUBE_F_COPY_SHIFT 4
 #define CUBE_F_COPY_DEPTH (3 << CUBE_F_COPY_SHIFT)
 
-/* It is noted what becomes of the packet, in the record of `flow_cache` whose number stands above (flow-cache.h); never with the two
+/* It is noted what becomes of the packet, in the record of `flow_records` whose number stands above (flow-cache.h); never with the two
  * that are reported. */
 #define CUBE_F_RECORD	 (1 << 6)
 #define CUBE_F_SETTLED	 (1 << 7) /* cube_settle(); never in cb */

@@ -61,16 +61,17 @@ static __always_inline bool flow_close(struct __sk_buff *skb, struct flow_record
 				       const struct cube_work *w, u64 edge)
 {
 	u32 zero = 0;
-	struct flow_counter *counter = bpf_map_lookup_elem(&flow_counters, &zero);
+	struct flow_cpu *cpu = bpf_map_lookup_elem(&flow_cpu, &zero);
 
 	r->hop = w->next_hop;
+	r->target = edge_target(edge);
 	switch (edge_kind(edge)) {
 	case EDGE_POD: {
 		struct pod *pod = bpf_map_lookup_elem(&pods, &w->tuple.dst);
 
 		if (!pod)
 			return false;
-		r->mac = mac_value(&pod->mac);
+		r->hop.halves[0] = mac_value(&pod->mac);
 		r->target = pod->ifindex;
 		break;
 	}
@@ -84,7 +85,7 @@ static __always_inline bool flow_close(struct __sk_buff *skb, struct flow_record
 	default:
 		return false;
 	}
-	r->edge = edge;
+	r->edge = edge_kind(edge);
 	r->src = w->tuple.src;
 	r->dst = w->tuple.dst;
 	r->sport = w->tuple.sport;
@@ -92,16 +93,25 @@ static __always_inline bool flow_close(struct __sk_buff *skb, struct flow_record
 	r->flags = w->flags;
 	r->ttl -= w->ttl;
 	r->second &= ~FLOW_OPEN;
-	if (counter)
-		counter->kept++;
+	if (cpu)
+		cpu->kept++;
 	return true;
+}
+
+/* Of this CPU, that of the number. NULL: there is none. */
+static __always_inline struct flow_record *flow_record_at(const struct flow_state *state, u32 number)
+{
+	u32 index = bpf_get_smp_processor_id() * (state->mask + 1) + number;
+
+	return bpf_map_lookup_elem(&flow_records, &index);
 }
 
 /* The record of the packet under way. NULL: there is none, or it is another packet's. */
 static __always_inline struct flow_record *flow_open(struct __sk_buff *skb)
 {
-	u32 index = flow_index(skb->cb[CB_FLAGS]);
-	struct flow_record *r = bpf_map_lookup_elem(&flow_cache, &index);
+	u32 zero = 0;
+	struct flow_state *state = bpf_map_lookup_elem(&flow_state, &zero);
+	struct flow_record *r = state ? flow_record_at(state, flow_index(skb->cb[CB_FLAGS])) : NULL;
 
 	return r && r->second & FLOW_OPEN ? r : NULL;
 }

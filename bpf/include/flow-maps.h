@@ -19,46 +19,55 @@ struct flow_step {
 SIZE_ASSERT(struct flow_step, 8);
 
 struct flow_record {
-	struct cube_tuple tuple; /* as the packet comes in */
-	u64 frame;		 /* first bytes of the frame: destination, and two of the source */
+	/* what a packet is compared with, in one cache line */
+	struct cube_tuple tuple; /* as it comes in */
+	u64 frame;		 /* its first bytes: destination, and two of the source */
 	u32 ifindex;		 /* that it comes in by */
-	u32 second;		 /* coarse, in which it came; with FLOW_OPEN until it has left */
-	u32 generation;
-	u32 epoch;
+	u32 second; /* coarse, in which it came, and its kind << FLOW_TYPE_SHIFT; with FLOW_OPEN until it has left */
+	u32 version; /* flow_version() of what it met */
 	u32 stamp;
-	u32 mtu;    /* bytes of IP packet, of the narrowest route on the way; 0: there was none */
-	u64 edge;   /* that it leaves by: EDGE_POD, _TUNNEL, _NEIGH or _ROUTE */
+	/* what becomes of it, in two more */
 	addr_t src; /* as it leaves */
 	addr_t dst;
 	be16_t sport;
 	be16_t dport;
-	u32 flags;  /* PKT_* as it leaves */
-	addr_t hop; /* next hop, or of a tunnel its other end */
-	u64 mac;    /* EDGE_POD: mac_value() of the pod's */
-	u32 target; /* EDGE_POD: ifindex of the pod's device */
-	u32 vni;    /* EDGE_TUNNEL */
-	u8 ttl;	    /* by so much it is lowered; while open what it was */
-	u8 pkt_type;
+	u32 flags;    /* PKT_* as it leaves */
+	u32 target;   /* ifindex of the device that it leaves by; EDGE_POD: of the pod's */
+	u32 mtu;      /* bytes of IP packet, of the narrowest route on the way; 0: there was none */
+	u16 counters; /* row of attachment_counters of the interface that it comes in by */
+	u8 edge;      /* EDGE_POD, _TUNNEL, _NEIGH or _ROUTE */
+	u8 ttl;	      /* by so much it is lowered; while open what it was */
 	u8 steps;
 	u8 tries; /* packets of this second that have left none */
-	u8 pad[4];
+	u8 is_proof; /* the sender of a packet that is as this one has been checked; not where a tunnel says who sent it */
+	u8 pad;
 	struct flow_step step[FLOW_STEPS];
+	addr_t
+	    hop; /* next hop; EDGE_TUNNEL: its other end; EDGE_POD: mac_value() of the pod's in the first half */
+	u32 vni;       /* EDGE_TUNNEL */
+	be32_t source; /* of the frame's source what `frame` has not */
 };
-SIZE_ASSERT(struct flow_record, 208);
+SIZE_ASSERT(struct flow_record, 192);
 
-#define FLOW_OPEN (1U << 31)
+#define FLOW_OPEN	(1U << 31)
+#define FLOW_TYPE_SHIFT 28 /* pkt_type has three bits; seconds last nine years */
 
-/* key: hash of the tuple; collisions push each other out. value: the record. One of each CPU. writer: entry, cubes. Sized by the agent. */
+/*
+ * key: first record of the CPU + hash of the tuple, of as many as flow_state says; or the number that differs in the lowest bit.
+ * value: the record. A CPU reads and writes its own alone. writer: entry, cubes. Sized by the agent. Of this kind for its place in memory: an element of a map that has one for each
+ * CPU costs one cache line more, and begins anywhere in one.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* begins at a page */
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct flow_record);
-} flow_cache SEC(".maps");
+} flow_records SEC(".maps");
 
 struct flow_state {
 	u32 generation; /* moved after each write to a map of the node or of a cube */
-	u32 mask; /* size of flow_cache less one; 0: nothing is recorded, and every packet asks every cube */
+	u32 mask; /* records of a CPU less one; 0: nothing is recorded, and every packet asks every cube */
 };
 SIZE_ASSERT(struct flow_state, 8);
 
@@ -87,17 +96,21 @@ struct {
 	__type(value, struct flow_place);
 } flow_places SEC(".maps");
 
-struct flow_counter {
+struct flow_cpu {
+	u64 jiffies; /* when `second` was asked for */
+	u32 second;  /* coarse_seconds() */
+	u32 pad;
 	u64 replayed; /* packets that went by a record */
 	u64 kept;     /* records */
 };
+SIZE_ASSERT(struct flow_cpu, 32);
 
 /* key: 0. writer: entry and cubes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct flow_counter);
-} flow_counters SEC(".maps");
+	__type(value, struct flow_cpu);
+} flow_cpu SEC(".maps");
 
 #endif

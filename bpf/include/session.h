@@ -25,6 +25,7 @@
 #include <linux/in.h>
 #include "parse.h"
 #include "cube.h"
+#include "clock.h"
 
 /* All in the unit of coarse_seconds(), 2^30 ns. */
 struct session_timeouts {

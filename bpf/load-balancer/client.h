@@ -101,7 +101,7 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 				  struct translation *t)
 {
 	struct cube_work *w = c->work;
-	u32 now = coarse_seconds();
+	u32 now = packet_seconds();
 	struct backend *b;
 	u8 chunk, events;
 
@@ -190,7 +190,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 		return f->flags & FRONTEND_REJECT ? verdict_refuse(DROP_NO_BACKEND)
 						  : verdict_drop(DROP_NO_BACKEND);
 	}
-	s.state.seen = coarse_seconds();
+	s.state.seen = packet_seconds();
 	if (!opens)
 		s.state.flags = SESSION_MIDSTREAM;
 	s.state.flags |= session_events(w, chunk, false);

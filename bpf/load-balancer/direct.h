@@ -27,7 +27,7 @@ static __noinline int direct_session(struct cube_ctx *c, struct session *s)
 {
 	struct cube_work *w = c->work;
 	struct scratch *x = get_scratch();
-	u32 now = coarse_seconds();
+	u32 now = packet_seconds();
 	struct session *other;
 	struct backend *b;
 

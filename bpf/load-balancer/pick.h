@@ -54,7 +54,7 @@ static __noinline u32 pick_by_affinity(const struct cube_ctx *c, const struct fr
 
 	if (!a)
 		return AFFINITY_NONE;
-	if (now - a->seen > f->affinity)
+	if ((s32)(now - a->seen) > (s32)f->affinity)
 		return AFFINITY_ENDED;
 	b = backend_of(a->backend, a->generation, now);
 	if (!b || !(b->flags & BACKEND_READY))

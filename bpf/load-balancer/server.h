@@ -68,7 +68,7 @@ static __always_inline int follow_reply(struct cube_ctx *c, struct session *s, b
 					struct translation *t)
 {
 	struct cube_work *w = c->work;
-	u32 now = coarse_seconds(), proof;
+	u32 now = packet_seconds(), proof;
 	u8 chunk, events;
 
 	if (unlikely(session_is_expired(&s->state, w->tuple.proto, now))) {

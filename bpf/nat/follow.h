@@ -69,7 +69,7 @@ static __always_inline bool is_of_half(const struct cube_ctx *c, bool is_reply)
 __noinline int follow(struct __sk_buff *skb, struct session *s, u32 is_established)
 {
 	struct cube_ctx context = {}, *c = &context;
-	u32 now = coarse_seconds();
+	u32 now = packet_seconds();
 	struct cube_work *w;
 	u8 chunk, events;
 	bool is_reply;

@@ -80,7 +80,7 @@ static __always_inline bool changes_nothing(const struct cube_ctx *c, const stru
 static __always_inline int decide(struct cube_ctx *c)
 {
 	struct session *s = bpf_map_lookup_elem(&established, &c->work->tuple);
-	u32 now = coarse_seconds();
+	u32 now = packet_seconds();
 	int verdict = VERDICT_NONE;
 
 	if (likely(s) && likely(changes_nothing(c, s, now))) {

@@ -188,7 +188,7 @@ static __always_inline struct scratch *prepare(struct cube_ctx *c, u32 port, u8 
 		return NULL;
 	x->key = w->tuple;
 	x->half = (struct session){
-	    .state = {.seen = coarse_seconds(), .own = port == PORT_INSIDE ? HALF_TO_INSIDE : 0},
+	    .state = {.seen = packet_seconds(), .own = port == PORT_INSIDE ? HALF_TO_INSIDE : 0},
 	    .src = w->tuple.src,
 	    .dst = w->tuple.dst,
 	    .sport = w->tuple.sport,

@@ -21,8 +21,8 @@ export const NODE: NodeInput = {
   redirectPeer: true,
 };
 
-/** Records of flows, as an agent has them on a machine of up to 18 processors. */
-export const FLOW_RECORDS = 16_384;
+/** Records of flows of a CPU, as an agent has them on a machine of up to 8. */
+export const FLOW_RECORDS = 32_768;
 
 /** A cube as a manifest would say it, less the defaults that the API server adds. */
 export interface CubeSpec {

@@ -71,9 +71,9 @@ function send(frame: Buffer, options: Parameters<typeof rig.chain.run>[1] = {}) 
 }
 
 /** Packets until one goes by a record: three are seen before one leaves it. CPUs have their own, so it may take some more. */
-function warm(frame: Buffer): ReturnType<typeof send> {
+function warm(frame: Buffer, options: Parameters<typeof send>[1] = {}): ReturnType<typeof send> {
   for (let n = 0; n < 40; n++) {
-    const result = send(frame);
+    const result = send(frame, options);
     if (result.isReplayed) return result;
   }
   throw new Error('no packet went by a record');
@@ -92,6 +92,7 @@ describe.each(FAMILIES)('%s', (family) => {
         expect(first).toMatchObject({ verdict: Verdict.redirect, isReplayed: false, drops: [] });
         const ports = () => [rig.balancer, rig.router].flatMap((cube) => [cube.port(0), cube.port(1)]);
         const before = ports();
+        const entered = rig.chain.attachmentCounters().packets;
         const later = warm(frame);
         expect(later.frame.equals(first.frame)).toBe(true);
         expect(later.counts).toEqual(first.counts);
@@ -100,6 +101,7 @@ describe.each(FAMILIES)('%s', (family) => {
         const counted = ports().map((port, index) => port.rxPackets - (before[index]?.rxPackets ?? 0));
         const each = Math.max(...counted);
         expect(counted.toSorted()).toEqual([0, 0, each, each]);
+        expect(rig.chain.attachmentCounters().packets - entered).toBe(each);
       }
     });
 
@@ -150,6 +152,20 @@ describe.each(FAMILIES)('%s', (family) => {
     const forged = Buffer.from(request);
     forged.set([2, 0, 0, 0, 11, 11], 6);
     expect(send(forged)).toMatchObject({ isReplayed: false, drops: ['entry SpoofedSource'] });
+  });
+
+  test('a tunnel from another node than before is refused, whatever is known of the flow', () => {
+    const { reply, client } = established(family, 'TCP');
+    const tunnel = { remote: '192.0.2.9', vni: 1 };
+    const isV4 = family === 'ipv4';
+    rig.chain.configure({ overlayVni: tunnel.vni, ...(isV4 ? { lengths4: [120] } : { lengths6: [64] }) });
+    rig.chain.addOverlaySource(isV4 ? '10.244.2.0' : 'fd00:244:0:2::', isV4 ? 120 : 64, tunnel.remote);
+    rig.fromServer();
+    rig.chain.attach({ kind: 'overlay' }, rig.router, 1);
+    rig.chain.forgetFlows();
+    expect(dissect(warm(reply, { tunnel }).frame).ip?.src).toBe(client.dst);
+    const forged = send(reply, { tunnel: { ...tunnel, remote: '192.0.2.10' } });
+    expect(forged).toMatchObject({ isReplayed: false, drops: ['entry SpoofedOverlaySource'] });
   });
 
   test('a TTL of 1 is answered', () => {

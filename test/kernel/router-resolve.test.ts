@@ -66,8 +66,7 @@ async function open(neighbours: Partial<Router['neighbours']> = {}): Promise<voi
     },
   });
   router.image.tick(now());
-  const schema = { dropReasons: [], counters: [] } as never;
-  wire = await chain.add({ object: 'pass', schema, slot: 2 });
+  wire = await chain.addPass(2);
   chain.edge(wire.slot, 1, { kind: 'cube', target: router.cube.slot, port: LAN });
   chain.attach({ kind: 'interface' }, router.cube, PODS);
   ring = new RingBuffer(chain.shared('punts'), () => undefined);

@@ -47,10 +47,21 @@ async function kernelState(index: number): Promise<Map<string, string>> {
       const map = BpfMap.openPinned(join(folder, name));
       const { keys, values } = await map.dump();
       map.close();
-      state.set(join(folder, name), `${keys.toString('hex')} ${values.toString('hex')}`);
+      const rows = name === 'flow_cpu' ? withoutClock(values) : values;
+      state.set(join(folder, name), `${keys.toString('hex')} ${rows.toString('hex')}`);
     }
   }
   return state;
+}
+
+/** Of `struct flow_cpu` of each CPU the counters alone: before them stands what it knows of the time. */
+function withoutClock(values: Buffer): Buffer {
+  const [size, clock] = [32, 16];
+  return Buffer.concat(
+    Array.from({ length: values.length / size }, (_, cpu) =>
+      values.subarray(cpu * size + clock, (cpu + 1) * size),
+    ),
+  );
 }
 
 describe.each(FAMILIES)('%s', (family) => {

@@ -3,7 +3,7 @@
 
 import { getAddress, putAddress } from '../../cubes/codec/address.ts';
 import { checkLength, getMac, putMac } from '../../cubes/codec/text.ts';
-import { checkRoom, getBe16, getU16, getU32, getU64, getU8, putBe16, putU16, putU32, putU64, putU8, putZeros } from '../../cubes/codec/numbers.ts';
+import { checkRoom, getBe16, getBe32, getU16, getU32, getU64, getU8, putBe16, putBe32, putU16, putU32, putU64, putU8, putZeros } from '../../cubes/codec/numbers.ts';
 import type { MapCodec, RecordMap, StructCodec } from '../../cubes/codec/map-codec.ts';
 
 /** struct attachment_counter, 24 bytes */
@@ -68,6 +68,89 @@ function getAttachment(bytes: Uint8Array, at: number): Attachment {
   };
 }
 
+/** struct flow_config, 24 bytes */
+export interface FlowConfig {
+  readonly interval: bigint;
+  readonly tolerance: bigint;
+  readonly verdicts: number;
+}
+
+function putFlowConfig(bytes: Uint8Array, at: number, row: FlowConfig): void {
+  putU64(bytes, at, row.interval, 'FlowConfig.interval');
+  putU64(bytes, at + 8, row.tolerance, 'FlowConfig.tolerance');
+  putU32(bytes, at + 16, row.verdicts, 'FlowConfig.verdicts');
+  putZeros(bytes, at + 20, 4);
+}
+
+function getFlowConfig(bytes: Uint8Array, at: number): FlowConfig {
+  return {
+    interval: getU64(bytes, at),
+    tolerance: getU64(bytes, at + 8),
+    verdicts: getU32(bytes, at + 16),
+  };
+}
+
+/** struct flow_cpu, 32 bytes */
+export interface FlowCpu {
+  readonly jiffies: bigint;
+  readonly second: number;
+  readonly replayed: bigint;
+  readonly kept: bigint;
+}
+
+function putFlowCpu(bytes: Uint8Array, at: number, row: FlowCpu): void {
+  putU64(bytes, at, row.jiffies, 'FlowCpu.jiffies');
+  putU32(bytes, at + 8, row.second, 'FlowCpu.second');
+  putZeros(bytes, at + 12, 4);
+  putU64(bytes, at + 16, row.replayed, 'FlowCpu.replayed');
+  putU64(bytes, at + 24, row.kept, 'FlowCpu.kept');
+}
+
+function getFlowCpu(bytes: Uint8Array, at: number): FlowCpu {
+  return {
+    jiffies: getU64(bytes, at),
+    second: getU32(bytes, at + 8),
+    replayed: getU64(bytes, at + 16),
+    kept: getU64(bytes, at + 24),
+  };
+}
+
+/** struct flow_limit, 16 bytes */
+export interface FlowLimit {
+  readonly full: bigint;
+  readonly suppressed: bigint;
+}
+
+function putFlowLimit(bytes: Uint8Array, at: number, row: FlowLimit): void {
+  putU64(bytes, at, row.full, 'FlowLimit.full');
+  putU64(bytes, at + 8, row.suppressed, 'FlowLimit.suppressed');
+}
+
+function getFlowLimit(bytes: Uint8Array, at: number): FlowLimit {
+  return {
+    full: getU64(bytes, at),
+    suppressed: getU64(bytes, at + 8),
+  };
+}
+
+/** struct flow_place, 8 bytes */
+export interface FlowPlace {
+  readonly stamp: number;
+  readonly seen: number;
+}
+
+function putFlowPlace(bytes: Uint8Array, at: number, row: FlowPlace): void {
+  putU32(bytes, at, row.stamp, 'FlowPlace.stamp');
+  putU32(bytes, at + 4, row.seen, 'FlowPlace.seen');
+}
+
+function getFlowPlace(bytes: Uint8Array, at: number): FlowPlace {
+  return {
+    stamp: getU32(bytes, at),
+    seen: getU32(bytes, at + 4),
+  };
+}
+
 /** struct cube_tuple, 40 bytes */
 export interface CubeTuple<A = string> {
   readonly src: A;
@@ -129,31 +212,31 @@ function getFlowStep(bytes: Uint8Array, at: number): FlowStep {
   };
 }
 
-/** struct flow_record, 208 bytes */
+/** struct flow_record, 192 bytes */
 export interface FlowRecord<A = string> {
   readonly tuple: CubeTuple<A>;
   readonly frame: bigint;
   readonly ifindex: number;
   readonly second: number;
-  readonly generation: number;
-  readonly epoch: number;
+  readonly version: number;
   readonly stamp: number;
-  readonly mtu: number;
-  readonly edge: bigint;
   readonly src: A;
   readonly dst: A;
   readonly sport: number;
   readonly dport: number;
   readonly flags: number;
-  readonly hop: A;
-  readonly mac: bigint;
   readonly target: number;
-  readonly vni: number;
+  readonly mtu: number;
+  readonly counters: number;
+  readonly edge: number;
   readonly ttl: number;
-  readonly pktType: number;
   readonly steps: number;
   readonly tries: number;
+  readonly isProof: number;
   readonly step: readonly FlowStep[];
+  readonly hop: A;
+  readonly vni: number;
+  readonly source: number;
 }
 
 function putFlowRecord(bytes: Uint8Array, at: number, row: FlowRecord<string | Uint8Array>): void {
@@ -161,34 +244,34 @@ function putFlowRecord(bytes: Uint8Array, at: number, row: FlowRecord<string | U
   putU64(bytes, at + 40, row.frame, 'FlowRecord.frame');
   putU32(bytes, at + 48, row.ifindex, 'FlowRecord.ifindex');
   putU32(bytes, at + 52, row.second, 'FlowRecord.second');
-  putU32(bytes, at + 56, row.generation, 'FlowRecord.generation');
-  putU32(bytes, at + 60, row.epoch, 'FlowRecord.epoch');
-  putU32(bytes, at + 64, row.stamp, 'FlowRecord.stamp');
-  putU32(bytes, at + 68, row.mtu, 'FlowRecord.mtu');
-  putU64(bytes, at + 72, row.edge, 'FlowRecord.edge');
-  putAddress(bytes, at + 80, row.src, 'FlowRecord.src');
-  putAddress(bytes, at + 96, row.dst, 'FlowRecord.dst');
-  putBe16(bytes, at + 112, row.sport, 'FlowRecord.sport');
-  putBe16(bytes, at + 114, row.dport, 'FlowRecord.dport');
-  putU32(bytes, at + 116, row.flags, 'FlowRecord.flags');
-  putAddress(bytes, at + 120, row.hop, 'FlowRecord.hop');
-  putU64(bytes, at + 136, row.mac, 'FlowRecord.mac');
-  putU32(bytes, at + 144, row.target, 'FlowRecord.target');
-  putU32(bytes, at + 148, row.vni, 'FlowRecord.vni');
-  putU8(bytes, at + 152, row.ttl, 'FlowRecord.ttl');
-  putU8(bytes, at + 153, row.pktType, 'FlowRecord.pktType');
-  putU8(bytes, at + 154, row.steps, 'FlowRecord.steps');
-  putU8(bytes, at + 155, row.tries, 'FlowRecord.tries');
-  putZeros(bytes, at + 156, 4);
+  putU32(bytes, at + 56, row.version, 'FlowRecord.version');
+  putU32(bytes, at + 60, row.stamp, 'FlowRecord.stamp');
+  putAddress(bytes, at + 64, row.src, 'FlowRecord.src');
+  putAddress(bytes, at + 80, row.dst, 'FlowRecord.dst');
+  putBe16(bytes, at + 96, row.sport, 'FlowRecord.sport');
+  putBe16(bytes, at + 98, row.dport, 'FlowRecord.dport');
+  putU32(bytes, at + 100, row.flags, 'FlowRecord.flags');
+  putU32(bytes, at + 104, row.target, 'FlowRecord.target');
+  putU32(bytes, at + 108, row.mtu, 'FlowRecord.mtu');
+  putU16(bytes, at + 112, row.counters, 'FlowRecord.counters');
+  putU8(bytes, at + 114, row.edge, 'FlowRecord.edge');
+  putU8(bytes, at + 115, row.ttl, 'FlowRecord.ttl');
+  putU8(bytes, at + 116, row.steps, 'FlowRecord.steps');
+  putU8(bytes, at + 117, row.tries, 'FlowRecord.tries');
+  putU8(bytes, at + 118, row.isProof, 'FlowRecord.isProof');
+  putZeros(bytes, at + 119, 1);
   checkLength(row.step, 6, 'FlowRecord.step');
   for (let i = 0; i < 6; i++) {
     const item = row.step[i];
     if (item === undefined) {
-      putZeros(bytes, at + 160 + i * 8, 8);
+      putZeros(bytes, at + 120 + i * 8, 8);
       continue;
     }
-    putFlowStep(bytes, at + 160 + i * 8, item);
+    putFlowStep(bytes, at + 120 + i * 8, item);
   }
+  putAddress(bytes, at + 168, row.hop, 'FlowRecord.hop');
+  putU32(bytes, at + 184, row.vni, 'FlowRecord.vni');
+  putBe32(bytes, at + 188, row.source, 'FlowRecord.source');
 }
 
 function getFlowRecord(bytes: Uint8Array, at: number): FlowRecord {
@@ -197,101 +280,25 @@ function getFlowRecord(bytes: Uint8Array, at: number): FlowRecord {
     frame: getU64(bytes, at + 40),
     ifindex: getU32(bytes, at + 48),
     second: getU32(bytes, at + 52),
-    generation: getU32(bytes, at + 56),
-    epoch: getU32(bytes, at + 60),
-    stamp: getU32(bytes, at + 64),
-    mtu: getU32(bytes, at + 68),
-    edge: getU64(bytes, at + 72),
-    src: getAddress(bytes, at + 80),
-    dst: getAddress(bytes, at + 96),
-    sport: getBe16(bytes, at + 112),
-    dport: getBe16(bytes, at + 114),
-    flags: getU32(bytes, at + 116),
-    hop: getAddress(bytes, at + 120),
-    mac: getU64(bytes, at + 136),
-    target: getU32(bytes, at + 144),
-    vni: getU32(bytes, at + 148),
-    ttl: getU8(bytes, at + 152),
-    pktType: getU8(bytes, at + 153),
-    steps: getU8(bytes, at + 154),
-    tries: getU8(bytes, at + 155),
-    step: Array.from({ length: 6 }, (_, i) => getFlowStep(bytes, at + 160 + i * 8)),
-  };
-}
-
-/** struct flow_config, 24 bytes */
-export interface FlowConfig {
-  readonly interval: bigint;
-  readonly tolerance: bigint;
-  readonly verdicts: number;
-}
-
-function putFlowConfig(bytes: Uint8Array, at: number, row: FlowConfig): void {
-  putU64(bytes, at, row.interval, 'FlowConfig.interval');
-  putU64(bytes, at + 8, row.tolerance, 'FlowConfig.tolerance');
-  putU32(bytes, at + 16, row.verdicts, 'FlowConfig.verdicts');
-  putZeros(bytes, at + 20, 4);
-}
-
-function getFlowConfig(bytes: Uint8Array, at: number): FlowConfig {
-  return {
-    interval: getU64(bytes, at),
-    tolerance: getU64(bytes, at + 8),
-    verdicts: getU32(bytes, at + 16),
-  };
-}
-
-/** struct flow_counter, 16 bytes */
-export interface FlowCounter {
-  readonly replayed: bigint;
-  readonly kept: bigint;
-}
-
-function putFlowCounter(bytes: Uint8Array, at: number, row: FlowCounter): void {
-  putU64(bytes, at, row.replayed, 'FlowCounter.replayed');
-  putU64(bytes, at + 8, row.kept, 'FlowCounter.kept');
-}
-
-function getFlowCounter(bytes: Uint8Array, at: number): FlowCounter {
-  return {
-    replayed: getU64(bytes, at),
-    kept: getU64(bytes, at + 8),
-  };
-}
-
-/** struct flow_limit, 16 bytes */
-export interface FlowLimit {
-  readonly full: bigint;
-  readonly suppressed: bigint;
-}
-
-function putFlowLimit(bytes: Uint8Array, at: number, row: FlowLimit): void {
-  putU64(bytes, at, row.full, 'FlowLimit.full');
-  putU64(bytes, at + 8, row.suppressed, 'FlowLimit.suppressed');
-}
-
-function getFlowLimit(bytes: Uint8Array, at: number): FlowLimit {
-  return {
-    full: getU64(bytes, at),
-    suppressed: getU64(bytes, at + 8),
-  };
-}
-
-/** struct flow_place, 8 bytes */
-export interface FlowPlace {
-  readonly stamp: number;
-  readonly seen: number;
-}
-
-function putFlowPlace(bytes: Uint8Array, at: number, row: FlowPlace): void {
-  putU32(bytes, at, row.stamp, 'FlowPlace.stamp');
-  putU32(bytes, at + 4, row.seen, 'FlowPlace.seen');
-}
-
-function getFlowPlace(bytes: Uint8Array, at: number): FlowPlace {
-  return {
-    stamp: getU32(bytes, at),
-    seen: getU32(bytes, at + 4),
+    version: getU32(bytes, at + 56),
+    stamp: getU32(bytes, at + 60),
+    src: getAddress(bytes, at + 64),
+    dst: getAddress(bytes, at + 80),
+    sport: getBe16(bytes, at + 96),
+    dport: getBe16(bytes, at + 98),
+    flags: getU32(bytes, at + 100),
+    target: getU32(bytes, at + 104),
+    mtu: getU32(bytes, at + 108),
+    counters: getU16(bytes, at + 112),
+    edge: getU8(bytes, at + 114),
+    ttl: getU8(bytes, at + 115),
+    steps: getU8(bytes, at + 116),
+    tries: getU8(bytes, at + 117),
+    isProof: getU8(bytes, at + 118),
+    step: Array.from({ length: 6 }, (_, i) => getFlowStep(bytes, at + 120 + i * 8)),
+    hop: getAddress(bytes, at + 168),
+    vni: getU32(bytes, at + 184),
+    source: getBe32(bytes, at + 188),
   };
 }
 
@@ -1017,30 +1024,6 @@ export const events: RecordMap = {
   maxEntries: 262144,
 };
 
-export const flowCache: MapCodec<number, FlowRecord, number, FlowRecord<string | Uint8Array>> = {
-  name: 'flow_cache',
-  type: 6,
-  maxEntries: 1,
-  keySize: 4,
-  valueSize: 208,
-  encodeKey(row, bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'flow_cache key');
-    putU32(bytes, at, row, 'flow_cache key');
-  },
-  decodeKey(bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'flow_cache key');
-    return getU32(bytes, at);
-  },
-  encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 208, 'flow_cache value');
-    putFlowRecord(bytes, at, row);
-  },
-  decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 208, 'flow_cache value');
-    return getFlowRecord(bytes, at);
-  },
-};
-
 export const flowConfig: MapCodec<number, FlowConfig> = {
   name: 'flow_config',
   type: 2,
@@ -1065,27 +1048,27 @@ export const flowConfig: MapCodec<number, FlowConfig> = {
   },
 };
 
-export const flowCounters: MapCodec<number, FlowCounter> = {
-  name: 'flow_counters',
+export const flowCpu: MapCodec<number, FlowCpu> = {
+  name: 'flow_cpu',
   type: 6,
   maxEntries: 1,
   keySize: 4,
-  valueSize: 16,
+  valueSize: 32,
   encodeKey(row, bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'flow_counters key');
-    putU32(bytes, at, row, 'flow_counters key');
+    checkRoom(bytes, at, 4, 'flow_cpu key');
+    putU32(bytes, at, row, 'flow_cpu key');
   },
   decodeKey(bytes, at = 0) {
-    checkRoom(bytes, at, 4, 'flow_counters key');
+    checkRoom(bytes, at, 4, 'flow_cpu key');
     return getU32(bytes, at);
   },
   encodeValue(row, bytes, at = 0) {
-    checkRoom(bytes, at, 16, 'flow_counters value');
-    putFlowCounter(bytes, at, row);
+    checkRoom(bytes, at, 32, 'flow_cpu value');
+    putFlowCpu(bytes, at, row);
   },
   decodeValue(bytes, at = 0) {
-    checkRoom(bytes, at, 16, 'flow_counters value');
-    return getFlowCounter(bytes, at);
+    checkRoom(bytes, at, 32, 'flow_cpu value');
+    return getFlowCpu(bytes, at);
   },
 };
 
@@ -1140,6 +1123,30 @@ export const flowPlaces: MapCodec<number, FlowPlace> = {
   decodeValue(bytes, at = 0) {
     checkRoom(bytes, at, 8, 'flow_places value');
     return getFlowPlace(bytes, at);
+  },
+};
+
+export const flowRecords: MapCodec<number, FlowRecord, number, FlowRecord<string | Uint8Array>> = {
+  name: 'flow_records',
+  type: 2,
+  maxEntries: 1,
+  keySize: 4,
+  valueSize: 192,
+  encodeKey(row, bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_records key');
+    putU32(bytes, at, row, 'flow_records key');
+  },
+  decodeKey(bytes, at = 0) {
+    checkRoom(bytes, at, 4, 'flow_records key');
+    return getU32(bytes, at);
+  },
+  encodeValue(row, bytes, at = 0) {
+    checkRoom(bytes, at, 192, 'flow_records value');
+    putFlowRecord(bytes, at, row);
+  },
+  decodeValue(bytes, at = 0) {
+    checkRoom(bytes, at, 192, 'flow_records value');
+    return getFlowRecord(bytes, at);
   },
 };
 
@@ -1585,12 +1592,12 @@ export const maps = {
   edges: edges,
   entry_drops: entryDrops,
   events: events,
-  flow_cache: flowCache,
   flow_config: flowConfig,
-  flow_counters: flowCounters,
+  flow_cpu: flowCpu,
   flow_events: flowEvents,
   flow_limits: flowLimits,
   flow_places: flowPlaces,
+  flow_records: flowRecords,
   flow_state: flowState,
   fragments: fragments,
   host_addresses: hostAddresses,

@@ -79,7 +79,7 @@ export function readCounters(input: CounterInput): NodeCounters {
 }
 
 function flowCacheCount(pins: Pins): NodeCounters['flowCache'] {
-  const [[replayed = 0, kept = 0] = []] = sumsOf(pins.sharedMap('flow_counters'));
+  const [[, , replayed = 0, kept = 0] = []] = sumsOf(pins.sharedMap('flow_cpu'));
   return { replayed, kept };
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The object of the entry program, which brings the maps that all programs of a node share. */
 import { join } from 'node:path';
-import { loadObject, possibleCpus } from './addon/index.ts';
+import { loadObject, possibleCpus, unpin } from './addon/index.ts';
 import { cubeConstants, type NodeConstants } from './cube-constants.ts';
-import { flowCacheSize } from './flow-cache.ts';
-import { names, type Pins, SHARED_MAPS } from './pins.ts';
+import { flowRecords } from './flow-cache.ts';
+import { FORMER_MAPS, names, type Pins, SHARED_MAPS } from './pins.ts';
 
 export interface EntryOptions extends NodeConstants {
   readonly pins: Pins;
@@ -20,10 +20,11 @@ export async function createSharedMaps({ pins, objects }: EntryOptions): Promise
     SHARED_MAPS.filter((map) => there.has(map)).map((map) => [map, pins.sharedMap(map)]),
   );
   const programs = { entry: { load: false }, entry_dry: { load: false }, copies: { load: false } };
-  const mapSizes = there.has('flow_cache') ? {} : { flow_cache: flowCacheSize(possibleCpus()) };
+  const mapSizes = there.has('flow_records') ? {} : { flow_records: flowRecords(possibleCpus()) };
   const object = await loadObject({ path: join(objects, 'tcx.o'), reuseMaps, mapSizes, programs });
   try {
     for (const map of SHARED_MAPS) if (!there.has(map)) object.map(map).pin(pins.sharedMap(map));
+    for (const map of FORMER_MAPS) if (there.has(map)) unpin(pins.sharedMap(map));
   } finally {
     object.close();
   }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { flowCache, flowState } from '../generated/tcx.ts';
-import { BpfMap, KernelError } from './addon/index.ts';
+import { flowState, flowRecords as recordsMap } from '../generated/tcx.ts';
+import { BpfMap, KernelError, possibleCpus } from './addon/index.ts';
 import type { Pins } from './pins.ts';
 
 /** Memory of all CPUs' records, bytes. */
 const MOST_BYTES = 64 << 20;
-const [LEAST_RECORDS, MOST_RECORDS] = [1024, 16_384];
+const [LEAST_RECORDS, MOST_RECORDS] = [1024, 32_768];
 
-/** Records of flows that each CPU gets: a power of two. */
-export function flowCacheSize(cpus: number): number {
-  const fitting = 2 ** Math.floor(Math.log2(MOST_BYTES / (flowCache.valueSize * cpus)));
-  return Math.min(MOST_RECORDS, Math.max(LEAST_RECORDS, fitting));
+/** Records of flows of all CPUs: for each the same power of two. */
+export function flowRecords(cpus: number): number {
+  const fitting = 2 ** Math.floor(Math.log2(MOST_BYTES / (recordsMap.valueSize * cpus)));
+  return cpus * Math.min(MOST_RECORDS, Math.max(LEAST_RECORDS, fitting));
 }
 
 /**
@@ -34,7 +34,7 @@ export class FlowCache {
     const key = Buffer.alloc(flowState.keySize);
     const value = map.lookup(key) ?? Buffer.alloc(flowState.valueSize);
     const generation = (flowState.decodeValue(value).generation + 1) >>> 0;
-    const records = this.#map('flow_cache')?.maxEntries ?? 0;
+    const records = (this.#map('flow_records')?.maxEntries ?? 0) / possibleCpus();
     flowState.encodeValue({ generation, mask: this.#isOn && records > 1 ? records - 1 : 0 }, value);
     map.update(key, value);
   }

@@ -26,7 +26,10 @@ import { unpin } from './addon/index.ts';
 const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Of bpf/include/flow-maps.h. */
-const FLOW_CACHE_MAPS = ['flow_cache', 'flow_state', 'flow_places', 'flow_counters'] as const;
+const FLOW_CACHE_MAPS = ['flow_records', 'flow_state', 'flow_places', 'flow_cpu'] as const;
+
+/** What agents of before had in their place: nobody reads it any more. */
+export const FORMER_MAPS = ['flow_cache', 'flow_counters'] as const;
 
 /** Those of the entry program alone. */
 const ENTRY_MAPS = ['slot_ports', 'slot_counters'] as const;

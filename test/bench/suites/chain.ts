@@ -1,39 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What the chain itself costs a packet: the entry, and each cube more. Counters are on, as they always are. */
+/**
+ * What the chain itself costs a packet: the entry, and each cube more. Counters are on, as they always are. By what is known of its flow,
+ * as nearly all packets go, and `asked`: through each cube, as the first one of each second does.
+ */
 import { type BpfObject, loadObject } from '../../../src/dataplane/kernel/addon/index.ts';
+import { Chain, type ChainCube, u32 } from '../../kernel/support/chain.ts';
 import { Calibration } from '../calibration.ts';
+import { FLOW_RECORDS } from '../load.ts';
 import type { Suite, SuiteOptions } from '../main.ts';
 import { interleave, type Measure, measureOf, ratios } from '../measure.ts';
 
 const OBJECTS = new URL('../../../build/bpf/', import.meta.url).pathname;
-const SLOTS = 256;
-const PORTS = 64;
-const EDGE = { cube: 1, device: 2 } as const;
 /** The interface that BPF_PROG_TEST_RUN says the packet came from. */
 const LOOPBACK = 1;
-const INTERFACE_PORT = 8;
 /** Cubes in a row. */
 const LENGTHS = [1, 4, 8, 30] as const;
-/** The length that one cube more is taken from. */
-const CHAIN = 8;
+/** Of these no more than one record holds, FLOW_STEPS. */
+const KNOWN = [1, 3, 6] as const;
+/** The lengths that one cube more is taken from. */
+const CHAIN = { asked: 8, known: 6 } as const;
 const LONGEST = 30;
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function edge(kind: number, port: number, target: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt32LE(target, 0);
-  bytes.writeUInt16LE(port, 4);
-  bytes.writeUInt8(kind, 6);
-  return bytes;
-}
-
-const edgeKey = (slot: number, port: number): Buffer => u32((0 * SLOTS + slot) * PORTS + port);
+/** ns of one cube more. */
+const GOAL = 10;
 
 /** An Ethernet frame with a bare TCP ACK in it. */
 const PACKETS: Readonly<Record<string, Buffer>> = {
@@ -50,73 +39,102 @@ const PACKETS: Readonly<Record<string, Buffer>> = {
     'hex',
   ),
 };
+const DESTINATIONS = ['10.0.0.2', 'fd00::2'];
+
+/** Up to {@link LONGEST} cubes that do nothing, and a pod behind the last. */
+class Row {
+  readonly chain: Chain;
+  readonly #cubes: readonly ChainCube[];
+
+  private constructor(chain: Chain, cubes: readonly ChainCube[]) {
+    this.chain = chain;
+    this.#cubes = cubes;
+  }
+
+  static async open(): Promise<Row> {
+    const chain = await Chain.open({ flows: FLOW_RECORDS });
+    try {
+      const cubes: ChainCube[] = [];
+      for (let slot = 1; slot <= LONGEST; slot++) cubes.push(await chain.addPass(slot));
+      for (const address of DESTINATIONS) chain.addPod(address, LOOPBACK);
+      chain.attach({ kind: 'interface' }, cubes[0]);
+      return new Row(chain, cubes);
+    } catch (error) {
+      chain.close();
+      throw error;
+    }
+  }
+
+  /** ns of a packet through the first `length` cubes, for each of `repeat` packets of one flow. */
+  time(length: number, isKnown: boolean, dataIn: Buffer, repeat: number): number {
+    const cubes = this.#cubes.slice(0, length);
+    cubes.forEach((cube, index) => {
+      const next = cubes[index + 1];
+      if (next) this.chain.link(cube, 1, next, 0);
+      else this.chain.edge(cube.slot, 1, { kind: 'pod' });
+    });
+    this.chain.keepFlows(isKnown ? FLOW_RECORDS : 0);
+    const before = this.chain.flows().replayed;
+    const { duration } = this.chain.entry.testRun({ dataIn, repeat });
+    const replayed = this.chain.flows().replayed - before;
+    // the first few of each second are asked about
+    if (isKnown ? replayed < 0.99 * repeat : replayed > 0)
+      throw new Error(`${replayed} of ${repeat} packets went by what is known of their flow`);
+    return duration;
+  }
+}
 
 async function run({ quick, say }: SuiteOptions): Promise<readonly Measure[]> {
   const rounds = quick ? 7 : 31;
   const repeat = quick ? 200_000 : 1_000_000;
   const objects: BpfObject[] = [];
   const calibration = await Calibration.open();
+  let row: Row | undefined;
   try {
-    const entry = await loadObject({ path: `${OBJECTS}tcx.o` });
-    objects.push(entry);
-    const shared = ['slots', 'edges', 'pods', 'work', 'events'].map(
-      (name) => [name, entry.map(name)] as const,
-    );
-    for (let slot = 1; slot <= LONGEST; slot++) {
-      const cube = Buffer.alloc(16);
-      cube.writeUInt32LE(slot);
-      const reuseMaps = Object.fromEntries(shared);
-      const object = await loadObject({ path: `${OBJECTS}pass.o`, reuseMaps, variables: { cube } });
-      objects.push(object);
-      entry.map('slots').setProgram(slot, object.program('pass'));
-    }
+    row = await Row.open();
+    const { time } = row;
     const bare = await loadObject({ path: `${OBJECTS}wire.o`, variables: { target: u32(LOOPBACK) } });
     objects.push(bare);
     const flows = await loadObject({ path: `${OBJECTS}flows.o` });
     objects.push(flows);
-    const attachment = Buffer.alloc(entry.map('attachments').info().valueSize);
-    attachment.writeUInt16LE(INTERFACE_PORT, 0);
-    entry.map('attachments').update(u32(LOOPBACK), attachment);
-
-    /** Rewires the chain to `length` cubes. */
-    const wire = (length: number): void => {
-      const edges = entry.map('edges');
-      edges.update(edgeKey(0, INTERFACE_PORT), edge(EDGE.cube, 0, 1));
-      for (let slot = 1; slot < length; slot++) edges.update(edgeKey(slot, 1), edge(EDGE.cube, 0, slot + 1));
-      edges.update(edgeKey(length, 1), edge(EDGE.device, 0, LOOPBACK));
-    };
     const measures: Measure[] = [];
     for (const [family, dataIn] of Object.entries(PACKETS)) {
-      const time = (length: number) => (): number => {
-        wire(length);
-        return entry.program('entry').testRun({ dataIn, repeat }).duration;
+      const alternatives: Record<string, () => number> = {
+        empty: () => flows.program('end').testRun({ dataIn, repeat }).duration,
+        redirect: () => bare.program('wire').testRun({ dataIn, repeat }).duration,
+        hop: () => calibration.hop(dataIn, repeat),
       };
-      const redirect = (): number => bare.program('wire').testRun({ dataIn, repeat }).duration;
-      const empty = (): number => flows.program('end').testRun({ dataIn, repeat }).duration;
-      const hop = (): number => calibration.hop(dataIn, repeat);
-      const lengths = Object.fromEntries(LENGTHS.map((length) => [`${length}`, time(length)]));
-      const alternatives: Record<string, () => number> = { empty, redirect, hop, ...lengths };
+      for (const [kind, lengths] of [
+        ['asked', LENGTHS],
+        ['known', KNOWN],
+      ] as const)
+        for (const length of lengths)
+          alternatives[`${kind}-${length}`] = time.bind(row, length, kind === 'known', dataIn, repeat);
       const values = await interleave(rounds, alternatives, (round) =>
         say(`${family}: round ${round} of ${rounds}`),
       );
-      const of = (name: string | number): number[] => values[name] as number[];
-      const each = of(CHAIN).map((ns, index) => (ns - (of(1)[index] as number)) / (CHAIN - 1));
+      const of = (name: string): number[] => values[name] as number[];
+      const head = (name: string, unit: 'ns' | 'ratio' = 'ns') =>
+        ({ name: `chain.${name}.${family}`, unit, better: 'lower' }) as const;
+      /** One cube more, of a chain of so many. */
+      const each = (kind: 'asked' | 'known'): number[] =>
+        of(`${kind}-${CHAIN[kind]}`).map(
+          (ns, index) => (ns - (of(`${kind}-1`)[index] as number)) / (CHAIN[kind] - 1),
+        );
       measures.push(
-        measureOf({ name: `chain.empty-program.${family}`, unit: 'ns', better: 'lower' }, of('empty')),
-        measureOf({ name: `chain.bare-redirect.${family}`, unit: 'ns', better: 'lower' }, of('redirect')),
-        ...LENGTHS.map((length) =>
-          measureOf({ name: `chain.length-${length}.${family}`, unit: 'ns', better: 'lower' }, of(length)),
-        ),
-        measureOf({ name: `chain.minimal-hop.${family}`, unit: 'ns', better: 'lower' }, of('hop')),
-        measureOf({ name: `chain.one-more-cube.${family}`, unit: 'ns', better: 'lower', goal: 10 }, each),
-        measureOf(
-          { name: `chain.one-more-cube/minimal-hop.${family}`, unit: 'ratio', better: 'lower' },
-          ratios(each, of('hop')),
-        ),
+        measureOf(head('empty-program'), of('empty')),
+        measureOf(head('bare-redirect'), of('redirect')),
+        ...KNOWN.map((length) => measureOf(head(`length-${length}`), of(`known-${length}`))),
+        ...LENGTHS.map((length) => measureOf(head(`length-${length}-asked`), of(`asked-${length}`))),
+        measureOf(head('minimal-hop'), of('hop')),
+        measureOf({ ...head('one-more-cube'), goal: GOAL }, each('known')),
+        measureOf(head('one-more-cube-asked'), each('asked')),
+        measureOf(head('one-more-cube-asked/minimal-hop', 'ratio'), ratios(each('asked'), of('hop'))),
       );
     }
     return measures;
   } finally {
+    row?.chain.close();
     for (const object of objects) object.close();
     calibration.close();
   }

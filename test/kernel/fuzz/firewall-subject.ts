@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A firewall with random rules, in the kernel and as a model. */
 import type { FirewallRule } from '../../../src/api/generated/types.ts';
-import type { CubeTypeSchema } from '../../../src/api/schemas/cube-type.ts';
 import { decodePerCpu } from '../../../src/cubes/codec/map-codec.ts';
 import {
   established as codec,
@@ -32,7 +31,6 @@ import { Flows, type Shot } from './flow-packets.ts';
 import type { Random } from './random.ts';
 
 /** Of the fixture `pass`, which drops and counts nothing of its own. */
-const PASS_SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
 const BEFORE = 200;
 
 /** Of struct punt_event, and how much of the packet a log has (bpf/include/punt.h). */
@@ -105,7 +103,7 @@ export async function openFirewall(r: Random, { path, seen }: FirewallOptions = 
   const isLarge = r.seed % 6 === 2; // compiling them takes longer than all packets between two changes
   const sets: RuleSets = { spec: randomRules(r, world, undefined, false), tables: new Map() };
   const fw = await FirewallChain.open(specOf(config, sets.spec), path);
-  const before = await fw.chain.add({ object: 'pass', schema: PASS_SCHEMA, slot: BEFORE });
+  const before = await fw.chain.addPass(BEFORE);
   const isBehind = r.chance(0.5);
   fw.chain.attach({ kind: 'interface' }, isBehind ? before : fw.cube);
   const model = new FirewallModel(config, new RuleModel([]));

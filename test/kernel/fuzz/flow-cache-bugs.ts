@@ -3,6 +3,7 @@ import type { Paths } from './flow-cache-subject.ts';
 import type { Bug } from './planted.ts';
 
 const replay = 'entry/replay.h';
+const entry = 'entry/tcx.bpf.c';
 
 /** Mistakes in what is known of flows, and in what cubes say of it. `object`: that the mistake gets into. */
 export const FLOW_CACHE_BUGS: readonly (Bug & { readonly object: keyof Paths })[] = [
@@ -10,29 +11,43 @@ export const FLOW_CACHE_BUGS: readonly (Bug & { readonly object: keyof Paths })[
     object: 'tcx',
     what: 'a SYN, FIN or RST does not end what is known',
     file: replay,
-    from: 'r->stamp == stamp &&',
-    to: 'true &&',
+    from: 'r->stamp == look->stamp && ',
+    to: '',
   },
   {
     object: 'tcx',
     what: 'the agent is not heard',
     file: replay,
-    from: 'r->generation == generation &&',
-    to: 'true &&',
+    from: 'return *(volatile u32 *)&state->generation << 1 | (epoch & 1);',
+    to: 'return epoch & 1;',
   },
   {
     object: 'tcx',
     what: 'another graph is not seen',
     file: replay,
-    from: 'r->epoch == epoch &&',
-    to: 'true &&',
+    from: '<< 1 | (epoch & 1);',
+    to: '<< 1;',
+  },
+  {
+    object: 'tcx',
+    what: 'a flow in its second place is noted in its first',
+    file: replay,
+    from: '\t\t\tlook->number ^= 1;\n',
+    to: '',
+  },
+  {
+    object: 'tcx',
+    what: "the second place is anybody's",
+    file: replay,
+    from: 'look->is_of_tuple = same_tuple(&other->tuple, &w->tuple);',
+    to: 'look->is_of_tuple = true;',
   },
   {
     object: 'tcx',
     what: 'the last hop is passed with a TTL of 1',
     file: replay,
-    from: 'w->ttl <= r->ttl ||',
-    to: 'w->ttl < r->ttl ||',
+    from: 'c->work->ttl > r->ttl &&',
+    to: 'c->work->ttl >= r->ttl &&',
   },
   {
     object: 'tcx',
@@ -45,7 +60,7 @@ export const FLOW_CACHE_BUGS: readonly (Bug & { readonly object: keyof Paths })[
     object: 'tcx',
     what: 'frames for others are taken',
     file: replay,
-    from: '&& r->pkt_type == skb->pkt_type;',
+    from: ' | skb->pkt_type << FLOW_TYPE_SHIFT;',
     to: ';',
   },
   {
@@ -68,6 +83,27 @@ export const FLOW_CACHE_BUGS: readonly (Bug & { readonly object: keyof Paths })[
     file: replay,
     from: 'for (u32 i = 0; i < FLOW_STEPS && i < r->steps; i++)',
     to: 'for (u32 i = 1; i < FLOW_STEPS && i < r->steps; i++)',
+  },
+  {
+    object: 'tcx',
+    what: 'a tunnel is not asked who sent it',
+    file: entry,
+    from: 'look.record->is_proof && ',
+    to: '',
+  },
+  {
+    object: 'tcx',
+    what: 'half of the source MAC is enough',
+    file: replay,
+    from: 'r->source == look->source && ',
+    to: '',
+  },
+  {
+    object: 'tcx',
+    what: 'the interface does not count what is known',
+    file: entry,
+    from: 'entry_count(skb, look.record->counters)',
+    to: 'NULL',
   },
   {
     object: 'tcx',

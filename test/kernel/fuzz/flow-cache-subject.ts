@@ -5,7 +5,7 @@
  */
 import { loadCube } from '../../bench/load.ts';
 import { POD_MAC } from '../support/bytes.ts';
-import { Chain, type ChainCube, u32, Verdict } from '../support/chain.ts';
+import { Chain, type ChainCube, type RunOptions, u32, Verdict } from '../support/chain.ts';
 import { dissect } from '../support/dissect.ts';
 import { ethernet, extension, fragmentHeader, ipv4, ipv6, type Layer4, tcp, udp } from '../support/packet.ts';
 import { compareSums, type Subject } from './campaign.ts';
@@ -20,6 +20,9 @@ const [SERVER, CLIENT] = [0, 1];
 const [OUTSIDE, INSIDE] = [0, 1];
 const [NEAR, FAR] = [0, 1];
 const MTU = 1400;
+/** Packets of servers come from their node by a tunnel. */
+const TUNNEL = { remote: '192.0.2.9', vni: 1 } as const;
+const OVERLAY = { overlayVni: TUNNEL.vni, lengths4: [120], lengths6: [64] } as const;
 /** First bit of the generation in the word of `rule_bank`. */
 const GENERATION = 7n;
 
@@ -149,6 +152,9 @@ class Way {
       ],
       ...path('router'),
     });
+    chain.addOverlaySource('10.244.2.0', 120, TUNNEL.remote);
+    chain.addOverlaySource('fd00:244:0:2::', 64, TUNNEL.remote);
+    chain.configure(OVERLAY);
     const way = new Way(chain, balancer, firewall, router);
     for (const family of ['ipv4', 'ipv6'] as const) {
       chain.addPod(CLIENTS[family], 1);
@@ -178,7 +184,7 @@ class Way {
     this.#hasFirewall = !this.#hasFirewall;
     const { chain } = this;
     const next = chain.epoch + 1;
-    chain.configure({ epoch: next });
+    chain.configure({ ...OVERLAY, epoch: next });
     this.wire();
   }
 
@@ -193,7 +199,7 @@ class Way {
   from(side: Side): void {
     if (side === 'client')
       this.chain.attach({ kind: 'pod', addresses: Object.values(CLIENTS) }, this.balancer, CLIENT);
-    else this.chain.attach({ kind: 'interface' }, this.router, FAR);
+    else this.chain.attach({ kind: 'overlay' }, this.router, FAR);
   }
 
   sums(): Map<string, number> {
@@ -322,7 +328,7 @@ function noteServer(flow: Flow, frame: Buffer): void {
 interface RandomPacket {
   readonly frame: Buffer;
   readonly what: string;
-  readonly options: { gsoSize?: number; packetType?: number };
+  readonly options: Pick<RunOptions, 'gsoSize' | 'packetType' | 'tunnel'>;
 }
 
 function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
@@ -362,7 +368,7 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
           },
           l4,
         );
-  const isForged = side === 'client' && random.chance(0.01);
+  const isForged = random.chance(0.01);
   const src = side === 'client' ? (isForged ? '02:00:00:00:0b:0b' : POD_MAC) : '02:00:00:00:0c:0c';
   const frame = ethernet({ src, ...(flow.isForDevice ? { dst: '02:00:00:00:0d:0d' } : {}) }, packet);
   const packetType = flow.isForDevice ? random.pick([0, 0, 0, 0, 0, 0, 0, 3]) : 3;
@@ -374,6 +380,7 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
     options: {
       ...(isSegmented ? { gsoSize: 100 } : {}),
       packetType: random.chance(0.01) ? 1 : packetType,
+      ...(side === 'server' ? { tunnel: isForged ? { ...TUNNEL, remote: '192.0.2.10' } : TUNNEL } : {}),
     },
   };
 }

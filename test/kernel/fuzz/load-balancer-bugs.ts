@@ -54,7 +54,7 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
     what: 'an affinity outlives its time',
     file: 'load-balancer/pick.h',
-    from: 'if (now - a->seen > f->affinity)\n\t\treturn AFFINITY_ENDED;',
+    from: 'if ((s32)(now - a->seen) > (s32)f->affinity)\n\t\treturn AFFINITY_ENDED;',
     to: '',
   },
   {

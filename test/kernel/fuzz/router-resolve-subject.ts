@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A router that finds MACs itself: its program in the kernel, its image as on an agent, and models of both. */
-import type { CubeTypeSchema } from '../../../src/api/schemas/cube-type.ts';
 import type { PacketOut } from '../../../src/cubes/cube-type.ts';
 import { decodePunt } from '../../../src/dataplane/punt-record.ts';
 import { Chain } from '../support/chain.ts';
@@ -29,7 +28,6 @@ import { type Handed, type Moment, ProgramModel, type Row } from './resolve-prog
 import { DEVICE_MAC, modelOf, randomRoutes } from './router-config.ts';
 import { type Arrival, RouterModel } from './router-model.ts';
 
-const PASS_SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
 const FIRST = 2;
 const ROUTER = 1;
 const TABLE = 'test/routes';
@@ -58,7 +56,7 @@ export async function openResolvingRouter(r: Random, path?: string): Promise<Sub
       ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
     },
   });
-  await chain.add({ object: 'pass', schema: PASS_SCHEMA, slot: FIRST });
+  await chain.addPass(FIRST);
   const kernel = await ResolveKernel.open(chain, router.cube);
   return new ResolvingRouter(chain, router, kernel, config);
 }

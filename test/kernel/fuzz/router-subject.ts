@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A router with a random configuration, in the kernel and as a model. */
-import type { CubeTypeSchema } from '../../../src/api/schemas/cube-type.ts';
 import { GATEWAY_MAC, ipText, isV6, mappedBytes } from '../support/bytes.ts';
 import { Chain, Verdict } from '../support/chain.ts';
 import { echo, ethernet, icmpError, ip, type Layer4, raw, sctp, tcp, udp } from '../support/packet.ts';
@@ -14,7 +13,6 @@ import { DEVICE_MAC, modelOf, OVERLAY, REMOTES, randomConfig, randomRoutes, WORL
 import { type Outcome, RouterModel } from './router-model.ts';
 
 /** Of the fixture `pass`, which drops and counts nothing of its own. */
-const PASS_SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
 
 const FIRST = 2;
 const ROUTER = 1;
@@ -64,7 +62,7 @@ export async function openRouter(r: Random, path?: string): Promise<Subject> {
       ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
     },
   });
-  const before = await chain.add({ object: 'pass', schema: PASS_SCHEMA, slot: FIRST });
+  const before = await chain.addPass(FIRST);
   const model = new RouterModel(modelOf(config, []));
   const sums = new Map<string, number>();
 

@@ -19,6 +19,7 @@ import {
   type BpfObject,
   type BpfProgram,
   loadObject,
+  possibleCpus,
   RingBuffer,
   type TestRunResult,
 } from '../../../src/dataplane/kernel/addon/index.ts';
@@ -88,11 +89,12 @@ export const SHARED = [
 ] as const;
 
 /** What programs at XDP have not. */
-const SHARED_IN_TC = [...SHARED, 'flow_cache', 'flow_state', 'flow_places', 'flow_counters'] as const;
+const SHARED_IN_TC = [...SHARED, 'flow_records', 'flow_state', 'flow_places', 'flow_cpu'] as const;
 
 export const SLOTS = 256;
 export const PORTS = 64;
 const PROBE_SLOT = 255;
+const PASS_SCHEMA = { dropReasons: [], counters: [] } as unknown as CubeTypeSchema;
 const ATTACHMENT_INDEX = 7;
 
 export function objectPath(name: string): string {
@@ -288,13 +290,13 @@ export class Chain {
 
   /**
    * Loads the entry with node-wide maps of its own, an attachment of kind `interface` and a free probe. `flows`: records of
-   * flows, a power of two; by default none are kept, and every packet asks every cube. `path`: another build of the entry.
+   * flows on each CPU, a power of two; by default none are kept, and every packet asks every cube. `path`: another build of the entry.
    */
   static async open({ flows = 0, path = objectPath('tcx') } = {}): Promise<Chain> {
     const entry = await loadObject({
       path,
       variables: { cube: constantsOf(0) },
-      mapSizes: { flow_cache: Math.max(1, flows) },
+      mapSizes: { flow_records: Math.max(1, flows * possibleCpus()) },
     });
     const prelude = await loadObject({ path: objectPath('prelude') });
     const chain = new Chain(entry, prelude);
@@ -324,7 +326,7 @@ export class Chain {
       variables: { cube: constantsOf(slot, options), ...options.variables },
       ...(options.mapSizes ? { mapSizes: options.mapSizes } : {}),
     });
-    if (this.#entry.map('flow_cache').maxEntries > 1) {
+    if (this.#entry.map('flow_records').maxEntries > 1) {
       this.#entry.map('slot_ports').setInner(u32(slot), loaded.map('port_counters'));
       this.#entry.map('slot_counters').setInner(u32(slot), loaded.map('counters'));
     }
@@ -339,6 +341,11 @@ export class Chain {
     const cube = new ChainCube(options, await this.#load(object, slot, options), name);
     this.#cubes.push(cube);
     return cube;
+  }
+
+  /** Loads the cube that sends what comes in by port 0 out of port 1, and the other way round (fixtures/pass.bpf.c). */
+  addPass(slot: number): Promise<ChainCube> {
+    return this.add({ object: 'pass', schema: PASS_SCHEMA, slot });
   }
 
   /** Empties the slot of a cube and unloads it. No packet may be sent there any more. */
@@ -386,14 +393,19 @@ export class Chain {
 
   /** Packets that went by a record, and records. */
   flows(): { replayed: number; kept: number } {
-    const value = this.shared('flow_counters').lookup(u32(0)) ?? Buffer.alloc(0);
-    const [replayed = 0, kept = 0] = sumPerCpu(value, 2);
+    const value = this.shared('flow_cpu').lookup(u32(0)) ?? Buffer.alloc(0);
+    const [, , replayed = 0, kept = 0] = sumPerCpu(value, 4); // after what a CPU knows of the time
     return { replayed, kept };
   }
 
   /** The node's own record. Source lengths count from 128 bits (IPv4 /24 is 120). */
   configure(
-    options: { epoch?: number; overlayVni?: number; lengths4?: number[]; lengths6?: number[] } = {},
+    options: {
+      epoch?: number;
+      overlayVni?: number;
+      lengths4?: readonly number[];
+      lengths6?: readonly number[];
+    } = {},
   ): void {
     this.#epoch = options.epoch ?? 0;
     const value = Buffer.alloc(24);

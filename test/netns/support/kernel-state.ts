@@ -12,7 +12,7 @@ import type { Node } from '../../harness/topology.ts';
 /** Maps of the node and of all cubes that programs write. */
 const SHARED_BY_PROGRAMS = [
   ...['attachment_counters', 'entry_drops', 'fragments', 'work', 'events', 'flow_events', 'flow_limits'],
-  ...['flow_cache', 'flow_state', 'flow_places', 'flow_counters'],
+  ...['flow_records', 'flow_state', 'flow_places', 'flow_cpu'],
   ...['punts', 'punt_scratch', 'punt_buckets', 'punt_counters'],
   ...['port_counters', 'drops', 'counters'],
 ];
