@@ -111,6 +111,11 @@ static __always_inline int follow(struct cube_ctx *c, struct session *s, bool is
 		end_session(c, s);
 		return VERDICT_NONE;
 	}
+	if (!is_established && unlikely(s->state.own & SESSION_TAKEN)) {
+		t->is_taken = true;
+		end_session(c, s);
+		return VERDICT_NONE;
+	}
 	b = backend_of(s->backend, s->generation, now);
 	if (unlikely(s->state.own & SESSION_MASQUERADE && !can_masquerade(w)))
 		b = NULL; /* of a spec that had a source for it */
@@ -194,6 +199,7 @@ static __always_inline int open_session(struct cube_ctx *c, const struct fronten
 	if (!opens)
 		s.state.flags = SESSION_MIDSTREAM;
 	s.state.flags |= session_events(w, chunk, false);
+	s.state.own = t->is_taken ? SESSION_TAKEN : 0;
 	reason = pick(c, f, &s);
 	if (reason > 0)
 		return verdict_drop(reason);

@@ -24,14 +24,14 @@ static __always_inline int from_client(struct cube_ctx *c, struct translation *t
 	if (likely(s))
 		verdict = follow(c, s, true, t);
 	else if (unlikely(is_hairpin_address(w, &w->tuple.dst)))
-		verdict = reply(c, t); /* of a backend to itself: it never came by the server side */
+		verdict = reply(c, false, t); /* of a backend to itself: it never came by the server side */
 	return verdict == VERDICT_NONE ? begin(c, t) : verdict;
 }
 
 static __always_inline int from_server(struct cube_ctx *c, struct translation *t)
 {
 	/* what this very cube has sent to a backend that is a pod of this node is no reply: nothing to look up */
-	int verdict = c->work->translated_by == cube.slot ? VERDICT_NONE : reply(c, t);
+	int verdict = c->work->translated_by == cube.slot ? VERDICT_NONE : reply(c, true, t);
 
 	if (verdict != VERDICT_NONE)
 		return verdict;

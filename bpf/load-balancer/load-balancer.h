@@ -20,6 +20,7 @@
 #define SESSION_HAIRPIN	    (1 << 0) /* client and backend are one: its source is hidden from itself */
 #define SESSION_PORT_CHANGE (1 << 1) /* the backend sees another source port */
 #define SESSION_MASQUERADE  (1 << 2) /* the backend sees a source of this node */
+#define SESSION_TAKEN	    (1 << 3) /* forward half, embryonic: the backend has a connection that looks like it */
 
 /* cube_tuple.pad[0] of the key of a reverse half. */
 #define TUPLE_REVERSE 1

@@ -111,14 +111,17 @@ static __noinline long claim(struct cube_ctx *c, struct session *s, const struct
 
 #define PICKED_BY_AFFINITY -1
 
-/* Picks a backend and claims its way back. Returns 0 or PICKED_BY_AFFINITY with `s` complete, or a drop reason. */
+/*
+ * Picks a backend and claims its way back. With SESSION_TAKEN in state.own it takes another source port, whoever it is.
+ * Returns 0 or PICKED_BY_AFFINITY with `s` complete, or a drop reason.
+ */
 static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct session *s)
 {
 	const struct cube_tuple *t = &c->work->tuple;
 	bool maglev = f->flags & FRONTEND_MAGLEV;
 	u64 segment = *(volatile u64 *)&f->segment;
 	struct backend *b = NULL;
-	bool sticky = false, by_client = f->affinity;
+	bool sticky = false, by_client = f->affinity, is_taken = s->state.own & SESSION_TAKEN;
 	u32 hash;
 
 	if (f->affinity) {
@@ -138,10 +141,10 @@ static __noinline int pick(struct cube_ctx *c, const struct frontend *f, struct 
 			return DROP_BACKEND_INVALID;
 		if (t->proto == IPPROTO_SCTP && b->port != t->dport)
 			return DROP_SCTP_PORT_CHANGE;
-		if (!claim(c, s, b, t->sport, hides_client(c, f, b)))
+		if (!is_taken && !claim(c, s, b, t->sport, hides_client(c, f, b)))
 			goto picked;
 		count(c, COUNT_CONFLICTS);
-		if (sticky) /* the client stays with its backend: only a port can help */
+		if (sticky || is_taken) /* the client stays with its backend: only a port can help */
 			break;
 	}
 	if (t->proto == IPPROTO_SCTP)

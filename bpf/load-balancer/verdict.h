@@ -8,7 +8,7 @@
 
 #include "packet.h"
 
-/* What is written into the packet before it goes out. */
+/* What is written into the packet before it goes out, and what a function says of it to the next. */
 struct translation {
 	addr_t src;
 	addr_t dst;
@@ -17,7 +17,7 @@ struct translation {
 	bool src_changes;
 	bool dst_changes;
 	bool hides_sender; /* of an error, whoever made it: becomes src */
-	u8 pad;
+	bool is_taken;	   /* the session that has ended could not have its client's own port */
 };
 SIZE_ASSERT(struct translation, 40);
 

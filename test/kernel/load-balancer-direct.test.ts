@@ -72,6 +72,61 @@ describe.each(FAMILIES)('%s', (_, f) => {
     expect(lb.server(answer(f, PORT, { flags: 'A', seq: 5001, ack: 101 })).seen?.work.src).toBe(f.vip);
   });
 
+  describe('a connection to the backend itself is there first', () => {
+    const asPod = { src: f.backend, dst: f.client, sport: 8080, dport: PORT };
+    beforeEach(() => {
+      lb.client(toBackend(f, { flags: 'S', seq: 100 }));
+      lb.server(answer(f, PORT, { flags: 'SA', seq: 5000, ack: 101 }));
+      lb.client(toBackend(f, { flags: 'A', seq: 101, ack: 5001 }));
+      lb.client(toService(f, { flags: 'S', seq: 300 }));
+    });
+
+    test.each([
+      ['says where it stands', { flags: 'A', ack: 101 }],
+      ['sends data', { flags: 'PA', ack: 101, payload: 40 }],
+      ['closes', { flags: 'FA', ack: 101 }],
+    ])('its answers are its own: the server %s', (_, o) => {
+      const frame = answer(f, PORT, { seq: 5001, ...o });
+      const out = lb.server(frame);
+      expect(out.seen).toMatchObject({ port: CLIENT, work: asPod });
+      expect(out.frame).toEqual(frame);
+      expect(out.counts).toEqual(['load-balancer passed']);
+    });
+
+    test('the one through the service gets another port, and both go on', () => {
+      lb.server(answer(f, PORT, { flags: 'A', seq: 5001, ack: 101 }));
+      const again = lb.client(toService(f, { flags: 'S', seq: 300 }));
+      verifyChecksums(again.frame);
+      const port = again.seen?.work.sport ?? 0;
+      expect(port).not.toBe(PORT);
+      expect(again.seen).toMatchObject({
+        port: SERVER,
+        work: { src: f.client, dst: f.backend, dport: 8080 },
+      });
+      expect(again.counts).toEqual(expect.arrayContaining(['load-balancer sourcePortChanged']));
+      const back = lb.server(answer(f, port, { flags: 'SA', seq: 7000, ack: 301 }));
+      expect(dissect(back.frame).ip).toMatchObject({ src: f.vip, tcp: { sport: 80, dport: PORT } });
+      expect(lb.client(toService(f, { flags: 'A', seq: 301, ack: 7001 })).seen?.work.sport).toBe(port);
+      expect(lb.client(toBackend(f, { flags: 'PA', seq: 101, ack: 5001 })).seen?.work.sport).toBe(PORT);
+      const late = lb.server(answer(f, PORT, { flags: 'A', seq: 5001, ack: 101 }));
+      expect(late.seen).toMatchObject({ port: CLIENT, work: asPod });
+      expect(lb.halves()).toHaveLength(2);
+    });
+
+    test('what answers the SYN is the service’s: a SYN-ACK, a RST, and all that follows a SYN-ACK', () => {
+      const asService = { port: CLIENT, work: { src: f.vip, sport: 80 } };
+      for (const flags of ['SA', 'A', 'PA', 'FA', 'R'])
+        expect(lb.server(answer(f, PORT, { flags, seq: 9000, ack: 301 })).seen).toMatchObject(asService);
+    });
+
+    test('a dry run says so, and writes nothing', () => {
+      const before = lb.halves();
+      const { events } = lb.server(answer(f, PORT, { flags: 'A', seq: 5001, ack: 101 }), { dry: true });
+      expect(events.filter(({ kind }) => kind === 'decision').map(({ value }) => value)).toEqual([8, 6]);
+      expect(lb.halves()).toEqual(before);
+    });
+  });
+
   test('without a session the packet passes as it is', () => {
     const frame = toBackend(f, { flags: 'S' });
     const out = lb.client(frame);

@@ -117,6 +117,29 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(report).toEqual({ answers: [['far'], ['far']], rounds: 20, ports: [source, source] });
     });
 
+    test.each(['near', 'far'] as const)(
+      'one source port to a pod and to its Service, in either order: %s',
+      async (name) => {
+        const source = 23_100 + (offload ? 1 : 0) + (family === 'ipv4' ? 2 : 0) + (name === 'near' ? 4 : 0);
+        const pod = { address: address(t[name], family), port: TARGET };
+        const service = { address: VIPS[name][family], port: PORT };
+        for (const [order, [a, b]] of [
+          [pod, service],
+          [service, pod],
+        ].entries()) {
+          const port = source + 10 * order;
+          const report = await shareSourcePort(
+            t.client.namespace,
+            port,
+            a as typeof pod,
+            b as typeof pod,
+            20,
+          );
+          expect(report).toEqual({ answers: [[name], [name]], rounds: 20, ports: [port, port] });
+        }
+      },
+    );
+
     test('ClientIP affinity keeps one backend', async () => {
       const report = await ask(t.client.namespace, VIPS.sticky[family], PORT, { count: 40 });
       expect(report.failures).toEqual([]);

@@ -64,5 +64,7 @@
 #define DECIDE_NOT_FOR_SERVICE 6
 /* The packet becomes a RST or an ICMP error to its sender. */
 #define DECIDE_REFUSED 7
+/* Of a connection that the client has with the backend itself, from the same port: passed on as it is, and the one through the service takes another port. */
+#define DECIDE_OTHER_CONNECTION 8
 
 #endif

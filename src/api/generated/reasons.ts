@@ -1034,6 +1034,12 @@ export const CUBE_DECISIONS: Readonly<Record<string, readonly Decision[]>> = {
     "id": 7,
     "name": "Refused",
     "description": "The packet becomes a RST or an ICMP error to its sender."
+  },
+  {
+    "id": 8,
+    "name": "OtherConnection",
+    "description": "Of a connection that the client has with the backend itself, from the same port: passed on as it is, and the one through the service takes another port.",
+    "object": "backend"
   }
 ],
   Mirror: [

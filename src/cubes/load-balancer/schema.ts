@@ -267,6 +267,13 @@ export const schema: CubeTypeSchema = {
     { id: 5, name: 'Affinity', description: 'The backend that the client has already.', object: 'backend' },
     { id: 6, name: 'NotForService', description: 'Not for a service: passed on as it is.' },
     { id: 7, name: 'Refused', description: 'The packet becomes a RST or an ICMP error to its sender.' },
+    {
+      id: 8,
+      name: 'OtherConnection',
+      description:
+        'Of a connection that the client has with the backend itself, from the same port: passed on as it is, and the one through the service takes another port.',
+      object: 'backend',
+    },
   ],
   maps: [
     {

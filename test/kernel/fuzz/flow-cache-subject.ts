@@ -50,6 +50,8 @@ interface Flow {
   readonly isForDevice: boolean;
   /** As the server answers; undefined until a packet has come there. */
   server?: Ends;
+  /** A SYN has had no answer. What else a server says makes a balancer take another source port, at random, and not the same in both. */
+  isAsked?: boolean;
 }
 
 function serviceTables(): Record<string, readonly unknown[]> {
@@ -249,11 +251,19 @@ export class FlowCacheSubject implements Subject {
     const flow = this.#last !== undefined && random.chance(0.85) ? this.#last : random.pick(this.#flows);
     this.#last = flow;
     const side: Side = flow.server !== undefined && random.chance(0.45) ? 'server' : 'client';
-    const { frame, what, options } = randomPacket(random, flow, side);
+    const { frame, what, flags, options } = randomPacket(random, flow, side);
     for (const way of [this.#plain, this.#cached]) way.from(side);
     const expected = this.#plain.chain.shoot(frame, options);
     const actual = this.#cached.chain.shoot(frame, options);
+    if (side === 'client' && flags === 'S') {
+      flow.isAsked = true;
+      delete flow.server; // it may be another one now
+    }
     if (side === 'client' && expected.verdict === Verdict.redirect) noteServer(flow, expected.frame);
+    // it may have become an error for the server on its way
+    const isForClient =
+      expected.verdict === Verdict.redirect && dissect(expected.frame).ip?.dst === CLIENTS[flow.family];
+    if (side === 'server' && flags === 'SA' && isForClient) flow.isAsked = false;
     const differs =
       expected.verdict !== actual.verdict ||
       (expected.verdict !== Verdict.drop && !expected.frame.equals(actual.frame));
@@ -328,12 +338,14 @@ function noteServer(flow: Flow, frame: Buffer): void {
 interface RandomPacket {
   readonly frame: Buffer;
   readonly what: string;
+  /** Of TCP. */
+  readonly flags: string;
   readonly options: Pick<RunOptions, 'gsoSize' | 'packetType' | 'tunnel'>;
 }
 
 function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
   const ends = side === 'client' ? flow.client : (flow.server ?? flow.client);
-  const [flags, kind] = flow.protocol === 'TCP' ? randomFlags(random, side) : ['', 'datagram'];
+  const [flags, kind] = flow.protocol === 'TCP' ? randomFlags(random, flow, side) : ['', 'datagram'];
   const isLong = random.chance(0.01);
   const payload = isLong ? random.between(1150, 1600) : random.chance(0.2) ? random.below(600) : 0;
   const numbers = side === 'client' ? { seq: 101, ack: 501 } : { seq: 501, ack: 101 };
@@ -377,6 +389,7 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
   return {
     frame,
     what,
+    flags,
     options: {
       ...(isSegmented ? { gsoSize: 100 } : {}),
       packetType: random.chance(0.01) ? 1 : packetType,
@@ -385,8 +398,9 @@ function randomPacket(random: Random, flow: Flow, side: Side): RandomPacket {
   };
 }
 
-function randomFlags(random: Random, side: Side): [string, string] {
+function randomFlags(random: Random, { isAsked }: Flow, side: Side): [string, string] {
   const dice = random.below(100);
+  if (side === 'server' && isAsked) return dice < 90 ? ['SA', 'opening'] : ['R', 'reset'];
   if (dice < 6) return side === 'client' ? ['S', 'opening'] : ['SA', 'opening'];
   if (dice < 9) return ['FA', 'end'];
   if (dice < 11) return ['R', 'reset'];

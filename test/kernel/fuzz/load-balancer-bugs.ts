@@ -4,6 +4,30 @@ import type { Bug } from './planted.ts';
 /** Mistakes that a load balancer's author might make. */
 export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
+    what: 'answers of another connection are taken for the service’s',
+    file: 'load-balancer/server.h',
+    from: 'return !differs;',
+    to: 'return differs == ~0U;',
+  },
+  {
+    what: 'a session gives way after its SYN-ACK, too',
+    file: 'load-balancer/server.h',
+    from: '(s->state.flags & (SESSION_REPLIED | SESSION_MIDSTREAM));',
+    to: '(s->state.flags & SESSION_MIDSTREAM);',
+  },
+  {
+    what: 'a session that has given way asks for the same port again',
+    file: 'load-balancer/client.h',
+    from: 's.state.own = t->is_taken ? SESSION_TAKEN : 0;',
+    to: '',
+  },
+  {
+    what: 'a session that gives way keeps the answers',
+    file: 'load-balancer/server.h',
+    from: 'x->reverse.pad[0] = TUPLE_REVERSE;\n\tcube_map_delete(c, &embryonic, &x->reverse);',
+    to: '',
+  },
+  {
     what: 'a session is confirmed by any acknowledgement',
     file: 'include/session.h',
     from: 'bpf_ntohl(ack) == s->proof;',
@@ -42,7 +66,7 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
   {
     what: 'replies of another session may be claimed',
     file: 'load-balancer/pick.h',
-    from: 'if (!claim(c, s, b, t->sport, hides_client(c, f, b)))\n\t\t\tgoto picked;',
+    from: 'if (!is_taken && !claim(c, s, b, t->sport, hides_client(c, f, b)))\n\t\t\tgoto picked;',
     to: 'claim(c, s, b, t->sport, hides_client(c, f, b));\n\t\tgoto picked;',
   },
   {

@@ -2,10 +2,12 @@
 
 /**
  * What a load balancer does with a packet, by docs/reference/load-balancer.md, docs/adr/0007 and 0018, the head of
- * bpf/include/session.h, which is the document of the session machine, and the RFCs. Three rules stand above all:
+ * bpf/include/session.h, which is the document of the session machine, and the RFCs. Four rules stand above all:
  *
  *   - What replies look like belongs to one session that lives. Whoever would need it picks again, or another port.
  *   - A session that ends takes its own two halves with it, and nothing of another one.
+ *   - A server that says of TCP anything but SYN-ACK or RST first speaks of another connection, which then has the replies. The session
+ *     ends with its client's next packet, and that one gets another port.
  *   - Each half looks after the other one: adds its events, keeps it fresh, makes it again when it was pushed out.
  *     Where somebody else has its place by then, the session is over, and the packet the drop ReverseConflict.
  *
@@ -30,6 +32,7 @@ import {
   RESET,
   State,
   TABLES,
+  TAKEN,
   type Table,
 } from './load-balancer-state.ts';
 import {
@@ -132,6 +135,8 @@ interface Conflicts {
 }
 
 const PICKS_TRIED = 4;
+/** What the forward half of a session lacks. */
+const NO_FRONTEND = { frontendPort: 0, frontend: NO_ADDRESS, client: NO_ADDRESS };
 const OVER = undefined;
 
 const drop = (reason: string): Verdict => ({ kind: 'drop', reason });
@@ -215,6 +220,8 @@ class Decision {
   readonly #now: number;
   readonly #protocol: number;
   readonly #forward: string;
+  /** The client's own port leads to a connection that the backend has already. */
+  #isTaken = false;
 
   constructor(model: LoadBalancerModel, arrival: Arrival, firstChoices: Map<string, Place>) {
     this.#model = model;
@@ -293,6 +300,11 @@ class Decision {
     let half = before;
     if (this.#isExpired(half)) {
       this.#count('expired');
+      this.#end(half);
+      return OVER;
+    }
+    if (half.own & TAKEN) {
+      this.#isTaken = true;
       this.#end(half);
       return OVER;
     }
@@ -435,7 +447,9 @@ class Decision {
     const kept = this.#kept(affinityKey, frontend);
     const isFree = frontend.affinity === 0 || this.#hasEnded(affinityKey, frontend);
     const places = kept ? [kept.place] : [...frontend.candidates.keys()];
-    const free = places.filter((place) => !this.#conflicts(place, tuple.sport, flags, frontend));
+    const free = this.#isTaken
+      ? []
+      : places.filter((place) => !this.#conflicts(place, tuple.sport, flags, frontend));
     const chosen = choices.half('embryonic', this.#forward);
     if (!chosen) {
       if (free.length === places.length || this.#protocol !== SCTP)
@@ -446,7 +460,8 @@ class Decision {
     const backend = this.#model.config.backends.get(chosen.backend);
     if (!backend || backend.generation !== chosen.generation || !places.includes(backend.place))
       throw new Impossible(`picked backend ${chosen.backend}, which may not serve`);
-    this.#pick({ ...frontend, isFree }, places, free, kept !== undefined, backend, chosen.port);
+    const only = kept !== undefined || this.#isTaken; // one place is tried
+    this.#pick({ ...frontend, isFree }, places, free, only, backend, chosen.port);
     const half: Half = {
       seen: this.#now,
       proof: 0,
@@ -610,6 +625,14 @@ class Decision {
     return this.#toBackend(half, backend);
   }
 
+  /** Whether a server that is another host than its client speaks of something else than what that asks for through a session. */
+  #isOfAnother(table: Table, half: Half): boolean {
+    const { packet, port } = this.#arrival;
+    if (port !== SERVER || this.#protocol !== TCP || table === 'established' || packet.isError) return false;
+    if (packet.fragment === 'later' || half.flags & (REPLIED | MIDSTREAM)) return false;
+    return (this.#segment.tcpFlags & (SYN | RST)) === 0;
+  }
+
   /** A packet of a backend; OVER when it is no reply of a session. */
   #reply(): Verdict | undefined {
     const { tuple, packet, frame } = this.#arrival;
@@ -621,19 +644,22 @@ class Decision {
       this.#count('expired');
       return OVER;
     }
+    if (this.#isOfAnother(table, half)) {
+      const forwardKey = this.#model.forwardKey(key, half);
+      const there = this.#state.get('embryonic', forwardKey);
+      const forward = { ...half, ...NO_FRONTEND, port: tuple.dport };
+      if (there && isSame(there, forward))
+        this.#state.set('embryonic', forwardKey, { ...there, own: there.own | TAKEN });
+      this.#state.set('embryonic', key, undefined);
+      return OVER;
+    }
     if (!packet.isError) {
       const events = this.#events(CLOSED_BY_SERVER) & ~half.flags;
       const looksAfter = events !== 0 || (half.seen ^ this.#now) >>> 3 !== 0;
       half = { ...half, seen: this.#now, flags: half.flags | events };
       this.#state.set(table, key, half);
       const forwardKey = this.#model.forwardKey(key, half);
-      const forward = {
-        ...half,
-        port: tuple.dport,
-        frontendPort: 0,
-        frontend: NO_ADDRESS,
-        client: NO_ADDRESS,
-      };
+      const forward = { ...half, ...NO_FRONTEND, port: tuple.dport };
       if (looksAfter && !this.#lookAfter(table, forwardKey, forward)) {
         this.#state.set(table, key, undefined);
         return drop('ReverseConflict');

@@ -15,6 +15,8 @@ export const CLOSING = CLOSED_BY_CLIENT | CLOSED_BY_SERVER | RESET;
 export const HAIRPIN = 1;
 export const PORT_CHANGED = 2;
 export const MASQUERADED = 4;
+/** The backend has a connection of its own that looks like it. */
+export const TAKEN = 8;
 
 export const TABLES = ['established', 'embryonic'] as const;
 export type Table = (typeof TABLES)[number];
