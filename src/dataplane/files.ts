@@ -17,16 +17,42 @@ import { AgentError } from './errors.ts';
 /** For this user alone. */
 const PRIVATE = { file: 0o600, folder: 0o700 } as const;
 
+/** Bytes that one write() puts into a file whole, whenever its process is killed: a page. */
+const AT_ONCE = 4096;
+
 /**
  * Writes a file about something that lives in the kernel's memory, as a pod's devices: a crash of the agent leaves the
  * old one or the new one, one of the machine may leave it empty, when what it tells of is gone as well. No fsync: two of
- * them take longer than all else that a pod needs.
+ * them take longer than all else that a pod needs. Nor a rename, which takes as long as the writing, where there is no old one: killed in
+ * between it leaves an empty file, which is none.
  */
 export function writeRecord(path: string, value: unknown): void {
+  const text = `${JSON.stringify(value, null, 1)}\n`;
+  if (Buffer.byteLength(text) <= AT_ONCE && writeNew(path, text)) return;
   mkdirSync(dirname(path), { recursive: true, mode: PRIVATE.folder });
   const beside = `${path}.tmp`;
-  writeFileSync(beside, `${JSON.stringify(value, null, 1)}\n`, { mode: PRIVATE.file });
+  writeFileSync(beside, text, { mode: PRIVATE.file });
   renameSync(beside, path);
+}
+
+/** Returns false where there is a file, or no folder for it. On failure there is none. */
+function writeNew(path: string, text: string): boolean {
+  let file: number;
+  try {
+    file = openSync(path, 'wx', PRIVATE.file);
+  } catch (error) {
+    if (['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+  return true;
 }
 
 /** What {@link writeRecord} wrote; undefined for none, and for an empty file, which is removed. Throws AgentError StateUnreadable. */

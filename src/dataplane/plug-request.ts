@@ -4,6 +4,7 @@ import { contains, formatAddress, parseAddress, parsePrefix } from '../api/ip.ts
 import { isDnsLabel, isDnsSubdomain } from '../api/names.ts';
 import { AgentError } from './errors.ts';
 import { hostPortsTaken } from './host-ports.ts';
+import type { Link } from './kernel/rtnetlink/link.ts';
 import { POD_ADDRESSES } from './layout.ts';
 import type { AboutPod, HostPort, PodBandwidth, PodRecord } from './pod-record.ts';
 
@@ -32,8 +33,8 @@ export interface PlugRequest {
   readonly hostPorts?: readonly HostPort[] | undefined;
   /** In force when it is plugged. */
   readonly bandwidth?: PodBandwidth | undefined;
-  /** Its pair was made just now, its interface gets a link later ({@link Plugging.follow}). */
-  readonly isNew?: boolean;
+  /** Its interface, where the pair was made just now; it gets a program later ({@link Plugging.follow}). */
+  readonly made?: Link | undefined;
 }
 
 export interface PlugContext {

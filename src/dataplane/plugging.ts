@@ -45,7 +45,7 @@ export class Plugging {
     if (record.gateways?.length === 0) {
       record = { ...record, gateways: gatewaysOf(record.addresses, podCIDRs.flatMap(firstHost)) };
     }
-    const host = await this.#reconciler.refreshInterface(record.interface);
+    const host = await this.#reconciler.refreshInterface(record.interface, request.made);
     if (host === undefined) {
       throw new AgentError(
         'InterfaceNotFound',
@@ -66,7 +66,7 @@ export class Plugging {
     }
     const key = `${record.namespace}/${record.name}`;
     const before = this.#pods.get(key);
-    if (request.isNew === true) this.#reconciler.newDevices.add(host.ifindex);
+    if (request.made !== undefined) this.#reconciler.newDevices.add(host.ifindex);
     this.#pods.put(record);
     try {
       // Before it is reached, or sends: its interface has no address yet, and nobody else's packets come to it.

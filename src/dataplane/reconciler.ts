@@ -103,10 +103,10 @@ export class Reconciler {
     this.#isNetworkRead = true;
   }
 
-  /** Looks at one interface, as of a pod that comes or goes: of the others the monitor tells. */
-  async refreshInterface(name: string): Promise<Link | undefined> {
+  /** Looks at one interface, as of a pod that comes or goes: of the others the monitor tells. `made`: as it was just told of. */
+  async refreshInterface(name: string, made?: Link): Promise<Link | undefined> {
     if (!this.#isNetworkRead) await this.refreshNetwork();
-    const link = await readLink(name);
+    const link = made ?? (await readLink(name));
     this.network = withLink(this.network, name, link);
     return link;
   }

@@ -103,7 +103,7 @@ export class AgentServer {
           about: undefined,
           hostPorts: undefined,
           bandwidth: undefined,
-          isNew: false,
+          made: undefined,
         });
       case 'unplug': {
         const { namespace, name } = params as { namespace: string; name: string };

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { observe } from '../../src/dataplane/kernel/observe.ts';
 import { Pins } from '../../src/dataplane/kernel/pins.ts';
+import type { Link } from '../../src/dataplane/kernel/rtnetlink/link.ts';
 import type { Pod } from '../harness/topology.ts';
 import type { AgentClient, Settled } from './support/agent-client.ts';
 import { AgentLab, pings, plugRequest } from './support/agent-lab.ts';
@@ -47,13 +48,38 @@ async function attached({
   };
 }
 
-const newPod = (pod: Pod) => ({ request: { ...plugRequest(pod), isNew: true } });
+/** As of a pod whose pair was made just now. */
+async function newPod(pod: Pod): Promise<{ request: object }> {
+  const [link] = await lab.node.namespace.ipJson(`link show ${pod.hostDevice}`);
+  const { ifindex, mtu, address: mac, flags } = link as unknown as IpLink;
+  const made: Link = {
+    ...{
+      name: pod.hostDevice,
+      ifindex,
+      mtu,
+      mac,
+      kind: 'veth',
+      peerIfindex: undefined,
+      peerNetnsId: undefined,
+    },
+    up: flags.includes('LOWER_UP'),
+    isSetUp: flags.includes('UP'),
+  };
+  return { request: { ...plugRequest(pod), made } };
+}
+
+interface IpLink {
+  readonly ifindex: number;
+  readonly mtu: number;
+  readonly address: string;
+  readonly flags: readonly string[];
+}
 
 test('by a filter at once, by a link when it is followed; packets pass all the time, and others’ filters stay', async () => {
   const [first, second] = [one as Pod, two as Pod];
   const agent = await run();
-  await agent.ask('plug', newPod(first));
-  await agent.ask('plug', newPod(second));
+  await agent.ask('plug', await newPod(first));
+  await agent.ask('plug', await newPod(second));
   const { namespace } = lab.node;
   expect(await attached(first)).toEqual({ filters: ['cubeplane'], links: 0, queues: ['noqueue', 'clsact'] });
   expect(await pings(first, second)).toBe(6);
@@ -74,8 +100,8 @@ test('by a filter at once, by a link when it is followed; packets pass all the t
 test('an agent that is killed after any action is followed by one that leaves links alone', async () => {
   const [first, second] = [one as Pod, two as Pod];
   const change = async (agent: AgentClient) => {
-    await agent.ask('plug', newPod(first));
-    await agent.ask('plug', newPod(second));
+    await agent.ask('plug', await newPod(first));
+    await agent.ask('plug', await newPod(second));
     await agent.ask('follow', { name: first.hostDevice });
   };
   await lab.wipe();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { textOf } from '../errors.ts';
 import { checkNamespace, deleteDevice, lookAtDevices, makeVeth, setUpInside } from '../kernel/pod-veth.ts';
+import type { Link } from '../kernel/rtnetlink/link.ts';
 import { refusalOf } from '../kernel/rtnetlink/tell.ts';
 import type { AboutPod } from '../pod-record.ts';
 import { type Attachment, deviceOf, macOf, podNameOf } from './attachment.ts';
@@ -62,7 +63,7 @@ export async function add(
   const about = await steps.of('policies', () => aboutPodOf(node, target));
   const attachment = await steps.of('record', () => write(node, configuration, target));
   try {
-    const ifindex = await steps.of('pair', () => make(attachment));
+    const link = await steps.of('pair', () => make(attachment));
     await steps.of('rows', () =>
       node.agent.plug({
         ...attachment.pod,
@@ -73,12 +74,12 @@ export async function add(
         about,
         hostPorts: configuration.hostPorts,
         bandwidth: configuration.bandwidth,
-        isNew: true,
+        made: link,
       }),
     );
     // Only now: it sends nothing before the chain has it.
     await steps
-      .of('inside', () => setUpInside(attachment, ifindex))
+      .of('inside', () => setUpInside(attachment, link.peerIfindex ?? 0))
       .catch((error) => {
         throw isThere(error) ? taken(attachment, error) : error;
       });
@@ -197,11 +198,8 @@ function choose({ agent, attachments, known }: CniNode, range: AddressRange): st
       );
 }
 
-/**
- * Returns the number of the pod's end. A pair of that name without a record is what is left of a node's past, and is made
- * anew.
- */
-async function make(attachment: Attachment): Promise<number> {
+/** Returns the node's end. A pair of that name without a record is what is left of a node's past, and is made anew. */
+async function make(attachment: Attachment): Promise<Link> {
   try {
     return await makeVeth(attachment);
   } catch (error) {

@@ -56,6 +56,26 @@ describe('on disk', () => {
     expect([...next.released(10_000_000)]).toEqual([]);
   });
 
+  test('one that was being made when the agent ended is being made for the next one, which may remove it', () => {
+    const made = attachment('a', ['10.1.0.2']);
+    open().put({ ...made, phase: 'Making' });
+    const next = open();
+    expect(next.values()).toEqual([{ ...made, phase: 'Making' }]);
+    next.put({ ...made, phase: 'Removing' });
+    expect(open().values()).toEqual([{ ...made, phase: 'Removing' }]);
+    next.remove('a/eth0', 5);
+    expect(readdirSync(join(folder, 'cni/attachments'))).toEqual([]);
+  });
+
+  test('one that is made has one file', () => {
+    const store = open();
+    const made = attachment('a', ['10.1.0.2']);
+    store.put({ ...made, phase: 'Making' });
+    store.put(made);
+    expect(readdirSync(join(folder, 'cni/attachments'))).toEqual([fileOf('a/eth0')]);
+    expect(open().values()).toEqual([made]);
+  });
+
   test('a broken file is told of and left, a half-written one goes, the others are read', () => {
     open().put(attachment('a', ['10.1.0.2']));
     writeFileSync(join(folder, 'cni/attachments/broken.json'), '{');
@@ -75,8 +95,9 @@ describe('on disk', () => {
   test('what the disk refuses has not happened, and what goes goes without it', () => {
     const store = open();
     store.put(attachment('a', ['10.1.0.2']));
-    // Folders in the place of files: nothing can be renamed onto them, also by root.
-    for (const id of ['a', 'b']) mkdirSync(join(folder, 'cni/attachments', `${fileOf(`${id}/eth0`)}.tmp`));
+    // Folders in the place of files: nothing can be written to them or renamed onto them, also by root.
+    mkdirSync(join(folder, 'cni/attachments', `${fileOf('a/eth0')}.tmp`));
+    mkdirSync(join(folder, 'cni/attachments', fileOf('b/eth0')));
     mkdirSync(join(folder, 'cni/released.json.tmp'));
     expect(() => store.put(attachment('b', ['10.1.0.3']))).toThrow();
     expect(store.addresses()).toEqual(['10.1.0.2']);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The attachments of a node on disk, one file each; they are the leases of addresses at the same time. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+/**
+ * The attachments of a node on disk, one file each; they are the leases of addresses at the same time. While one is made its file has
+ * another name, and what it will say: when it is there a rename is all that is to be written.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { readRecord, writeRecord } from '../files.ts';
 import { type Attachment, fileOf, isAttachment, keyOf } from './attachment.ts';
@@ -8,6 +11,8 @@ import { FORGET_MS } from './ranges.ts';
 
 /** Released addresses that are remembered. */
 const MOST_RELEASED = 4096;
+/** What a name ends with, in place of .json, while the interface is made. */
+const MAKING = '.making';
 /** Released addresses are written down together, so long after the first; what an agent forgets that is killed before is little. */
 const SAVE_MS = 250;
 
@@ -41,12 +46,15 @@ export class Attachments {
     // What an agent was writing when it was killed.
     for (const name of names.filter((one) => one.endsWith('.tmp')))
       rmSync(join(this.#folder, name), { force: true });
-    for (const name of names.filter((one) => one.endsWith('.json')))
+    const take = (name: string, phase?: Attachment['phase']) =>
       read(join(this.#folder, name), (value) => {
         if (!isAttachment(value))
           throw new Error(`${join(this.#folder, name)} holds no interface; remove the file`);
-        this.#all.set(keyOf(value), value);
+        this.#all.set(keyOf(value), phase === undefined ? value : { ...value, phase });
       });
+    for (const name of names.filter((one) => one.endsWith(MAKING))) take(name, 'Making');
+    // Of one that is being removed both are there, and this one says so.
+    for (const name of names.filter((one) => one.endsWith('.json'))) take(name);
     read(this.#releasedPath, (value) => {
       for (const [address, at] of Object.entries(value as Record<string, number>))
         this.#released.set(address, at);
@@ -82,14 +90,17 @@ export class Attachments {
   /** Throws where the disk refuses; nothing has changed then. */
   put(attachment: Attachment): void {
     const key = keyOf(attachment);
-    writeRecord(join(this.#folder, fileOf(key)), attachment);
+    const [path, making] = [this.#path(key), this.#path(key, MAKING)];
+    if (attachment.phase === 'Making') writeRecord(making, { ...attachment, phase: 'Ready' });
+    else if (attachment.phase === 'Ready' && existsSync(making)) renameSync(making, path);
+    else writeRecord(path, attachment);
     this.#all.set(key, attachment);
     this.#remember(attachment);
   }
 
   /** Gives its addresses back. */
   remove(key: string, now: number): void {
-    rmSync(join(this.#folder, fileOf(key)), { force: true });
+    for (const suffix of ['.json', MAKING]) rmSync(this.#path(key, suffix), { force: true });
     const addresses = this.#all.get(key)?.addresses ?? [];
     this.#all.delete(key);
     for (const address of addresses) {
@@ -110,6 +121,10 @@ export class Attachments {
     } catch {
       // A full disk keeps no pod from going: this agent knows, only its successor does not.
     }
+  }
+
+  #path(key: string, suffix = '.json'): string {
+    return join(this.#folder, fileOf(key).replace(/\.json$/, suffix));
   }
 
   #remember({ addresses }: Attachment): void {

@@ -10,6 +10,7 @@ import {
   deleteLink,
   deleteLinkAt,
   getLink,
+  type Link,
   linksIn,
   newVeth,
   setAside,
@@ -51,16 +52,19 @@ export function checkNamespace(path: string): void {
 }
 
 /**
- * Makes the pair, down, the pod's end at once in its namespace under its name: there is no half of it. Returns the
- * interface number of the pod's end, in its namespace.
+ * Makes the pair, down, the pod's end at once in its namespace under its name: there is no half of it. Returns the node's end.
+ * Throws AgentError.
  */
-export async function makeVeth({ device, netns, ifname, mac, mtu }: VethWish): Promise<number> {
+export async function makeVeth({ device, netns, ifname, mac, mtu }: VethWish): Promise<Link> {
   const namespace = openSync(netns, 'r');
   try {
     const here = { name: device, mac: GATEWAY_MAC, mtu: mtu.device };
     const there = { name: ifname, mac, mtu: mtu.device };
     const answer = await tell([newVeth(here, there, namespace), getLink(device)]);
-    return linksIn(answer)[0]?.peerIfindex ?? 0;
+    const [link] = linksIn(answer);
+    if (link === undefined)
+      throw new AgentError('InterfaceNotFound', `${device} was made, and is not there`, 'it is tried again');
+    return link;
   } finally {
     closeSync(namespace);
   }
