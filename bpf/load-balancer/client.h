@@ -86,7 +86,9 @@ static __noinline bool has_departed(struct cube_ctx *c, struct session *s, const
 
 	if (w->flags & PKT_ICMP_ERROR)
 		return false;
-	if (!may_stay(bpf_map_lookup_elem(&frontends, &key), b, s->backend))
+	/* of one that asks the backend itself no service lets go */
+	if (!(w->tuple.dport == b->port && addr_equal(&w->tuple.dst, &b->addr)) &&
+	    !may_stay(bpf_map_lookup_elem(&frontends, &key), b, s->backend))
 		return true;
 	if (!cube_is_dry(c))
 		s->state.mark = departures;
@@ -244,8 +246,7 @@ static __noinline int begin(struct cube_ctx *c, struct translation *t)
 			return open_session(c, f, t);
 		}
 	}
-	if (unlikely((w->tuple.proto == IPPROTO_TCP || w->tuple.proto == IPPROTO_SCTP) &&
-		     session_opens(c, session_chunk(c)))) {
+	if (w->flags & PKT_PORTS && session_opens(c, session_chunk(c))) {
 		struct session direct = {};
 		int is_session = direct_session(c, &direct);
 		struct backend *b;

@@ -5,8 +5,8 @@
  * A session that is closing makes room for the new connection. Beside one that is alive the connection becomes
  * a session of its own, with another source port.
  *
- * Looked at for what opens a TCP or SCTP connection only: it is the one packet that can be told from the rest without a
- * lookup. A UDP socket that asks both addresses from one port gets its answers from the service's.
+ * Looked at for what opens a TCP or SCTP connection, which can be told from the rest without a lookup, and for UDP, of which the entry
+ * lets most packets go by what it knows of their flow.
  */
 #ifndef CUBEPLANE_LOAD_BALANCER_DIRECT_H
 #define CUBEPLANE_LOAD_BALANCER_DIRECT_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One client port, to a backend through its service and to the same backend by its own address. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Balancer, backend, CLIENT, frontend, SERVER, service } from './support/balancer.ts';
 import { dissect, verifyChecksums } from './support/dissect.ts';
-import { ethernet, ip, type Tcp, tcp } from './support/packet.ts';
+import { ethernet, ip, type Tcp, tcp, udp } from './support/packet.ts';
 
 const FAMILIES = [
   ['IPv4', { client: '10.244.1.5', vip: '10.96.0.10', backend: '10.244.2.7' }],
@@ -124,6 +124,56 @@ describe.each(FAMILIES)('%s', (_, f) => {
       const { events } = lb.server(answer(f, PORT, { flags: 'A', seq: 5001, ack: 101 }), { dry: true });
       expect(events.filter(({ kind }) => kind === 'decision').map(({ value }) => value)).toEqual([8, 6]);
       expect(lb.halves()).toEqual(before);
+    });
+  });
+
+  describe('UDP', () => {
+    const server = () => backend(f.backend, { ports: [{ name: '', port: 8080, protocol: 'UDP' }] });
+    beforeEach(() => {
+      lb.set(service('datagrams', [frontend([f.vip], { protocol: 'UDP' })], [server()]));
+    });
+    afterEach(() => {
+      lb.set(service('datagrams', [], []), service('other', [], []));
+    });
+    const frameOf = (src: string, dst: string, sport: number, dport: number) =>
+      ethernet({}, ip({ src, dst }, udp({ sport, dport, payload: 8 })));
+    const ask = (dst: string, dport: number) => lb.client(frameOf(f.client, dst, PORT, dport));
+    const answered = (dport: number) => lb.server(frameOf(f.backend, f.client, 8080, dport));
+
+    test('beside a flow of a service one to the backend itself gets another port, and each its own answers', () => {
+      ask(f.vip, 80);
+      expect(answered(PORT).seen?.work.src).toBe(f.vip);
+      const out = ask(f.backend, 8080);
+      verifyChecksums(out.frame);
+      const port = out.seen?.work.sport ?? 0;
+      expect(port).not.toBe(PORT);
+      expect(out.seen).toMatchObject({ port: SERVER, work: { src: f.client, dst: f.backend, dport: 8080 } });
+      const back = answered(port);
+      verifyChecksums(back.frame);
+      expect(dissect(back.frame).ip).toMatchObject({ src: f.backend, udp: { sport: 8080, dport: PORT } });
+      expect(ask(f.backend, 8080).seen?.work.sport).toBe(port);
+      expect(ask(f.vip, 80).seen?.work).toMatchObject({ dst: f.backend, sport: PORT });
+      expect(answered(PORT).seen?.work.src).toBe(f.vip);
+    });
+
+    test('one to the backend itself that is there first gets it with its next question', () => {
+      expect(ask(f.backend, 8080).seen?.work.sport).toBe(PORT);
+      expect(answered(PORT).seen?.work.src).toBe(f.backend);
+      ask(f.vip, 80);
+      const port = ask(f.backend, 8080).seen?.work.sport ?? 0;
+      expect(port).not.toBe(PORT);
+      expect(answered(port).seen?.work).toMatchObject({ src: f.backend, dport: PORT });
+      expect(answered(PORT).seen?.work.src).toBe(f.vip);
+    });
+
+    test('it stays when the service lets go of the backend for another one', () => {
+      const udp = (port: number) => frontend([f.vip], { port, protocol: 'UDP' });
+      const shared = service('other', [udp(81)], [server()]);
+      lb.set(shared);
+      ask(f.vip, 80);
+      const port = ask(f.backend, 8080).seen?.work.sport;
+      lb.set(service('datagrams', [udp(80)], []), shared);
+      expect(ask(f.backend, 8080).seen?.work.sport).toBe(port);
     });
   });
 

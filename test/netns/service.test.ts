@@ -109,6 +109,7 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       const source = 23_000 + (offload ? 1 : 0) + (family === 'ipv4' ? 2 : 0);
       const report = await shareSourcePort(
         t.client.namespace,
+        'tcp',
         source,
         { address: VIPS.first[family], port: PORT },
         { address: VIPS.second[family], port: PORT },
@@ -117,24 +118,24 @@ describe.each([true, false])('checksum offload %s', (offload) => {
       expect(report).toEqual({ answers: [['far'], ['far']], rounds: 20, ports: [source, source] });
     });
 
-    test.each(['near', 'far'] as const)(
-      'one source port to a pod and to its Service, in either order: %s',
-      async (name) => {
-        const source = 23_100 + (offload ? 1 : 0) + (family === 'ipv4' ? 2 : 0) + (name === 'near' ? 4 : 0);
+    test.each([
+      ['tcp', 'near', 0],
+      ['tcp', 'far', 4],
+      ['udp', 'near', 0],
+      ['udp', 'far', 4],
+    ] as const)(
+      'one source port to a pod and to its Service, in either order: %s, %s',
+      async (protocol, name, more) => {
+        const source = 23_100 + (offload ? 1 : 0) + (family === 'ipv4' ? 2 : 0) + more;
         const pod = { address: address(t[name], family), port: TARGET };
         const service = { address: VIPS[name][family], port: PORT };
-        for (const [order, [a, b]] of [
+        const orders = [
           [pod, service],
           [service, pod],
-        ].entries()) {
+        ] as const;
+        for (const [order, [first, second]] of orders.entries()) {
           const port = source + 10 * order;
-          const report = await shareSourcePort(
-            t.client.namespace,
-            port,
-            a as typeof pod,
-            b as typeof pod,
-            20,
-          );
+          const report = await shareSourcePort(t.client.namespace, protocol, port, first, second, 20);
           expect(report).toEqual({ answers: [[name], [name]], rounds: 20, ports: [port, port] });
         }
       },

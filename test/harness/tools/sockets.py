@@ -9,8 +9,8 @@ What tests do with sockets beyond client.ts and server.ts. Each command prints o
                                         sends a datagram until it comes back whole
     sockets.py connect ADDRESS PORT     the error of a TCP connection attempt, or null
     sockets.py refused ADDRESS PORT     the error of a connected UDP socket after sending, or null
-    sockets.py shared PORT ADDRESS PORT ADDRESS PORT ROUNDS
-                                        two TCP connections from one source port, asked in turn
+    sockets.py shared tcp|udp PORT ADDRESS PORT ADDRESS PORT ROUNDS
+                                        two connected sockets of one source port, asked in turn
     sockets.py hold ADDRESS PORT COUNT  opens connections, says "ready"; at SIGUSR1 asks each one
     sockets.py survey                   asks each place of standard input: see survey()
     sockets.py ports tcp|udp COUNT      local ports that the kernel gives sockets which ask for none
@@ -172,19 +172,22 @@ def refused(address: str, port: str) -> dict:
 
 def ask(connection: socket.socket) -> str:
     connection.sendall(b"who\n")
+    if connection.type == socket.SOCK_DGRAM:
+        return connection.recv(65535).decode().strip()
     return read_line(connection)
 
 
-def shared(source: str, a1: str, p1: str, a2: str, p2: str, rounds: str) -> dict:
+def shared(protocol: str, source: str, a1: str, p1: str, a2: str, p2: str, rounds: str) -> dict:
     connections = []
     for address, port in ((a1, p1), (a2, p2)):
-        client = socket.socket(family(address), socket.SOCK_STREAM)
+        client = socket.socket(family(address), socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         client.settimeout(5)
         client.bind(("::" if ":" in address else "0.0.0.0", int(source)))
         client.connect((address, int(port)))
         connections.append(client)
+        ask(client)
     answers = [[ask(client).split()[0] for client in connections] for _ in range(int(rounds))]
     return {
         "answers": [sorted(set(column)) for column in zip(*answers)],

@@ -22,6 +22,12 @@ export const LOAD_BALANCER_BUGS: readonly Bug[] = [
     to: '',
   },
   {
+    what: 'a flow to the backend itself ends with a departure',
+    file: 'load-balancer/client.h',
+    from: '!(w->tuple.dport == b->port && addr_equal(&w->tuple.dst, &b->addr)) &&\n\t    ',
+    to: '',
+  },
+  {
     what: 'a session that gives way keeps the answers',
     file: 'load-balancer/server.h',
     from: 'x->reverse.pad[0] = TUPLE_REVERSE;\n\tcube_map_delete(c, &embryonic, &x->reverse);',

@@ -159,7 +159,7 @@ function packetOf(r: Random, flow: Flow): Shot[] {
   const kind = r.below(100);
   if (kind < 5 && sentFrame && sent) return error(r, flow, sentFrame, sent, 'server');
   if (kind < 8 && replyFrame) return error(r, flow, replyFrame, undefined, 'client');
-  if (kind < 11 && sent && flow.protocol !== 'UDP') {
+  if (kind < 11 && sent) {
     // the backend by its own address; the answers are the flow's from here on
     const ends = { ...to, dst: sent.dst, dport: sent.dport };
     if (r.chance(0.8)) flow.phase = 'new';

@@ -277,11 +277,7 @@ class Decision {
       const half = this.#state.get('embryonic', this.#forward);
       return (half ? this.#follow('embryonic', half) : OVER) ?? this.#open(frontend);
     }
-    if (
-      this.#protocol !== UDP &&
-      this.#segment.opens &&
-      (this.#protocol === TCP || this.#protocol === SCTP)
-    ) {
+    if (this.#segment.opens && this.#arrival.packet.hasPorts) {
       const verdict = this.#direct();
       if (verdict) return verdict;
     }
@@ -328,7 +324,9 @@ class Decision {
       const frontend = this.#frontend();
       // of a backend that takes nobody new, those that it has stay, where the Service is still there
       const keeps = frontend && (!backend.takes || frontend.candidates.has(backend.place));
-      if (!keeps) {
+      const { dst, dport } = this.#arrival.tuple;
+      const isDirect = dst === backend.address && dport === backend.port;
+      if (!keeps && !isDirect) {
         this.#end(half);
         this.#count('repicked');
         return OVER;

@@ -96,14 +96,15 @@ export interface SharedReport {
   readonly ports: readonly number[];
 }
 
-/** Two connections to two places from one source port. */
+/** Two connected sockets to two places, from one source port. */
 export const shareSourcePort = (
   from: Namespace,
+  protocol: 'tcp' | 'udp',
   source: number,
   a: { address: string; port: number },
   b: { address: string; port: number },
   rounds: number,
-) => ask<SharedReport>(from, ['shared', source, a.address, a.port, b.address, b.port, rounds]);
+) => ask<SharedReport>(from, ['shared', protocol, source, a.address, a.port, b.address, b.port, rounds]);
 
 /** Sends datagrams from a socket of the namespace's own. */
 export const sendDatagrams = (
