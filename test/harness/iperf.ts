@@ -10,6 +10,7 @@ interface IperfSum {
   readonly bytes: number;
   readonly bits_per_second: number;
   readonly lost_packets?: number;
+  readonly lost_percent?: number;
 }
 
 /** The server serves one client at a time: one that is busy, as with the end of the last one, is asked again this long. */

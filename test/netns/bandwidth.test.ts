@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
+import { askIperf } from '../harness/iperf.ts';
 import type { Namespace } from '../harness/netns.ts';
 import {
   createMachine,
@@ -73,10 +74,13 @@ test('with it ADD succeeds', async () => {
 /** Bits a second that came, of IP payload. */
 async function rateOf(from: Namespace, to: string, ...more: string[]): Promise<number> {
   const argv = ['iperf3', '--json', '--client', to, '--time', String(SECONDS), ...more];
-  const { stdout } = await from.exec(argv, { timeoutMs: 60_000 });
-  const { end } = JSON.parse(stdout);
-  if (!more.includes('--udp')) return end.sum_received.bits_per_second;
-  return end.sum.bits_per_second * (1 - end.sum.lost_percent / 100);
+  const { sum, sum_received: received } = await askIperf(
+    async () => (await from.exec(argv, { anyStatus: true, timeoutMs: 60_000 })).stdout,
+  );
+  const isUdp = more.includes('--udp');
+  const counted = isUdp ? sum : received;
+  if (counted === undefined) throw new Error(`iperf3 to ${to} says nothing of what came`);
+  return counted.bits_per_second * (1 - (isUdp ? (counted.lost_percent ?? 0) : 0) / 100);
 }
 
 /** Runs of iperf3 of which one has to come near the limit: a machine that is busy slows TCP down. None may be above it. */
