@@ -272,7 +272,13 @@ test('scaling 4 → 1 → 0 → 4 fails no request, but those made while there i
     Array.from({ length: 10 }, () => 'ECONNREFUSED'),
   );
   expect(report.failures.filter(({ at }) => at < emptyFrom || at > emptyUntil)).toEqual([]);
-  expect(new Set(report.failures.map(({ error }) => error))).toEqual(new Set(['ECONNREFUSED']));
+  // The last server is asked until it ends, also while it is terminating: what it has accepted then its own kernel resets.
+  const inFlight = report.failures.filter(({ error }) => error === 'ECONNRESET');
+  expect(inFlight.length).toBeLessThanOrEqual(5);
+  const others = report.failures.filter((failure) => !inFlight.includes(failure));
+  expect(new Set(others.map(({ error }) => error))).toEqual(new Set(['ECONNREFUSED']));
+  for (const { at } of inFlight)
+    expect(at).toBeLessThanOrEqual(Math.min(...others.map((one) => one.at)) + 50);
   expect(report.requests).toBeGreaterThan(500);
 });
 
