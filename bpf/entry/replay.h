@@ -194,6 +194,7 @@ struct flow_look {
 	struct flow_record
 	    *record; /* its own, or where its own would be; NULL: none is ever made of such a packet */
 	struct flow_place *place;
+	struct flow_cpu *cpu;
 	u64 frame;
 	be32_t source;
 	u32 hash;
@@ -253,6 +254,7 @@ static __always_inline void flow_look(struct cube_ctx *c, u32 epoch, struct flow
 	look->is_like = look->is_of_tuple && (r->second & ~FLOW_OPEN) == look->second &&
 			r->version == look->version && r->stamp == look->stamp && r->frame == look->frame &&
 			r->source == look->source && r->ifindex == skb->ifindex;
+	look->cpu = cpu;
 	look->record = r;
 }
 
@@ -272,13 +274,11 @@ static __always_inline bool flow_fits(struct cube_ctx *c, const struct flow_reco
  * Does to the packet what was done to the last one of its flow. Returns a verdict, or as a negative number the reason for which the
  * packet is to be dropped.
  */
-static __always_inline int replay(struct cube_ctx *c, const struct flow_record *r)
+static __always_inline int replay(struct cube_ctx *c, const struct flow_look *look)
 {
-	u32 zero = 0;
-	struct flow_cpu *cpu = bpf_map_lookup_elem(&flow_cpu, &zero);
+	const struct flow_record *r = look->record;
 
-	if (cpu)
-		cpu->replayed++;
+	look->cpu->replayed++;
 	replay_counters(c->skb, r);
 	if (replay_rewrite(c, r))
 		return -DROP_REWRITE_FAILED;

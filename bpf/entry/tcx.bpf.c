@@ -88,7 +88,7 @@ static __always_inline int check_overlay(struct __sk_buff *skb, struct cube_work
 	return owner && addr_equal(&owner->remote, &remote) ? 0 : DROP_SPOOFED_OVERLAY_SOURCE;
 }
 
-/* Whether who sent the packet may send it. Returns 0 or a drop reason. Global: the verifier goes through it once. */
+/* Whether who sent a packet of a pod or the overlay may send it. Returns 0 or a drop reason. Global: the verifier goes through it once. */
 __noinline int check_sender(struct __sk_buff *skb, const struct attachment *a)
 {
 	u32 zero = 0;
@@ -97,11 +97,7 @@ __noinline int check_sender(struct __sk_buff *skb, const struct attachment *a)
 
 	if (!a || !config || !w)
 		return DROP_MALFORMED;
-	if (a->port == ATTACH_POD)
-		return check_pod(skb, a, w);
-	if (a->port == ATTACH_OVERLAY)
-		return check_overlay(skb, w, config);
-	return 0;
+	return a->port == ATTACH_OVERLAY ? check_overlay(skb, w, config) : check_pod(skb, a, w);
 }
 
 static __always_inline int entry_drop(struct __sk_buff *skb, struct attachment_counter *counter, u32 reason,
@@ -133,10 +129,10 @@ static __always_inline struct attachment_counter *entry_count(struct __sk_buff *
 	return counter;
 }
 
-static __always_inline int entry_replay(struct cube_ctx *c, const struct flow_record *record,
+static __always_inline int entry_replay(struct cube_ctx *c, const struct flow_look *look,
 					struct attachment_counter *counter)
 {
-	int verdict = replay(c, record);
+	int verdict = replay(c, look);
 
 	return verdict < 0 ? entry_drop(c->skb, counter, -verdict, 0) : verdict;
 }
@@ -160,7 +156,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 	struct node_config *config = bpf_map_lookup_elem(&node_config, &zero);
 	struct cube_work *w = bpf_map_lookup_elem(&work, &zero);
 	struct attachment_counter *counter;
-	struct attachment *a = NULL;
+	struct attachment *a;
 	struct flow_look look = {};
 	struct cube_ctx c = {.skb = skb, .work = w};
 	bool is_cut = false, is_known;
@@ -175,7 +171,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		flow_look(&c, epoch, &look);
 	is_known = flow_is_known(&look) && flow_fits(&c, look.record);
 	if (is_known && look.record->is_proof && likely(!config->tracing))
-		return entry_replay(&c, look.record, entry_count(skb, look.record->counters));
+		return entry_replay(&c, &look, entry_count(skb, look.record->counters));
 
 	a = bpf_map_lookup_elem(&attachments, &ifindex);
 	if (!a) /* not ours (any more): as if the program were not here */
@@ -197,7 +193,7 @@ static __always_inline int enter(struct __sk_buff *skb, u32 ifindex, u32 flags)
 		return entry_drop(skb, counter, reason, flags);
 	if (likely(!(flags & (CUBE_F_DRY | CUBE_F_TRACE)))) {
 		if (is_known)
-			return entry_replay(&c, look.record, counter);
+			return entry_replay(&c, &look, counter);
 		flags |= flow_begin(&c, &look, a);
 		skb->cb[CB_FLAGS] = flags;
 	}
