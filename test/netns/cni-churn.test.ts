@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { CODE } from '../../src/dataplane/cni/cni-error.ts';
 import type { Pod } from '../harness/topology.ts';
 import { addressesOf, CniRuntime, type Container, cniFlags, NOTHING, ping } from './support/cni.ts';
 import { kernelState } from './support/kernel-state.ts';
@@ -63,14 +64,12 @@ async function answered({ id, namespace }: Container, to: string): Promise<boole
   return false;
 }
 
-const TRY_AGAIN_LATER = 11;
-
 /** As a runtime does: where all free addresses were released a moment ago, it is asked again. */
 async function addPatiently(container: Container): Promise<string[]> {
   for (const deadline = Date.now() + 30_000; ; await sleep(500)) {
     const { status, json } = await cni.call('ADD', container);
     if (status === 0) return addressesOf(json);
-    if (json.code !== TRY_AGAIN_LATER || Date.now() > deadline)
+    if (json.code !== CODE.TryAgainLater || Date.now() > deadline)
       throw new Error(`ADD ${container.id}: ${JSON.stringify(json)}`);
   }
 }
