@@ -16,6 +16,7 @@ const DOCUMENT = join(import.meta.dirname, '../docs/soak.md');
 /** Most seconds of one run of the files, whatever their counts. */
 const LIMIT_SECONDS = 4 * 3600;
 
+const NAME_WIDTH = Math.max(...SOAKS.map(({ name }) => name.length));
 const HELP = `Usage: npm run soak -- [--only NAME]... [--list] [--times N]
 
 Runs the tests with full counts, for hours, and writes what came of it to docs/soak.md. Needs root.
@@ -24,7 +25,7 @@ Runs the tests with full counts, for hours, and writes what came of it to docs/s
   --times N     runs each N times instead of as often as planned
   --list        says what there is
 
-${SOAKS.map(({ name, what }) => `  ${name.padEnd(12)}${what}`).join('\n')}
+${SOAKS.map(({ name, what }) => `  ${name.padEnd(NAME_WIDTH)}  ${what}`).join('\n')}
 `;
 
 async function main(): Promise<number> {

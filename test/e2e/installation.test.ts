@@ -53,7 +53,7 @@ beforeAll(async () => {
   [node] = (await createNodes(underlay, ['node-a'])) as [Node];
   await node.namespace.ip(`route add default via ${cluster.machine.addresses.ipv4}`);
   cidrs = await new FakeKubelet(cluster.api, node.name, node.addresses).register({
-    'kubernetes.io/arch': 'amd64',
+    labels: { 'kubernetes.io/arch': 'amd64' },
   });
   overlay = overlayOf('cluster', [], ['default']);
 }, FIRST_BUILD_MS);

@@ -16,6 +16,7 @@ import {
   type PolicyWorld,
 } from '../fixtures/network-policy-reference.ts';
 import { type Change, casesOf, connectionsOf, KIND_NAMES, PORTS } from '../fixtures/policy-cases.ts';
+import { hostAddress, withoutLength } from '../harness/addresses.ts';
 import { startAgent, startOperator } from '../harness/cubeplane.ts';
 import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
@@ -39,7 +40,11 @@ const GRACE = 0.1;
 const PATIENCE_MS = 60_000;
 
 const NODES = ['node-a', 'node-b'] as const;
-/** Of the second host on, as the controller manager gives them to the nodes in turn. */
+/** By node: asked for, as which of them the controller manager picks is its affair. */
+const POD_CIDRS = [
+  { ipv4: '10.244.0.0/24', ipv6: 'fd00:244::/64' },
+  { ipv4: '10.244.1.0/24', ipv6: 'fd00:244:0:1::/64' },
+] as const;
 const pod = (
   name: string,
   namespace: string,
@@ -55,8 +60,8 @@ const pod = (
   labels,
   ports: ports.map(([port, protocol, value]) => ({ name: port, protocol, port: value })),
   addresses: [
-    `10.244.${node}.${number}`,
-    `${node === 0 ? 'fd00:244::' : 'fd00:244:0:1::'}${number.toString(16)}`,
+    withoutLength(hostAddress(POD_CIDRS[node].ipv4, number)),
+    withoutLength(hostAddress(POD_CIDRS[node].ipv6, number)),
   ],
 });
 const PODS = [
@@ -192,9 +197,11 @@ beforeAll(async () => {
   await startOperator(cluster.machine, await operatorKubeconfig(cluster));
   const nodes = await createNodes(underlay, [...NODES]);
   const workers = [];
-  for (const node of nodes) {
+  for (const [index, node] of nodes.entries()) {
     const kubelet = new FakeKubelet(cluster.api, node.name, node.addresses);
-    const cidrs = await kubelet.register();
+    const podCidrs = POD_CIDRS[index as 0 | 1];
+    const cidrs = await kubelet.register({ podCidrs });
+    expect(cidrs).toEqual(podCidrs);
     const agent = await startAgent(node, { kubeconfig: await agentKubeconfig(cluster, node.name) });
     workers.push({ node, kubelet, cidrs, agent });
     probers.set(node.name, await startProber(node.namespace, PORTS));

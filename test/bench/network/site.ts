@@ -66,7 +66,7 @@ export async function createSite(bed: Bed, name: Alternative, index: number): Pr
   const place = async (which: string, number: number): Promise<Place> => {
     const node = await createNode(bed.underlay, `${name}-${which}`, number);
     const kubelet = new FakeKubelet(bed.cluster.api, node.name, node.addresses);
-    const cidrs = await kubelet.register({ [SITE_LABEL]: name });
+    const cidrs = await kubelet.register({ labels: { [SITE_LABEL]: name } });
     return { node, cidrs };
   };
   const here = await place('a', 2 * index);

@@ -124,7 +124,7 @@ async function answeredAt(running: Running): Promise<number> {
 async function open(lab: Lab): Promise<Bench> {
   const light = await startLightCluster(lab);
   await new FakeKubelet(light.cluster.api, NODE, { ipv4: '198.18.0.99', ipv6: 'fd00:18::99' }).register({
-    'kubernetes.io/os': 'none',
+    labels: { 'kubernetes.io/os': 'none' },
   });
   await apply(light, podObject('client', 'node-2', 'client'), podObject('guarded', 'node-2', 'guarded'), {
     apiVersion: 'networking.k8s.io/v1',

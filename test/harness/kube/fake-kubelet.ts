@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DualStack } from '../topology.ts';
 import { ApiError, type KubeApi, type KubeObject } from './api.ts';
 
-/** Prefixes that the controller manager gave a node. */
+/** Pod prefixes of a node. */
 export interface PodCidrs {
   readonly ipv4: string;
   readonly ipv6: string;
@@ -27,6 +27,16 @@ export interface PublishOptions {
   readonly ready?: boolean;
 }
 
+export interface RegisterOptions {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly taints?: readonly { readonly key: string; readonly effect: string }[];
+  /**
+   * Prefixes that the Node asks for. Without them the controller manager picks: usually the next free ones, but after a
+   * conflict of two writes it skips some, so nobody may count on which.
+   */
+  readonly podCidrs?: PodCidrs;
+}
+
 type NodeObject = KubeObject & { readonly spec?: { readonly podCIDRs?: readonly string[] } };
 
 /**
@@ -46,10 +56,8 @@ export class FakeKubelet {
   }
 
   /** Registers the node, says that it is ready, and waits for its pod prefixes. */
-  async register(
-    labels: Readonly<Record<string, string>> = {},
-    taints: readonly { readonly key: string; readonly effect: string }[] = [],
-  ): Promise<PodCidrs> {
+  async register({ labels = {}, taints, podCidrs }: RegisterOptions = {}): Promise<PodCidrs> {
+    const asked = podCidrs === undefined ? [] : [podCidrs.ipv4, podCidrs.ipv6];
     const path = `/api/v1/nodes/${this.nodeName}`;
     await this.#api.apply(path, {
       apiVersion: 'v1',
@@ -58,7 +66,7 @@ export class FakeKubelet {
         name: this.nodeName,
         labels: { 'kubernetes.io/hostname': this.nodeName, 'kubernetes.io/os': 'linux', ...labels },
       },
-      ...(taints.length === 0 ? {} : { spec: { taints } }),
+      spec: { taints, podCIDR: asked[0], podCIDRs: podCidrs && asked },
     });
     await this.#api.mergePatch(`${path}/status`, {
       status: {

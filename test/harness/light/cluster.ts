@@ -88,7 +88,10 @@ export async function startLightCluster(lab: Lab, options: LightOptions = {}): P
     const isForeign = options.foreign?.includes(node.name) === true;
     const cidrs = isForeign
       ? await kubelet.register()
-      : await kubelet.register(options.labels, [{ key: NETWORK_TAINT, effect: 'NoSchedule' }]);
+      : await kubelet.register({
+          ...(options.labels && { labels: options.labels }),
+          taints: [{ key: NETWORK_TAINT, effect: 'NoSchedule' }],
+        });
     const source = { kubeconfig: await agentKubeconfig(cluster, node.name) };
     const agent = new Agent(node, source, [
       ...cniFlags(node),
