@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -35,28 +35,35 @@ export function inCgroup(path: string, argv: readonly string[]): string[] {
   return ['sh', '-c', 'echo 0 >"$1/cgroup.procs" && shift && exec "$@"', 'sh', path, ...argv];
 }
 
-/** Kills every process in the cgroup and below it (cgroup.kill, Linux 5.14), then removes the directories. */
+/** Kills every process in the cgroup and below it (cgroup.kill, Linux 5.14), then removes the directories. Two may do it at once. */
 export async function removeCgroup(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  await writeFile(join(path, 'cgroup.kill'), '1');
-  const deadline = Date.now() + 15_000;
-  for (;;) {
+  await writeFile(join(path, 'cgroup.kill'), '1').catch(unlessGone);
+  await removeTree(path, 15_000);
+}
+
+/**
+ * Removes the directories of a cgroup whose processes have been killed, and of all below it. Waits up to `patienceMs` for
+ * the kernel to bury them: until then it is EBUSY. No harm when somebody else removes it meanwhile.
+ */
+export async function removeTree(path: string, patienceMs: number): Promise<void> {
+  for (const deadline = Date.now() + patienceMs; ; await sleep(20)) {
     try {
-      await removeTree(path);
-      return;
+      return await removeOnce(path);
     } catch (failure) {
-      // EBUSY: the killed processes have not been reaped by the kernel yet.
       if ((failure as NodeJS.ErrnoException).code !== 'EBUSY' || Date.now() > deadline) throw failure;
-      await sleep(20);
     }
   }
 }
 
-async function removeTree(path: string): Promise<void> {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) await removeTree(join(path, entry.name));
-  }
-  await rmdir(path);
+async function removeOnce(path: string): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(unlessGone);
+  for (const entry of entries ?? []) if (entry.isDirectory()) await removeOnce(join(path, entry.name));
+  await rmdir(path).catch(unlessGone);
+}
+
+/** ENOENT: it is gone; ENODEV: it was removed after it was opened. */
+function unlessGone(failure: NodeJS.ErrnoException): undefined {
+  if (failure.code !== 'ENOENT' && failure.code !== 'ENODEV') throw failure;
 }
 
 /** Process ids in the cgroup and below it. */

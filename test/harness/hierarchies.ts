@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Cgroups of a whole machine: one directory in each hierarchy that this system has, of version 1 and 2. */
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { removeTree } from './cgroup.ts';
 
 /** A mounted hierarchy of control groups. */
 export interface Hierarchy {
@@ -66,26 +65,7 @@ export async function createV1Cgroups(all: readonly Hierarchy[], name: string): 
 
 /** Removes what {@link createV1Cgroups} made, and all below it. Their processes must have been killed. */
 export async function removeV1Cgroups(all: readonly Hierarchy[], name: string): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (const { type, path } of all) {
-    const directory = join(path, name);
-    while (type === 'cgroup' && existsSync(directory)) {
-      try {
-        await removeTree(directory);
-      } catch (failure) {
-        // EBUSY: the kernel has not buried them yet. ENOENT: what was listed is gone.
-        const { code } = failure as NodeJS.ErrnoException;
-        if ((code !== 'EBUSY' && code !== 'ENOENT') || Date.now() > deadline) throw failure;
-        await sleep(50);
-      }
-    }
-  }
-}
-
-async function removeTree(path: string): Promise<void> {
-  for (const entry of readdirSync(path, { withFileTypes: true }))
-    if (entry.isDirectory()) await removeTree(join(path, entry.name));
-  await rmdir(path);
+  for (const { type, path } of all) if (type === 'cgroup') await removeTree(join(path, name), PATIENCE_MS);
 }
 
 /**

@@ -132,12 +132,18 @@ async function copyLogs(from: string, to: string): Promise<void> {
   }
 }
 
-/** Ends and removes the run with this id, whoever started it: processes first, then namespaces, then files. */
+/**
+ * Ends and removes the run with this id, whoever started it: processes first, then namespaces, then files. Two may do it at
+ * once, as when one is told to go down that is still coming up.
+ */
 export async function removeLab(id: string): Promise<void> {
   await removeCgroup(join(await cgroupRoot(), `${NAME_PREFIX}-${id}`));
   // Pins first: they hold programs, and links on devices of the namespaces.
   await rm(labPins(id), { recursive: true, force: true });
-  for (const name of labNamespaces(id)) await run(['ip', 'netns', 'delete', name]);
+  for (const name of labNamespaces(id)) {
+    const deleted = await run(['ip', 'netns', 'delete', name], { anyStatus: true });
+    if (deleted.status !== 0 && labNamespaces(id).includes(name)) throw new Error(deleted.stderr.trim());
+  }
   await removeV1Cgroups(await hierarchies(), `${NAME_PREFIX}-${id}`);
   await rm(labDisk(id), { recursive: true, force: true });
   await rm(labDirectory(id), { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cgroupProcesses } from '../harness/cgroup.ts';
-import { isAlive, type Lab, labNamespaces, openLab } from '../harness/lab.ts';
+import { isAlive, type Lab, labNamespaces, openLab, removeLab } from '../harness/lab.ts';
 import { type Running, start } from '../harness/process.ts';
 import {
   createNodes,
@@ -145,6 +145,16 @@ describe('the end of a lab', () => {
     expect(existsSync(lab.directory)).toBe(false);
     expect(existsSync(lab.cgroup)).toBe(false);
     expect(await isAlive(program?.pid ?? 0)).toBe(false);
+  });
+
+  test('may be brought about by several at once', async () => {
+    const lab = await openLab('harness test, ended thrice');
+    const [node] = await createNodes(await createUnderlay(lab), ['node-a', 'node-b']);
+    await node?.namespace.start('sleeper', ['sleep', '60']);
+    await Promise.all([removeLab(lab.id), lab.close(), removeLab(lab.id)]);
+    expect(labNamespaces(lab.id)).toEqual([]);
+    expect(existsSync(lab.directory)).toBe(false);
+    expect(existsSync(lab.cgroup)).toBe(false);
   });
 
   /** A program that makes a lab and says so, run in a lab of the test's own. */
