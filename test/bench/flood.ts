@@ -59,7 +59,11 @@ async function received(server: Namespace): Promise<number> {
 
 /** ns of processor time of the thread that does the work of core 1 that nobody else's time pays for. */
 async function softirqTime(): Promise<number> {
-  softirqThread ??= (await run(['pgrep', '-x', 'ksoftirqd/1'])).stdout.trim();
+  softirqThread ??= (await run(['pgrep', '-x', 'ksoftirqd/1'], { anyStatus: true })).stdout.trim();
+  if (softirqThread === '')
+    throw new Error(
+      'the kernel thread ksoftirqd/1 is not to be seen: this needs two cores and the PID namespace of the machine (in a container: --pid=host)',
+    );
   return Number((await readFile(`/proc/${softirqThread}/schedstat`, 'utf8')).split(' ')[0]);
 }
 
