@@ -66,7 +66,7 @@ export type Action =
   | { readonly op: 'Ip'; readonly line: string }
   /** Makes and pins the shared maps. */
   | { readonly op: 'CreateMaps' }
-  /** The same for those that an agent of before did not have; the others stay. */
+  /** The same for those that an agent of before did not have, and lets go of those that only it had; the others stay. */
   | { readonly op: 'AddMaps' }
   /** Loads the entry program of an object file with this hash, and pins it. */
   | { readonly op: 'LoadEntry'; readonly hash: string }
@@ -131,7 +131,7 @@ export function describeAction(action: Action): string {
     case 'CreateMaps':
       return 'create and pin the maps of the node';
     case 'AddMaps':
-      return 'create and pin maps of the node that an older agent did not have';
+      return 'create and pin maps of the node that an older agent did not have, and let go of those that only it had';
     case 'LoadEntry':
       return `load the entry program ${action.hash}`;
     case 'LoadInstance': {

@@ -20,7 +20,7 @@ export function applyAction(state: KernelState, action: Action): KernelState {
         ready: true,
       };
     case 'AddMaps':
-      return { ...state, lacksMaps: false };
+      return { ...state, mapsDiffer: false };
     case 'LoadEntry': {
       const old = state.entry === undefined ? [] : [state.entry];
       return { ...state, entry: action.hash, oldEntries: [...state.oldEntries, ...old] };

@@ -81,8 +81,8 @@ export class Inspection {
 
   /** Ends a live trace that an agent before this one was killed in. The shared maps must be there. Throws KernelError. */
   begin(): void {
-    const { ready, lacksMaps } = this.#reconciler.inKernel;
-    if (this.#isBegun || !ready || lacksMaps) return;
+    const { ready, mapsDiffer } = this.#reconciler.inKernel;
+    if (this.#isBegun || !ready || mapsDiffer) return;
     this.#isBegun = true;
     setTracing(this.#pins, false);
     this.flows.begin();

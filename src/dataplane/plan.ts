@@ -45,7 +45,7 @@ class Planner {
   run(): Action[] {
     this.#leftovers();
     if (!this.#observed.ready) this.#do({ op: 'CreateMaps' });
-    else if (this.#observed.lacksMaps) this.#do({ op: 'AddMaps' });
+    else if (this.#observed.mapsDiffer) this.#do({ op: 'AddMaps' });
     if (this.#observed.entry !== this.#desired.entry)
       this.#do({ op: 'LoadEntry', hash: this.#desired.entry });
     this.#xdpEntry();

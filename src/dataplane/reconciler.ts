@@ -191,7 +191,7 @@ export class Reconciler {
     );
     const isWhole = missing.length === 0 && !lacksUplink(accepted.graph);
     const isInKernel = this.inForce.effective.cubes.size > 0 && isWhole;
-    if (this.#store.isKnown && this.#observed.ready && !this.#observed.lacksMaps)
+    if (this.#store.isKnown && this.#observed.ready && !this.#observed.mapsDiffer)
       for (const [key, instance] of missing) this.#executor.loadAhead(key, instance);
     const next = this.#store.isKnown ? await this.#images(desired, plans, changes) : undefined;
     const fills: Fills = new Map([...(next ?? [])].map(([, running]) => [running.key, takeAll(running)]));

@@ -40,8 +40,8 @@ export interface ObservedInstance {
 export interface KernelState {
   /** The shared maps are there and pinned. */
   readonly ready: boolean;
-  /** Some that agents of before did not have are not: they are made beside the others. */
-  readonly lacksMaps: boolean;
+  /** Some that agents of before did not have are not, or some that only those had still are: AddMaps. */
+  readonly mapsDiffer: boolean;
   /** Hash of the object file of the entry program that is pinned; undefined: none. */
   readonly entry: string | undefined;
   /** Pinned entry programs of other object files. */
@@ -121,7 +121,7 @@ export const NO_CGROUP = '0';
 
 export const EMPTY_KERNEL: KernelState = {
   ready: false,
-  lacksMaps: false,
+  mapsDiffer: false,
   entry: undefined,
   oldEntries: [],
   epoch: 0,

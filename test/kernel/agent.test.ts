@@ -207,6 +207,25 @@ describe('an agent with a chain of two cubes', () => {
     expect(await rows('front')).toEqual({ 1: 10, 2: 20 });
   }, 120_000);
 
+  test('lets go of maps that only an agent before it had, also when that one was killed on the way', async () => {
+    await quiet();
+    await agent.kill();
+    const before = lab.pins();
+    const former = ['flow_cache', 'flow_counters'];
+    for (const name of former) {
+      const path = `${lab.bpffs}/cubeplane/${NODE}/v1/node/${name}`;
+      const type = ['type', 'array', 'key', '4', 'value', '4', 'entries', '1', 'name', name];
+      await run(['bpftool', 'map', 'create', path, ...type]);
+    }
+    expect(lab.pins().size).toBe(before.size + former.length);
+    const { actions, health } = await startWith();
+    expect(health.failure).toBeUndefined();
+    expect(actions).toEqual(['AddMaps']);
+    expect(lab.pins()).toEqual(before);
+    expect(await pings(first, second)).toBe(6);
+    expect(await agent.ask('plan')).toEqual([]);
+  }, 120_000);
+
   test('runs on what was committed while its source is silent, and removes nothing', async () => {
     await agent.stop();
     agent = await lab.start();

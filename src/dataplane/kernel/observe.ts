@@ -7,7 +7,7 @@ import { BpfMap, TcxLink } from './addon/index.ts';
 import { observeCgroup } from './cgroup.ts';
 import { withLink, withProgram } from './links.ts';
 import { observeOlder } from './older-abi.ts';
-import { LATER_MAPS, names, type Pins, SHARED_MAPS } from './pins.ts';
+import { FORMER_MAPS, LATER_MAPS, names, type Pins, SHARED_MAPS } from './pins.ts';
 import { observeFilters } from './tc-filter.ts';
 import { observeXdp, observeXdpSlots } from './xdp.ts';
 
@@ -36,7 +36,7 @@ export async function observe(pins: Pins): Promise<KernelState> {
   const { epoch, config } = observeConfig(pins);
   return {
     ready,
-    lacksMaps: missing.length > 0,
+    mapsDiffer: missing.length > 0 || FORMER_MAPS.some((map) => shared.has(map)),
     entry: [...entries.values()][0],
     oldEntries: [...entries.values()].slice(1),
     epoch,
