@@ -63,6 +63,8 @@ export interface NodeInput {
   readonly redirectPeer: boolean;
   /** Subnets in which other nodes are reached without the tunnel, with their length; absent: none. */
   readonly directNetworks?: readonly string[];
+  /** Whether nodes in the subnets of this one may send without the tunnel: before it sends so itself, and for a while after it. */
+  readonly acceptsDirect?: boolean;
   /** Of all interfaces of the host, without length; neither loopback nor link-local. Not part of what names an instance. */
   readonly addresses: readonly string[];
   /** Cookie of the network namespace that the agent is in, which is the host's: what programs at a cgroup know it by. Always set by the agent. */

@@ -6,7 +6,7 @@ import { type AgentHealth, agentHealth } from './agent-health.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { AgentError, textOf } from './errors.ts';
 import { HealthServers } from './health/health-servers.ts';
-import { clock, earlier, monotonic } from './images.ts';
+import { clock, monotonic, nextDue, tickDue } from './images.ts';
 import { type ProxyHealth, works } from './inspect/proxy-health.ts';
 import { Inspection } from './inspection.ts';
 import { kernelFeatures } from './kernel/kernel.ts';
@@ -306,8 +306,7 @@ export class Agent {
 
   /** Calls images when they want to be called: drains end, affinities expire, neighbours are asked again. */
   #scheduleImages(): void {
-    let due: number | undefined;
-    for (const { dueAt } of this.#reconciler.running.values()) due = earlier(due, dueAt);
+    const due = nextDue([...this.#reconciler.running.values(), this.#reconciler.inForce.direct]);
     // A timer that is early enough stays: set anew with every record it would never come.
     if (this.#timerDue !== undefined && due !== undefined && this.#timerDue <= due) return;
     clearTimeout(this.#dueTimer);
@@ -325,8 +324,10 @@ export class Agent {
     const now = clock();
     this.#timerDue = undefined;
     try {
-      for (const running of this.#reconciler.running.values()) {
-        if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
+      tickDue(this.#reconciler.running.values(), now);
+      if ((this.#reconciler.inForce.direct.dueAt ?? Infinity) <= now) {
+        this.#isWhole = true;
+        this.#wake();
       }
       this.#afterGrace(await this.#reconciler.writeImages());
       await this.#reconciler.sendDue();

@@ -76,7 +76,10 @@ export function deletionOf({ prefix, direct }: HostRoute): string {
   return `route delete ${prefix} dev ${direct?.device ?? STACK_DEVICES[0]} metric ${HOST_ROUTE_METRIC}`;
 }
 
-/** Lines for `ip -batch`. `there`: addresses and routes of cube0 now. */
+/**
+ * Lines for `ip -batch`. `there`: addresses and routes of cube0 now. What comes back to cube0 after it was led past it is among the last:
+ * until then the chain sends it to the host, who would give it to the chain again.
+ */
 export function planHostNetwork(
   there: HostNetwork,
   wish: HostNetwork,
@@ -86,7 +89,9 @@ export function planHostNetwork(
     `${prefix} ${source} ${mtu} ${direct?.device ?? device} ${direct?.via ?? ''}`;
   const now = new Set(there.routes.map(text));
   const wanted = new Set(wish.routes.map(({ prefix }) => prefix));
+  const past = new Set(there.routes.filter(({ direct }) => direct).map(({ prefix }) => prefix));
   const kept = new Set(wish.addresses);
+  const remove = there.routes.filter(({ prefix }) => !wanted.has(prefix)).map(deletionOf);
   const make = wish.addresses
     .filter((address) => !there.addresses.includes(address))
     .map(
@@ -97,9 +102,9 @@ export function planHostNetwork(
     const mtu = route.mtu === undefined ? '' : ` mtu ${route.mtu}`;
     const way =
       route.direct === undefined ? `dev ${device}` : `via ${route.direct.via} dev ${route.direct.device}`;
-    make.push(`route replace ${route.prefix} ${way} src ${route.source} metric ${HOST_ROUTE_METRIC}${mtu}`);
+    const change = `route replace ${route.prefix} ${way} src ${route.source} metric ${HOST_ROUTE_METRIC}${mtu}`;
+    (route.direct === undefined && past.has(route.prefix) ? remove : make).push(change);
   }
-  const remove = there.routes.filter(({ prefix }) => !wanted.has(prefix)).map(deletionOf);
   for (const address of there.addresses) {
     if (!kept.has(address) && !address.startsWith('fe80:'))
       remove.push(`address delete ${hostPrefix(address)} dev ${device}`);

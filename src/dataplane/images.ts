@@ -32,6 +32,19 @@ export function clock(): number {
   return Number(process.hrtime.bigint()) / 1e9;
 }
 
+/** The first of the times at which any of these wants to be called. */
+export function nextDue(all: Iterable<{ readonly dueAt?: number | undefined }>): number | undefined {
+  let due: number | undefined;
+  for (const { dueAt } of all) due = earlier(due, dueAt);
+  return due;
+}
+
+/** Calls the images that wanted to be called by now. */
+export function tickDue(all: Iterable<Running>, now: number): void {
+  for (const running of all)
+    if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
+}
+
 /** The same in milliseconds. */
 export function monotonic(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);

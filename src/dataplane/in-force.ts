@@ -15,11 +15,13 @@ import {
 import { OVERLAY_DEVICE, STACK_DEVICES } from './desired.ts';
 import { type DevicePlan, overlayMtu, planDevices } from './devices.ts';
 import { type DirectNetwork, directNetworks } from './direct-networks.ts';
+import { DirectSwitch } from './direct-switch.ts';
 import { textOf } from './errors.ts';
 import { readJson, writeAtomically } from './files.ts';
 import type { Refused } from './graph.ts';
 import { servicesOfPod } from './host-ports.ts';
 import { deletionOf, hostNetwork, planHostNetwork } from './host-routes.ts';
+import { clock } from './images.ts';
 import { hostAddresses, type NetworkView } from './kernel/netlink.ts';
 import { GATEWAY_MAC } from './layout.ts';
 import { keyOf, readsPolicies } from './objects.ts';
@@ -67,6 +69,8 @@ export class InForce {
   /** Chain → why its newest revision is not in force. */
   waiting: ReadonlyMap<string, string> = new Map();
   sources: OverlaySources = NO_SOURCES;
+  /** Between the tunnel and direct routing, as the graph of the last round wants it. */
+  readonly direct = new DirectSwitch();
   /** What a guard holds back; `what` names it in a few words. */
   guarded: (Failure & { readonly what: string }) | undefined;
   /** Of pods that the operator has not written down yet. */
@@ -185,6 +189,7 @@ export class InForce {
       overlayVni: this.accepted?.graph.overlay?.vni ?? 1,
       redirectPeer: this.#options.redirectPeer ?? true,
       directNetworks: this.directNetworks(network).map(({ network: prefix }) => prefix),
+      acceptsDirect: this.direct.accepts && this.#subnets(network).length > 0,
       netnsCookie,
       addresses: hostAddresses(network).filter((address) => !/^(127\.|::1$|fe[89ab])/i.test(address)),
     };
@@ -241,6 +246,8 @@ export class InForce {
     });
     this.waiting = new Map([...candidate.waiting, ...accepted.held]);
     this.accepted = accepted;
+    const { overlay, stack } = accepted.graph;
+    if (overlay !== undefined) this.direct.follow(overlay.isDirect === true && stack, clock());
     return accepted;
   }
 
@@ -319,9 +326,11 @@ export class InForce {
   }
 
   /** Where nodes are reached without the tunnel, as the graph of the last round wants it. */
-  directNetworks({ interfaces, uplink }: NetworkView): DirectNetwork[] {
-    const graph = this.accepted?.graph;
-    if (graph?.overlay?.isDirect !== true || !graph.stack) return [];
+  directNetworks(network: NetworkView): DirectNetwork[] {
+    return this.direct.sends ? this.#subnets(network) : [];
+  }
+
+  #subnets({ interfaces, uplink }: NetworkView): DirectNetwork[] {
     return directNetworks(interfaces.values(), this.#nodeAddresses, uplink);
   }
 

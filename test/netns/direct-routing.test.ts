@@ -3,15 +3,16 @@
  * The provider with `directRouting: SameSubnet`: nodes of one subnet without the tunnel, one behind a router by the tunnel, all with
  * the same chain. node-a and node-b are on the switch's subnet, node-c is on another one.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Namespace } from '../harness/netns.ts';
 import { createMachine, type Pod } from '../harness/topology.ts';
-import { startServer } from '../harness/traffic.ts';
+import { startLoad, startServer } from '../harness/traffic.ts';
 import { until } from '../harness/until.ts';
 import { answers, eventually, everything } from './support/answers.ts';
 import { nodeObject, toProvider } from './support/manifests.ts';
 import { startBulkServer, transfer } from './support/sockets.ts';
-import { openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
+import { FAMILIES, openTwoNodes, type TwoNodes } from './support/two-nodes.ts';
 
 jest.setTimeout(240_000);
 
@@ -43,9 +44,9 @@ async function tunnelled(index: number): Promise<number> {
   return Number(line.split(':')[1]?.trim().split(/\s+/)[9]);
 }
 
-const routes = async (): Promise<string> =>
-  (await nodeOf(0).exec(['ip', 'route', 'show'])).stdout +
-  (await nodeOf(0).exec(['ip', '-6', 'route', 'show'])).stdout;
+const routes = async (index = 0): Promise<string> =>
+  (await nodeOf(index).exec(['ip', 'route', 'show'])).stdout +
+  (await nodeOf(index).exec(['ip', '-6', 'route', 'show'])).stdout;
 
 function write(directRouting: string): void {
   const chain = {
@@ -139,6 +140,38 @@ test('both ways are measured, one after the other, and a change of the chain swi
   const rate = (list: readonly number[] = []) =>
     list.map((time) => `${((2 * BYTES * 8) / time / 1e9).toFixed(2)} Gb/s`).join(', ');
   process.stderr.write(`direct: ${rate(seconds.SameSubnet)}; by the tunnel: ${rate(seconds.Never)}\n`);
+});
+
+test('a change of the way loses no datagram, whichever node hears of it last', async () => {
+  const ways = FAMILIES.flatMap((family) => [
+    [here.namespace, beside.addresses[family]] as const,
+    [beside.namespace, here.addresses[family]] as const,
+    [nodeOf(0), beside.addresses[family]] as const,
+  ]);
+  const loads = await Promise.all(
+    ways.map(([from, address]) =>
+      startLoad(from, address ?? '', TARGET, { udp: true, every: 10, timeout: 1000 }),
+    ),
+  );
+  for (const [mode, late] of [
+    ['Never', 0],
+    ['SameSubnet', 1],
+    ['Never', 1],
+    ['SameSubnet', 0],
+  ] as const) {
+    const { running } = lab.worker(late).agent;
+    running.kill('SIGSTOP');
+    write(mode);
+    await sleep(2000);
+    running.kill('SIGCONT');
+    for (const index of [0, 1])
+      await until(`routes of ${mode} at node ${index}`, async () =>
+        /10\.244\.[12]\.0\/24 via/.test(await routes(index)) === (mode === 'SameSubnet'),
+      );
+  }
+  const reports = await Promise.all(loads.map((load) => load.end()));
+  expect(reports.flatMap(({ failures }) => failures)).toEqual([]);
+  for (const { requests } of reports) expect(requests).toBeGreaterThan(300);
 });
 
 test('down takes the routes past cube0 away too', async () => {

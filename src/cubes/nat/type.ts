@@ -12,10 +12,10 @@ function coarse(seconds: number): number {
   return Math.ceil((seconds * 1e9) / 2 ** 30);
 }
 
-function instance(cube: CubeInput<Nat>, { directNetworks = [] }: NodeInput): InstanceConfig {
+function instance(cube: CubeInput<Nat>, { acceptsDirect = false }: NodeInput): InstanceConfig {
   const { sessions, rejects, ...rest } = cube.spec;
   const { timeouts } = sessions;
-  const isDirect = cube.spec.role === 'Discriminator' && directNetworks.length > 0;
+  const isDirect = cube.spec.role === 'Discriminator' && acceptsDirect;
   const interval = rejects.errorsPerSecond === 0 ? 0n : BigInt(Math.floor(1e9 / rejects.errorsPerSecond));
   return {
     rodata: {
