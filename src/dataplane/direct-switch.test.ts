@@ -33,7 +33,9 @@ test('it accepts before it sends, and goes on accepting after it has stopped', (
 });
 
 test('who changes his mind meanwhile is waited for anew', () => {
-  expect(course([0, true], [10, false], [12, true], [10 + SWITCH_SECONDS, true], [12 + SWITCH_SECONDS, true])).toEqual([
+  expect(
+    course([0, true], [10, false], [12, true], [10 + SWITCH_SECONDS, true], [12 + SWITCH_SECONDS, true]),
+  ).toEqual([
     'sends accepts',
     `- accepts ${SWITCH_SECONDS}`,
     `- accepts ${SWITCH_SECONDS}`,

@@ -165,8 +165,9 @@ test('a change of the way loses no datagram, whichever node hears of it last', a
     await sleep(2000);
     running.kill('SIGCONT');
     for (const index of [0, 1])
-      await until(`routes of ${mode} at node ${index}`, async () =>
-        /10\.244\.[12]\.0\/24 via/.test(await routes(index)) === (mode === 'SameSubnet'),
+      await until(
+        `routes of ${mode} at node ${index}`,
+        async () => /10\.244\.[12]\.0\/24 via/.test(await routes(index)) === (mode === 'SameSubnet'),
       );
   }
   const reports = await Promise.all(loads.map((load) => load.end()));

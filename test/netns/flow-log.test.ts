@@ -116,7 +116,9 @@ describe.each(FAMILIES)('%s', (family) => {
   test('a connection to a Service: the Service and its backend, and the policy that allows it', async () => {
     expect((await connectTcp(client.namespace, VIP[family], 80)).error).toBeNull();
     // Not of another cube: before the Service is in the kernel its address is one of the world, and the set-up asks already.
-    const toService = await line(({ cube, destination }) => cube === ILB && destination.address === VIP[family]);
+    const toService = await line(
+      ({ cube, destination }) => cube === ILB && destination.address === VIP[family],
+    );
     expect(toService).toMatchObject({
       node: 'node-a',
       verdict: 'Forwarded',
