@@ -331,6 +331,7 @@ export class InForce {
   }
 
   #subnets({ interfaces, uplink }: NetworkView): DirectNetwork[] {
+    if (this.accepted?.graph.overlay === undefined) return [];
     return directNetworks(interfaces.values(), this.#nodeAddresses, uplink);
   }
 
