@@ -125,7 +125,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const outcomes = outcomesOf(chosen, ran);
   process.stdout.write(`${linesOf(outcomes).join('\n')}\nlog: ${join(directory, 'e2e.log')}\n`);
   if (options.report !== undefined) {
-    const command = ['npm run conformance --', ...argv.map(quote)].join(' ');
+    // The cluster's name is this run's affair.
+    const told = argv.filter((word, index) => word !== '--name' && argv[index - 1] !== '--name');
+    const command = ['npm run conformance --', ...told.map(quote)].join(' ');
     await writeFile(resolve(options.report), pageOf(outcomes, { ...about, command }));
   }
   return outcomes.some(isBad) ? 1 : 0;

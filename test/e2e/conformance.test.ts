@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * `npm run conformance`: upstream's own tests on a cluster with real nodes. Ten of different kinds; with CUBEPLANE_CONFORMANCE=all
- * all of networking, on three nodes.
+ * all of networking, on three nodes, which writes docs/conformance.md.
  */
 import { join } from 'node:path';
 import { afterAll, expect, jest, test } from '@jest/globals';
@@ -11,7 +11,8 @@ import { run } from '../harness/process.ts';
 /** With the first build of Kubernetes, of its tests and of the images, on a machine that never did it. */
 jest.setTimeout(100 * 60_000);
 
-const MAIN = join(import.meta.dirname, '../../scripts/conformance/main.ts');
+const ROOT = join(import.meta.dirname, '../..');
+const MAIN = join(ROOT, 'scripts/conformance/main.ts');
 const NAME = `conformance-${process.pid}`;
 const IS_WHOLE = process.env.CUBEPLANE_CONFORMANCE === 'all';
 
@@ -35,9 +36,10 @@ afterAll(async () => {
 
 test(IS_WHOLE ? 'all of networking' : 'ten of networking', async () => {
   const choice = IS_WHOLE
-    ? ['--procs', '6']
+    ? ['--procs', '6', '--report', 'docs/conformance.md']
     : [...TEN.flatMap((name) => ['--focus', name.replace(/[()]/g, '\\$&')]), '--nodes', '2'];
   const { status, stdout, stderr } = await run([process.execPath, MAIN, '--name', NAME, ...choice], {
+    cwd: ROOT,
     anyStatus: true,
     timeoutMs: 100 * 60_000,
   });
