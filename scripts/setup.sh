@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<'TEXT'
-Usage: npm run setup -- [--kubernetes] [--quiet-when-ready] [--debian-package NAME]...
+Usage: npm run setup -- [--kubernetes] [--no-build] [--quiet-when-ready] [--debian-package NAME]...
 
 Installs what is missing, in this order, with elapsed time:
   1. Debian packages: compilers for BPF and the addon, and the network tools of the tests (root)
@@ -19,6 +19,7 @@ Installs what is missing, in this order, with elapsed time:
 
 Options:
   --kubernetes           also build the Kubernetes programs
+  --no-build             leave build/ as it is: for what writes the sources that it is built from
   --quiet-when-ready     print nothing when there is nothing to do
   --debian-package NAME  one more Debian package that the caller needs (may be repeated)
 TEXT
@@ -38,10 +39,12 @@ commands=(
 headers=(bpf/libbpf.h bpf/bpf_helpers.h libelf.h zlib.h)
 
 kubernetes=no
+build=yes
 quiet=no
 while [ $# -gt 0 ]; do
   case $1 in
     --kubernetes) kubernetes=yes ;;
+    --no-build) build=no ;;
     --quiet-when-ready) quiet=yes ;;
     --debian-package) packages+=("${2:?--debian-package needs a NAME}") && shift ;;
     -h | --help) usage && exit 0 ;;
@@ -196,7 +199,7 @@ fi
 export PATH="$PWD/node_modules/.bin:$PATH"
 system_packages
 node_modules
-build_native
+[ "$build" = no ] || build_native
 bpf_file_system
 # Not under the lock: it has its own, and takes minutes.
 exec 9<&-

@@ -3,7 +3,9 @@
  * `npm run generate`: writes everything that follows from the schemas.
  * `npm run generate -- --check`: writes nothing, exits 1 and names the files that differ.
  */
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { generateOutputs, type Outputs } from './outputs.ts';
@@ -13,6 +15,7 @@ const check = process.argv.includes('--check');
 
 /** Codecs are made from the BTF of built objects, which include generated headers: they come after these. */
 async function codecs(): Promise<Outputs> {
+  execFileSync('make', ['--silent', `-j${availableParallelism()}`, 'bpf'], { cwd: root, stdio: 'inherit' });
   const path = join(root, 'scripts/generate/codecs.ts');
   if (!existsSync(path)) return new Map();
   const module = (await import(pathToFileURL(path).href)) as { generateCodecs: (root: string) => Outputs };
