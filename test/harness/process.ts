@@ -177,9 +177,12 @@ export class Running {
    */
   async waitUntil(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
-    while (!(await ready())) {
+    for (;;) {
+      // Looked at first: of one that has ended already, all that it did is there for `ready` to see.
+      const goesOn = this.#status === undefined;
       const over = Date.now() > deadline;
-      if (!over && this.#status === undefined) {
+      if (await ready()) return;
+      if (!over && goesOn) {
         await sleep(50);
         continue;
       }
