@@ -43,3 +43,13 @@ test('who changes his mind meanwhile is waited for anew', () => {
     'sends accepts',
   ]);
 });
+
+test('a dry run finds what an agent that starts finds, and takes nothing from the round that is due', () => {
+  const direct = new DirectSwitch();
+  direct.follow(true, 0, true);
+  expect(direct.sends).toBe(true);
+  direct.follow(false, 10);
+  direct.follow(true, 11, true);
+  direct.follow(false, 10 + SWITCH_SECONDS, true);
+  expect([direct.sends, direct.accepts, direct.dueAt]).toEqual([false, true, 10 + SWITCH_SECONDS]);
+});

@@ -14,9 +14,10 @@ export class DirectSwitch {
 
   /**
    * What is wanted now, at `now` seconds of a clock that never goes back. What is wanted first is what has been: of an agent that starts, it
-   * is what the one before it did.
+   * is what the one before it did. A dry run only looks: a change that is due then must still be due for the round that makes it.
    */
-  follow(isWanted: boolean, now: number): void {
+  follow(isWanted: boolean, now: number, dry = false): void {
+    if (dry && this.#isWanted !== undefined) return;
     if (this.#isWanted !== undefined && this.#isWanted !== isWanted) this.#until = now + SWITCH_SECONDS;
     else if (this.#until !== undefined && this.#until <= now) this.#until = undefined;
     this.#isWanted = isWanted;

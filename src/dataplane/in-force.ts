@@ -229,7 +229,7 @@ export class InForce {
   }
 
   /** What would be in force now, resolved. */
-  accept(network: NetworkView): Accepted {
+  accept(network: NetworkView, dry = false): Accepted {
     const candidate = this.#store.isSynced
       ? advance(this.#store, this.effective)
       : { set: this.effective, waiting: new Map<string, string>() };
@@ -247,7 +247,7 @@ export class InForce {
     this.waiting = new Map([...candidate.waiting, ...accepted.held]);
     this.accepted = accepted;
     const { overlay, stack } = accepted.graph;
-    if (overlay !== undefined) this.direct.follow(overlay.isDirect === true && stack, clock());
+    if (overlay !== undefined) this.direct.follow(overlay.isDirect === true && stack, clock(), dry);
     return accepted;
   }
 

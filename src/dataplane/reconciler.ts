@@ -136,7 +136,7 @@ export class Reconciler {
 
   /** Graph, devices and desired state; devices are made first, because edges need their numbers. */
   async #resolve(dry = false): Promise<Resolved> {
-    let accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods));
+    let accepted = this.inForce.accept(withOwners(this.network, this.#observed, this.#pods), dry);
     const { make } = this.inForce.devicePlan(this.network);
     if (make.length > 0 && !dry) {
       this.#options.log.info({ ip: make }, 'devices');
