@@ -126,7 +126,7 @@ async function main(argv: readonly string[]): Promise<number> {
   process.stdout.write(`${linesOf(outcomes).join('\n')}\nlog: ${join(directory, 'e2e.log')}\n`);
   if (options.report !== undefined) {
     // The cluster's name is this run's affair.
-    const told = argv.filter((word, index) => word !== '--name' && argv[index - 1] !== '--name');
+    const told = argv.filter((word, index) => !/^--name(=|$)/.test(word) && argv[index - 1] !== '--name');
     const command = ['npm run conformance --', ...told.map(quote)].join(' ');
     await writeFile(resolve(options.report), pageOf(outcomes, { ...about, command }));
   }

@@ -32,6 +32,11 @@ export function clock(): number {
   return Number(process.hrtime.bigint()) / 1e9;
 }
 
+/** The same in milliseconds. */
+export function monotonic(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
 /** The first of the times at which any of these wants to be called. */
 export function nextDue(all: Iterable<{ readonly dueAt?: number | undefined }>): number | undefined {
   let due: number | undefined;
@@ -43,11 +48,6 @@ export function nextDue(all: Iterable<{ readonly dueAt?: number | undefined }>):
 export function tickDue(all: Iterable<Running>, now: number): void {
   for (const running of all)
     if (running.dueAt !== undefined && running.dueAt <= now) running.dueAt = running.image.tick(now);
-}
-
-/** The same in milliseconds. */
-export function monotonic(): number {
-  return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 /** Parsed rows of so many tables are worth giving back before the next ones are parsed. */

@@ -16,7 +16,7 @@ import {
   type PolicyWorld,
 } from '../fixtures/network-policy-reference.ts';
 import { type Change, casesOf, connectionsOf, KIND_NAMES, PORTS } from '../fixtures/policy-cases.ts';
-import { hostAddress, withoutLength } from '../harness/addresses.ts';
+import { withoutLength } from '../harness/addresses.ts';
 import { startAgent, startOperator } from '../harness/cubeplane.ts';
 import { agentKubeconfig, installApi, operatorKubeconfig, SYSTEM_NAMESPACE } from '../harness/kube/access.ts';
 import { type Cluster, startCluster } from '../harness/kube/cluster.ts';
@@ -59,10 +59,7 @@ const pod = (
   number,
   labels,
   ports: ports.map(([port, protocol, value]) => ({ name: port, protocol, port: value })),
-  addresses: [
-    withoutLength(hostAddress(POD_CIDRS[node].ipv4, number)),
-    withoutLength(hostAddress(POD_CIDRS[node].ipv6, number)),
-  ],
+  addresses: Object.values(podNetwork(POD_CIDRS[node], number).addresses).map(withoutLength),
 });
 const PODS = [
   pod('one', 'red', 0, 10, { app: 'web', tier: '1' }, [
